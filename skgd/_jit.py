@@ -1,0 +1,150 @@
+"""All that skgd knows of Numba: the compile options, the cache on disk, and structs whose methods kernels can call.
+
+``kernel``
+    decorates a compiled loop.  It releases the GIL, is cached on disk, and stays plain Python with
+    ``NUMBA_DISABLE_JIT=1``.
+``struct``
+    decorates a NamedTuple of scalars (a loss, a penalty, an update rule) or of arrays (rows of X).  Kernels call its
+    methods, which LLVM inlines; every new struct gives every kernel a specialisation of its own, cached like the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic, overload, overload_method
+
+# Never nnan or ninf: a non-finite value has to survive until it is found.
+FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+# Without reassoc: with it, LLVM turns the short dot products of sparse rows into slow vector gathers.
+ORDERED = FASTMATH - {"reassoc"}
+
+
+def sources_digest() -> str:
+    """Digest of the package's sources: an edit or an upgrade must never run code compiled from the old ones.
+
+    Numba checks the file of the kernel only, not the losses, rows and rules that were compiled into it.
+    """
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path | None:
+    """The folder of compiled kernels: inside NUMBA_CACHE_DIR if set, else the user's cache; None if neither is writable."""
+    if numba.config.CACHE_DIR:
+        base = Path(numba.config.CACHE_DIR)
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
+    elif sys.platform == "darwin":
+        base = Path("~/Library/Caches")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    try:
+        folder = base.expanduser() / "skgd" / sources_digest()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError) as error:
+        warnings.warn(
+            f"skgd compiles its kernels anew in every process: its cache folder cannot be written ({error}). "
+            "Set NUMBA_CACHE_DIR to a folder that can.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+
+
+CACHE_FOLDER = cache_folder()
+
+
+def kernel(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -> Callable:
+    """Compile a loop: no GIL, NumPy's rules for division, cached in `CACHE_FOLDER` where there is one."""
+    if function is None:
+        return lambda function: kernel(function, fastmath=fastmath)
+    configured = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(CACHE_FOLDER or "")
+    try:
+        return numba.njit(nogil=True, fastmath=fastmath, error_model="numpy", cache=CACHE_FOLDER is not None)(function)
+    finally:
+        numba.config.CACHE_DIR = configured
+
+
+def struct(cls: Any) -> Any:
+    """Let kernels call the methods of a NamedTuple class: ``loss.derivative(y, z)``.
+
+    The class needs at least one field (Numba does not look up methods on an empty tuple), and methods of one name have
+    the same parameters in all structs.
+    """
+    cls.is_struct = True
+    for name, method in vars(cls).items():
+        if inspect.isfunction(method) and not name.startswith("_") and name not in _registered_methods():
+            _registered_methods().add(name)
+            _register(name, inspect.signature(method))
+    return cls
+
+
+def _registered_methods() -> set[str]:
+    """Names that Numba resolves already; kept with Numba, so that a module imported twice cannot register them twice."""
+    if not hasattr(types.BaseNamedTuple, "skgd_methods"):
+        types.BaseNamedTuple.skgd_methods = set()
+    return types.BaseNamedTuple.skgd_methods
+
+
+def _register(name: str, signature: inspect.Signature) -> None:
+    def resolve(self, *args):
+        return getattr(self.instance_class, name) if getattr(self.instance_class, "is_struct", False) else None
+
+    resolve.__signature__ = signature  # type: ignore[attr-defined]  # Numba compares it with the method's
+    overload_method(types.BaseNamedTuple, name, jit_options={"fastmath": FASTMATH, "error_model": "numpy"})(resolve)
+
+
+def writable(array: np.ndarray) -> np.ndarray:
+    """A view of the same memory that Numba types as writable; no kernel writes to it.
+
+    Read-only arrays (memory maps, joblib's workers) are another type to Numba, and would compile every kernel again.
+    """
+    return array if array.flags.writeable else np.asarray(_Memory(array))
+
+
+class _Memory:
+    """Exposes the memory of an array, which it keeps alive, without its read-only flag."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+
+
+def exp2_int(k):
+    """2.0**k of an integer: in compiled code the bits of the float, so that loops over it vectorise."""
+    return math.ldexp(1.0, int(k))
+
+
+@intrinsic
+def _exp2_bits(context, k):
+    from llvmlite import ir
+
+    def codegen(context, builder, signature, args):
+        biased = builder.add(args[0], ir.Constant(args[0].type, 1023))
+        return builder.bitcast(builder.shl(biased, ir.Constant(args[0].type, 52)), ir.DoubleType())
+
+    return types.float64(types.int64), codegen
+
+
+@overload(exp2_int, inline="always")
+def _(k):
+    return lambda k: _exp2_bits(k)

@@ -1,0 +1,71 @@
+"""Implicit standardisation: solvers see columns of mean 0 and scale 1, X stays as it is.
+
+With x~ = scale * (x - mean, 1), coefficients theta of x~ belong to raw coefficients W = scale * theta and the
+intercept b = scale_d theta_d - mean W.  Scores and the objective are exactly the same; only the steps differ.
+A column without variation gets scale 0, and so coefficient 0: the intercept already has it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+# Below this share of its mean, the variation of a column is lost in rounding.
+CONSTANT = 1e-12
+
+
+class Coordinates(NamedTuple):
+    """mean (d,) and scale (d + 1,), the last entry the intercept's (0: no intercept)."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def raw(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """W (d, K) and b (K,) of theta (d + 1, K)."""
+        W = self.scale[:-1, None] * theta[:-1]
+        return W, self.scale[-1] * theta[-1] - self.mean @ W
+
+    def theta(self, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """theta (d + 1, K) of raw coefficients; those of columns without variation are dropped."""
+        intercept = b + self.mean @ W
+        theta = np.vstack([W, intercept[None, :]])
+        return np.divide(theta, self.scale[:, None], out=np.zeros_like(theta), where=self.scale[:, None] > 0)
+
+    def gradient(self, G: np.ndarray) -> np.ndarray:
+        """The gradient by theta, given that by raw coefficients, G (d + 1, K) with the intercepts' in its last row."""
+        centred = G.copy()
+        centred[:-1] -= np.outer(self.mean, G[-1])
+        return self.scale[:, None] * centred
+
+    def rescaled_intercept(self, scale: float) -> Coordinates:
+        """The same, with another scale of the intercept, where there is one."""
+        return Coordinates(self.mean, np.append(self.scale[:-1], scale * (self.scale[-1] > 0)))
+
+
+def identity(d: int, fit_intercept: bool) -> Coordinates:
+    """Raw coordinates."""
+    return Coordinates(np.zeros(d), np.append(np.ones(d), float(fit_intercept)))
+
+
+def standardised(moments: np.ndarray, shift: np.ndarray, n: int, weight: float, ridge: float, fit_intercept: bool) -> Coordinates:
+    """Coordinates from the sums of `kernels.moments` over n rows of total weight `weight`.
+
+    The scale is 1 / sqrt(variance + ridge), the curvature of a loss of unit smoothness with an L2 penalty: columns of
+    any size, tiny ones included, then have curvature 1.  Without an intercept nothing is centred.
+    """
+    stored, sums, squares, counts = moments
+    implicit = np.where(counts < n, weight - stored, 0.0)  # the zeros that CSR does not store
+    offset = (sums - implicit * shift) / weight
+    square = (squares + implicit * shift * shift) / weight
+    if fit_intercept:
+        mean = shift + offset
+        variance = np.maximum(square - offset * offset, 0.0)
+        varies = variance > (CONSTANT * mean) ** 2
+    else:
+        mean = np.zeros(len(shift))
+        variance = square + shift * (2.0 * offset + shift)
+        varies = variance > 0.0
+    with np.errstate(divide="ignore"):
+        scale = np.where(varies, 1.0 / np.sqrt(variance + ridge), 0.0)
+    return Coordinates(mean, np.append(scale, float(fit_intercept)))

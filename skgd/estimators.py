@@ -1,0 +1,680 @@
+"""GDRegressor and GDClassifier: parameters, validation, encoding of targets, prediction.  No numerics."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import signature
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import effective_n_jobs
+from scipy.special import expit, log_expit, log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from .options import Options
+from .training import minimise
+
+SOLVERS = ("auto", "gd", "sgd", "adam")
+
+
+@contextmanager
+def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Restore all attributes if the block raises: a failed fit loses nothing."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+class _GDEstimator(BaseEstimator):
+    """What the two estimators share: parameters, the call of the solver, linear scores."""
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "solver": [StrOptions(set(SOLVERS))],
+        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "fit_intercept": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "shuffle": ["boolean"],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "verbose": ["verbose"],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "learning_rate": [StrOptions({"auto", "constant", "optimal", "invscaling", "adaptive"})],
+        "eta0": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, None, None, closed="neither")],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterovs_momentum": ["boolean"],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "adam_epsilon": [Interval(Real, 0, None, closed="neither")],
+        "standardize": ["boolean", StrOptions({"auto"})],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "average": ["boolean", Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
+    }
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def densify(self):
+        """Make `coef_` a dense array, as after `fit`.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        if sp.issparse(self.coef_):
+            self.coef_ = self.coef_.toarray()
+        return self
+
+    def sparsify(self):
+        """Make `coef_` a CSR matrix, which saves memory where an L1 penalty left many zeros.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self)
+        self.coef_ = sp.csr_matrix(np.atleast_2d(self.coef_))
+        return self
+
+    def _scores(self, X) -> np.ndarray:
+        """X W + b of shape (n, K)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        coef = self.coef_ if sp.issparse(self.coef_) else np.atleast_2d(self.coef_)
+        return safe_sparse_dot(X, coef.T, dense_output=True) + self.intercept_
+
+    def _minimise(self, X, Y: np.ndarray, weights: np.ndarray, loss) -> tuple[np.ndarray, np.ndarray]:
+        """Solve; set the attributes of the fit and return coefficients (K, d) and intercepts (K,) in the dtype of X."""
+        l1_ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio, None: 0.0}[self.penalty]
+        alpha = 0.0 if self.penalty is None else float(self.alpha)
+        options = self._options()
+        fit = minimise(X, Y, weights, loss, alpha * l1_ratio, alpha * (1.0 - l1_ratio), options, self._start(X.shape[1], loss.columns))
+        self.n_iter_ = fit.iterations
+        self.loss_curve_ = fit.curve
+        with np.errstate(over="ignore"):
+            coef, intercept = fit.W.T.astype(X.dtype, order="C"), fit.b.astype(X.dtype)
+        if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+            raise ValueError("Coefficients exceed the range of float32: pass X as float64, or rescale its columns.")
+        return coef, intercept
+
+    def _options(self) -> Options:
+        explicit = self.learning_rate != "auto"
+        stochastic = explicit or self.momentum > 0 or self.average not in ("auto", False) or self.batch_size != "auto"
+        solver = "sgd" if self.solver == "auto" and stochastic else self.solver
+        self._warn_unused(solver, explicit)
+        if self.learning_rate == "optimal" and self.alpha == 0:
+            raise ValueError("learning_rate='optimal' divides by alpha: set alpha > 0, or use learning_rate='auto'.")
+        return Options(
+            solver=solver,
+            alpha=float(self.alpha),
+            fit_intercept=bool(self.fit_intercept),
+            max_iter=int(self.max_iter),
+            tol=None if self.tol is None else float(self.tol),
+            shuffle=bool(self.shuffle),
+            batch_size=self.batch_size if self.batch_size == "auto" else int(self.batch_size),
+            learning_rate=self.learning_rate,
+            eta0=float(self.eta0),
+            power_t=float(self.power_t),
+            momentum=float(self.momentum),
+            nesterovs_momentum=bool(self.nesterovs_momentum),
+            beta_1=float(self.beta_1),
+            beta_2=float(self.beta_2),
+            adam_epsilon=float(self.adam_epsilon),
+            standardize=not explicit if self.standardize == "auto" else bool(self.standardize),
+            average=self.average,
+            n_iter_no_change=int(self.n_iter_no_change),
+            n_threads=effective_n_jobs(self.n_jobs),
+            verbose=int(self.verbose),
+            random_state=check_random_state(self.random_state),
+        )
+
+    def _warn_unused(self, solver: str, explicit: bool) -> None:
+        """Warn of parameters that were set and mean nothing to this solver."""
+        unused = [] if explicit else ["eta0", "power_t"]
+        if solver != "adam":
+            unused += ["beta_1", "beta_2", "adam_epsilon"]
+        if solver == "adam" or (solver in ("gd", "auto") and not explicit):
+            unused += ["momentum"]
+        if solver == "gd":
+            unused += ["batch_size"] if explicit else ["batch_size", "average"]
+        defaults = signature(type(self)).parameters
+        changed = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != defaults[name].default]
+        if changed:
+            warnings.warn(
+                f"{', '.join(changed)} has no effect with solver={solver!r}, learning_rate={self.learning_rate!r}.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _start(self, d: int, columns: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Coefficients (d, K) and intercepts (K,) to go on from, with `warm_start`."""
+        if not (self.warm_start and hasattr(self, "coef_")):
+            return None
+        coef = self.coef_.toarray() if sp.issparse(self.coef_) else np.atleast_2d(self.coef_)
+        if coef.shape != (columns, d):
+            raise ValueError(
+                f"warm_start goes on from coefficients of shape {coef.shape}, but this data needs {(columns, d)}: "
+                "fit a clone, or set warm_start=False."
+            )
+        return np.array(coef.T, dtype=np.float64, order="C"), np.array(self.intercept_, dtype=np.float64)
+
+
+def _validated(estimator, X, y, sample_weight, **targets):
+    """X, y and weights of the rows that count: a row of weight zero is as good as absent."""
+    X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", **targets)
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    counted = weights > 0.0
+    if not counted.any():
+        raise ValueError("sample_weight is zero for all rows: at least one row needs a positive weight.")
+    if not counted.all():
+        X, y, weights = X[counted], y[counted], weights[counted]
+    return X, y, weights
+
+
+class GDRegressor(RegressorMixin, _GDEstimator):
+    """Linear regression fitted by gradient methods that need no tuning.
+
+    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha ((1 - r)/2 ||W||^2 + r ||W||_1)`` with sample
+    weights s and the L1 ratio r.  X may have columns of any scale: steps are taken in implicitly standardised
+    coordinates, without a copy of X, and the objective stays the one above.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "huber"}, default="squared_error"
+        ``(z - y)^2 / 2``, or the same where ``|z - y| <= epsilon`` and linear beyond.
+    solver : {"auto", "gd", "sgd", "adam"}, default="auto"
+        - "gd": full-batch descent in a curvature metric, (quasi-)Newton and proximal.  Few passes, and exact.
+        - "sgd": mini-batches, averaged.
+        - "adam": mini-batches with Adam's moments.
+        - "auto": an epoch of sgd where there are rows enough, then gd.  It is "sgd" where `learning_rate`, `momentum`,
+          `average` or `batch_size` ask for stochastic steps.
+    penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
+        The intercept is never penalised.  L1 gives exact zeros.
+    alpha : float, default=1e-4
+        Weight of the penalty: that of SGD* and ElasticNet, 1/(C n) of LogisticRegression, alpha/n of Ridge.
+    l1_ratio : float, default=0.15
+        Share of L1 in the elastic net.
+    fit_intercept : bool, default=True
+        Whether to fit b.
+    max_iter : int, default=1000
+        Most iterations of gd, or epochs.
+    tol : float or None, default=1e-4
+        Stop where the objective is within this share of its minimum, as estimated from the progress.  None: run all
+        of `max_iter`.
+    shuffle : bool, default=True
+        Whether to draw the rows in random order in every epoch.
+    batch_size : int or "auto", default="auto"
+        Rows of a mini-batch.  "auto": 16 (32 for adam), more where rows have few non-zeros, all of up to 128 rows; with
+        an explicit `learning_rate`, 1.
+    verbose : int, default=0
+        Whether to print the objective after each pass or epoch.
+    epsilon : float, default=0.1
+        Where the Huber loss becomes linear, in the unit of y.
+    n_jobs : int or None, default=None
+        Threads for passes over all rows; results do not depend on it.
+    random_state : int, RandomState or None, default=None
+        Order of the rows.
+    learning_rate : {"auto", "constant", "optimal", "invscaling", "adaptive"}, default="auto"
+        "auto" derives rates from the data.  The others are those of SGD*: ``eta0``, ``1 / (alpha (t0 + t))``,
+        ``eta0 / t^power_t``, and eta0 divided by 5 after `n_iter_no_change` epochs without progress.
+    eta0 : float, default=0.01
+        The rate, or the first one, of an explicit `learning_rate`.
+    power_t : float, default=0.25
+        Exponent of ``learning_rate="invscaling"``.
+    momentum : float, default=0.0
+        Momentum of sgd, and of gd with an explicit rate.
+    nesterovs_momentum : bool, default=True
+        Whether momentum is Nesterov's.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay of Adam's moments.
+    adam_epsilon : float, default=1e-8
+        Adam's constant against division by zero.
+    standardize : bool or "auto", default="auto"
+        Whether steps are taken in standardised coordinates.  "auto": with the automatic rate, and not with an explicit
+        one.
+    n_iter_no_change : int, default=5
+        Epochs in a row without progress after which an explicit `learning_rate` stops, or "adaptive" slows down.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the coefficients of the fit before.
+    average : bool, int or "auto", default="auto"
+        Whether the result is an average of the iterates; an int: from so many rows on.  "auto": with the automatic
+        rate.
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+        Coefficients W, in the dtype of X.
+    intercept_ : ndarray of shape (1,) or (n_targets,)
+        Intercepts b.
+    n_iter_ : int
+        Iterations of gd, or epochs.
+    loss_curve_ : list of float
+        The objective at the start and after each iteration or epoch.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, where X has string names.
+
+    See Also
+    --------
+    GDClassifier : The same for classification.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skgd import GDRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> round(GDRegressor().fit(X, y).score(X, y), 2)
+    0.52
+    """
+
+    _parameter_constraints = {**_GDEstimator._parameter_constraints, "loss": [StrOptions(set(REGRESSION_LOSSES))]}
+
+    def __init__(
+        self,
+        loss="squared_error",
+        *,
+        solver="auto",
+        penalty="l2",
+        alpha=1e-4,
+        l1_ratio=0.15,
+        fit_intercept=True,
+        max_iter=1000,
+        tol=1e-4,
+        shuffle=True,
+        batch_size="auto",
+        verbose=0,
+        epsilon=0.1,
+        n_jobs=None,
+        random_state=None,
+        learning_rate="auto",
+        eta0=0.01,
+        power_t=0.25,
+        momentum=0.0,
+        nesterovs_momentum=True,
+        beta_1=0.9,
+        beta_2=0.999,
+        adam_epsilon=1e-8,
+        standardize="auto",
+        n_iter_no_change=5,
+        warm_start=False,
+        average="auto",
+    ):
+        self.loss = loss
+        self.solver = solver
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.shuffle = shuffle
+        self.batch_size = batch_size
+        self.verbose = verbose
+        self.epsilon = epsilon
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.learning_rate = learning_rate
+        self.eta0 = eta0
+        self.power_t = power_t
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.adam_epsilon = adam_epsilon
+        self.standardize = standardize
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.average = average
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Raw features.  C-ordered float32 and float64 arrays and CSR matrices are not copied.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows; 2 counts as the row twice, 0 as no row.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the data is invalid or its squares exceed the range of floats; the estimator stays as it was.
+        """
+        with _unchanged_on_error(self):
+            X, y, weights = _validated(self, X, y, sample_weight, multi_output=True, y_numeric=True)
+            Y = np.ascontiguousarray(np.atleast_2d(y.T), dtype=np.float64)
+            fields = {"epsilon": float(self.epsilon)} if self.loss == "huber" else {}
+            coef, intercept = self._minimise(X, Y, weights, REGRESSION_LOSSES[self.loss](len(Y), **fields))
+            self._one_dimensional = y.ndim == 1
+            self.coef_ = coef[0] if y.ndim == 1 else coef
+            self.intercept_ = intercept
+        return self
+
+    def predict(self, X):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Raw features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            ``X W + b``.
+        """
+        scores = self._scores(X)
+        return scores[:, 0] if self._one_dimensional else scores
+
+
+class GDClassifier(ClassifierMixin, _GDEstimator):
+    """Logistic and softmax regression fitted by gradient methods that need no tuning.
+
+    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha ((1 - r)/2 ||W||^2 + r ||W||_1)`` with sample
+    weights s (class weights folded in) and the L1 ratio r.  X may have columns of any scale: steps are taken in
+    implicitly standardised coordinates, without a copy of X, and the objective stays the one above.
+
+    Parameters
+    ----------
+    loss : {"log_loss"}, default="log_loss"
+        Cross-entropy: logistic regression for two classes, softmax for more.
+    solver : {"auto", "gd", "sgd", "adam"}, default="auto"
+        - "gd": full-batch descent in a curvature metric, (quasi-)Newton and proximal.  Few passes, and exact.
+        - "sgd": mini-batches, averaged.
+        - "adam": mini-batches with Adam's moments.
+        - "auto": an epoch of sgd where there are rows enough, then gd.  It is "sgd" where `learning_rate`, `momentum`,
+          `average` or `batch_size` ask for stochastic steps.
+    penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
+        The intercept is never penalised.  L1 gives exact zeros.
+    alpha : float, default=1e-4
+        Weight of the penalty: that of SGD* and ElasticNet, 1/(C n) of LogisticRegression, alpha/n of Ridge.
+    l1_ratio : float, default=0.15
+        Share of L1 in the elastic net.
+    fit_intercept : bool, default=True
+        Whether to fit b.
+    max_iter : int, default=1000
+        Most iterations of gd, or epochs.
+    tol : float or None, default=1e-4
+        Stop where the objective is within this share of its minimum, as estimated from the progress.  None: run all
+        of `max_iter`.
+    shuffle : bool, default=True
+        Whether to draw the rows in random order in every epoch.
+    batch_size : int or "auto", default="auto"
+        Rows of a mini-batch.  "auto": 16 (32 for adam), more where rows have few non-zeros, all of up to 128 rows; with
+        an explicit `learning_rate`, 1.
+    verbose : int, default=0
+        Whether to print the objective after each pass or epoch.
+    n_jobs : int or None, default=None
+        Threads for passes over all rows; results do not depend on it.
+    random_state : int, RandomState or None, default=None
+        Order of the rows.
+    learning_rate : {"auto", "constant", "optimal", "invscaling", "adaptive"}, default="auto"
+        "auto" derives rates from the data.  The others are those of SGD*: ``eta0``, ``1 / (alpha (t0 + t))``,
+        ``eta0 / t^power_t``, and eta0 divided by 5 after `n_iter_no_change` epochs without progress.
+    eta0 : float, default=0.01
+        The rate, or the first one, of an explicit `learning_rate`.
+    power_t : float, default=0.5
+        Exponent of ``learning_rate="invscaling"``.
+    momentum : float, default=0.0
+        Momentum of sgd, and of gd with an explicit rate.
+    nesterovs_momentum : bool, default=True
+        Whether momentum is Nesterov's.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay of Adam's moments.
+    adam_epsilon : float, default=1e-8
+        Adam's constant against division by zero.
+    standardize : bool or "auto", default="auto"
+        Whether steps are taken in standardised coordinates.  "auto": with the automatic rate, and not with an explicit
+        one.
+    n_iter_no_change : int, default=5
+        Epochs in a row without progress after which an explicit `learning_rate` stops, or "adaptive" slows down.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the coefficients of the fit before.
+    average : bool, int or "auto", default="auto"
+        Whether the result is an average of the iterates; an int: from so many rows on.  "auto": with the automatic
+        rate.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, multiplied with the sample weights.  "balanced": inversely proportional to the weight
+        of the class in the data, sample weights counted.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Coefficients W, in the dtype of X.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts b.
+    n_iter_ : int
+        Iterations of gd, or epochs.
+    loss_curve_ : list of float
+        The objective at the start and after each iteration or epoch.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, where X has string names.
+
+    See Also
+    --------
+    GDRegressor : The same for regression.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skgd import GDClassifier
+    >>> X, y = load_wine(return_X_y=True)
+    >>> GDClassifier().fit(X, y).score(X, y)
+    1.0
+    """
+
+    _parameter_constraints = {
+        **_GDEstimator._parameter_constraints,
+        "loss": [StrOptions(set(CLASSIFICATION_LOSSES))],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+    def __init__(
+        self,
+        loss="log_loss",
+        *,
+        solver="auto",
+        penalty="l2",
+        alpha=1e-4,
+        l1_ratio=0.15,
+        fit_intercept=True,
+        max_iter=1000,
+        tol=1e-4,
+        shuffle=True,
+        batch_size="auto",
+        verbose=0,
+        n_jobs=None,
+        random_state=None,
+        learning_rate="auto",
+        eta0=0.01,
+        power_t=0.5,
+        momentum=0.0,
+        nesterovs_momentum=True,
+        beta_1=0.9,
+        beta_2=0.999,
+        adam_epsilon=1e-8,
+        standardize="auto",
+        n_iter_no_change=5,
+        warm_start=False,
+        average="auto",
+        class_weight=None,
+    ):
+        self.loss = loss
+        self.solver = solver
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.shuffle = shuffle
+        self.batch_size = batch_size
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.learning_rate = learning_rate
+        self.eta0 = eta0
+        self.power_t = power_t
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.adam_epsilon = adam_epsilon
+        self.standardize = standardize
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.average = average
+        self.class_weight = class_weight
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Raw features.  C-ordered float32 and float64 arrays and CSR matrices are not copied.
+        y : array-like of shape (n_samples,)
+            Labels of any type.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows; 2 counts as the row twice, 0 as no row.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the data is invalid, has a single class, or its squares exceed the range of floats; the estimator stays
+            as it was.
+        """
+        with _unchanged_on_error(self):
+            X, y, weights = _validated(self, X, y, sample_weight)
+            check_classification_targets(y)
+            classes, codes = np.unique(y, return_inverse=True)
+            if len(classes) < 2:
+                raise ValueError(f"GDClassifier needs at least two classes, but all rows with a weight are of class {classes[0]!r}.")
+            class_weights = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=weights)
+            weights = weights * class_weights[codes]
+            if not weights.any():
+                raise ValueError("class_weight is zero for all classes in y: at least one needs a positive weight.")
+            if self.warm_start and not np.array_equal(getattr(self, "classes_", classes), classes):
+                raise ValueError("warm_start needs the classes of the fit before: fit a clone, or set warm_start=False.")
+            binary, coupled = CLASSIFICATION_LOSSES[self.loss]
+            if len(classes) == 2:
+                loss = binary(1)
+            else:
+                share = np.bincount(codes, weights=weights) / weights.sum()
+                loss = coupled(len(classes), float(np.max(share * (1.0 - share))))
+            counted = weights > 0.0
+            if not counted.all():
+                X, codes, weights = X[counted], codes[counted], weights[counted]
+            Y = codes[None, :].astype(np.float64)
+            self.coef_, self.intercept_ = self._minimise(X, Y, weights, loss)
+            self.classes_ = classes
+        return self
+
+    def decision_function(self, X):
+        """Scores of the rows: log-odds of the second class, or one score a class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Raw features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            ``X W + b``.
+        """
+        scores = self._scores(X)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def predict(self, X):
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Raw features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels out of `classes_`.
+        """
+        scores = self.decision_function(X)
+        return self.classes_[(scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Raw features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`, in the dtype of the scores; rows sum to one.
+        """
+        scores = self.decision_function(X)
+        return np.column_stack([expit(-scores), expit(scores)]) if scores.ndim == 1 else softmax(scores, axis=1)
+
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities, exact where the probabilities round to 0 or 1.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Raw features.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        scores = self.decision_function(X)
+        return np.column_stack([log_expit(-scores), log_expit(scores)]) if scores.ndim == 1 else log_softmax(scores, axis=1)

@@ -1,0 +1,39 @@
+"""The user's choices about how to minimise, as the estimators hand them to the solvers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Options:
+    """Parameters of the estimators of the same names, validated; `alpha` is for the rate of learning_rate='optimal'."""
+
+    solver: str
+    alpha: float
+    fit_intercept: bool
+    max_iter: int
+    tol: float | None
+    shuffle: bool
+    batch_size: int | str
+    learning_rate: str
+    eta0: float
+    power_t: float
+    momentum: float
+    nesterovs_momentum: bool
+    beta_1: float
+    beta_2: float
+    adam_epsilon: float
+    standardize: bool
+    average: bool | int
+    n_iter_no_change: int
+    n_threads: int
+    verbose: int
+    random_state: np.random.RandomState
+
+    @property
+    def automatic(self) -> bool:
+        """Whether rates are derived from the data."""
+        return self.learning_rate == "auto"

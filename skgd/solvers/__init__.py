@@ -1,0 +1,16 @@
+"""One algorithm a file.  Each takes an objective and a starting point, and returns a `Solution`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Solution(NamedTuple):
+    """Where a solver stopped."""
+
+    theta: np.ndarray  # (d + 1, K), in the coordinates of the objective
+    iterations: int
+    gap: float  # estimate of (F - F*) / F*
+    converged: bool

@@ -1,0 +1,44 @@
+"""Adam (Kingma and Ba, 2015): by default in standardised coordinates, averaged, its rate damped like 1/sqrt(t)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import schedules
+from ..history import History
+from ..objective import Objective
+from ..options import Options
+from ..penalties import ElasticNet
+from ..updates import Adam
+from . import Solution, sgd, stochastic
+from .stochastic import Plan
+
+BATCH = 32
+RATE = 0.01  # of a coefficient's natural size: 1 over the deviation of its column, times that of the scores
+FULL_BATCH_RATE = 0.1
+
+
+def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
+    """Epochs of Adam."""
+    rule = Adam(options.beta_1, options.beta_2, options.adam_epsilon)
+    plan = _automatic_plan(objective, options, rule) if options.automatic else sgd.textbook_plan(objective, options, rule)
+    return stochastic.minimise(objective, theta, plan, options, history)
+
+
+def _automatic_plan(objective: Objective, options: Options, rule: Adam) -> Plan:
+    batch, steps = sgd.balanced_batch(objective, options, BATCH)
+    rate = FULL_BATCH_RATE if steps == 1 else RATE
+    delay = 0.25 * steps if steps > 1 else 50.0
+    largest, _ = sgd.second_moments(objective)
+    return Plan(
+        rule=rule,
+        schedule=lambda t: schedules.damped(t, rate, delay),
+        batch=batch,
+        penalty=ElasticNet(explicit=0.0),
+        unit=objective.score_scale(),
+        average_from=sgd.averaging(options, batch, default=True),
+        growing=True,
+        run=sgd.neighbours(objective, batch),
+        shuffle=options.shuffle,
+        smooth_rate=1.0 / (objective.loss.smoothness() * largest) if largest > 0.0 else 0.0,
+    )

@@ -1,0 +1,105 @@
+"""From data and options to coefficients: statistics, coordinates, starting point, solver, warnings."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from .coordinates import identity
+from .history import History
+from .objective import Objective, threads
+from .options import Options
+from .rows import stored_entries
+from .solvers import Solution, adam, gd, sgd
+
+WORTHWHILE = 200_000  # entries of X from which an epoch of sgd before gd pays for itself
+
+
+class Fit(NamedTuple):
+    """What estimators keep of a fit."""
+
+    W: np.ndarray  # (d, K)
+    b: np.ndarray  # (K,)
+    iterations: int
+    curve: list[float]
+
+
+def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, options: Options, start) -> Fit:
+    """Minimise the objective and warn if `tol` was not reached.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, d)
+    Y : ndarray of shape (T, n)
+        Targets, or class codes.
+    s : ndarray of shape (n,)
+        Positive weights.
+    loss : struct of losses.py
+    l1, l2 : float
+        Weights of the penalty.
+    options : Options
+    start : (ndarray of shape (d, K), ndarray of shape (K,)) or None
+        Coefficients and intercepts to start from; None: the best constant scores (zero with an explicit rate).
+
+    Raises
+    ------
+    ValueError
+        If numbers leave the range of floats.
+    """
+    n, d = X.shape
+    with threads(options.n_threads) as run, np.errstate(over="ignore", invalid="ignore"):
+        objective = Objective(X, loss, Y, s * (n / s.sum()), l1, l2, identity(d, options.fit_intercept), run)
+        if options.standardize:
+            objective = objective.in_coordinates(objective.standardise(options.fit_intercept))
+        W, b = start if start is not None else _first_guess(objective, options)
+        history = History(options.solver, options.verbose)
+        solution = _solve(objective, objective.coordinates.theta(W, b), options, history)
+        W, b = objective.coordinates.raw(solution.theta)
+    if not (np.isfinite(W).all() and np.isfinite(b).all()):
+        history.overflow()
+    if not solution.converged:
+        _warn(solution, options)
+    return Fit(W, b, solution.iterations, history.curve)
+
+
+def _first_guess(objective: Objective, options: Options) -> tuple[np.ndarray, np.ndarray]:
+    W, b = np.zeros((objective.d, objective.K)), np.zeros(objective.K)
+    if options.automatic and options.fit_intercept:
+        b = np.asarray(objective.loss.constant_scores(objective.Y, objective.s))
+    return W, b
+
+
+def _solve(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
+    if options.solver == "adam":
+        return adam.minimise(objective, theta, options, history)
+    if options.solver == "sgd" or not options.automatic:
+        return sgd.minimise(objective, theta, options, history)
+    if options.solver == "auto" and epoch_pays(objective):
+        theta = sgd.start(objective, theta, options, history)
+    return gd.minimise(objective, theta, tol=options.tol, max_iter=options.max_iter, history=history)
+
+
+def epoch_pays(objective: Objective) -> bool:
+    """Whether gd should start from an epoch of sgd: there are many rows for each coefficient, and the epoch saves passes.
+
+    A quadratic loss needs no better start, and an L1 penalty wants a sparse one.
+    """
+    many = objective.n > 20 * objective.K * (objective.d + 1) and stored_entries(objective.X) * objective.K > WORTHWHILE
+    return many and not objective.loss.quadratic() and objective.l1_raw == 0.0
+
+
+def _warn(solution: Solution, options: Options) -> None:
+    unit = "iterations" if options.solver in ("gd", "auto") else "epochs"
+    remedy = "raise max_iter or tol" if options.automatic else "raise max_iter or tol, tune eta0, or use learning_rate='auto'"
+    if options.automatic and options.solver in ("sgd", "adam"):
+        remedy += ", or use solver='auto'"
+    distance = f"is about {solution.gap:.1e} (relative) above its minimum" if np.isfinite(solution.gap) else "is still falling"
+    warnings.warn(
+        f"solver={options.solver!r} stopped after {solution.iterations} {unit} without reaching tol={options.tol:g}: "
+        f"the objective {distance}. To get closer, {remedy}.",
+        ConvergenceWarning,
+        stacklevel=4,
+    )
