@@ -14,6 +14,7 @@ import hashlib
 import inspect
 import math
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -33,14 +34,16 @@ ORDERED = FASTMATH - {"reassoc"}
 
 
 def sources_digest() -> str:
-    """Digest of the package's sources: an edit or an upgrade must never run code compiled from the old ones.
+    """Digest of all compiled sources: an edit or an upgrade must never run code compiled from the old ones.
 
-    Numba checks the file of the kernel only, not the losses, rows and rules that were compiled into it.
+    Numba checks the file of the kernel only, not the losses, rows and rules that were compiled into it.  Modules
+    without a kernel or a struct do not count: nothing of theirs is compiled.
     """
     digest = hashlib.sha256(numba.__version__.encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
+        source = path.read_bytes()
+        if re.search(rb"^@(kernel|struct)\b", source, re.MULTILINE) or path == Path(__file__):
+            digest.update(path.name.encode() + source)
     return digest.hexdigest()[:16]
 
 

@@ -227,7 +227,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     shuffle : bool, default=True
         Whether to draw the rows in random order in every epoch.
     batch_size : int or "auto", default="auto"
-        Rows of a mini-batch.  "auto": 16 (32 for adam), more where rows have few non-zeros, all of up to 128 rows; with
+        Rows of a mini-batch.  "auto": 16 (32 for adam), more where rows have few non-zeros, all of up to 64 rows; with
         an explicit `learning_rate`, 1.
     verbose : int, default=0
         Whether to print the objective after each pass or epoch.
@@ -436,7 +436,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     shuffle : bool, default=True
         Whether to draw the rows in random order in every epoch.
     batch_size : int or "auto", default="auto"
-        Rows of a mini-batch.  "auto": 16 (32 for adam), more where rows have few non-zeros, all of up to 128 rows; with
+        Rows of a mini-batch.  "auto": 16 (32 for adam), more where rows have few non-zeros, all of up to 64 rows; with
         an explicit `learning_rate`, 1.
     verbose : int, default=0
         Whether to print the objective after each pass or epoch.

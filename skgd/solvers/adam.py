@@ -16,6 +16,7 @@ from .stochastic import Plan
 BATCH = 32
 RATE = 0.01  # of a coefficient's natural size: 1 over the deviation of its column, times that of the scores
 FULL_BATCH_RATE = 0.1
+PATIENT = 3000.0  # steps before rates are damped, where an epoch is shorter than that
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
@@ -28,7 +29,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
 def _automatic_plan(objective: Objective, options: Options, rule: Adam) -> Plan:
     batch, steps = sgd.balanced_batch(objective, options, BATCH)
     rate = FULL_BATCH_RATE if steps == 1 else RATE
-    delay = 0.25 * steps if steps > 1 else 50.0
+    delay = max(0.25 * steps, PATIENT) if steps > 1 else 50.0
     largest, _ = sgd.second_moments(objective)
     return Plan(
         rule=rule,

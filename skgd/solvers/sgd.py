@@ -21,9 +21,10 @@ from ..updates import Momentum
 from . import Solution, stochastic
 from .stochastic import Plan
 
-SMALL = 128  # fewer rows make one batch
+SMALL = 64  # fewer rows make one batch
 BATCH = 16
 SAMPLE = 1000  # rows that the moments are estimated from
+PATIENT = 500.0  # steps before rates are damped, where an epoch is shorter than that
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
@@ -54,7 +55,7 @@ def automatic_plan(objective: Objective, options: Options) -> tuple[Objective, P
     seen = largest if full else (largest * (batch - 1) + 2.0 * trace) / batch
     seen = max(seen, np.finfo(float).tiny)
     rate = 0.5 * (1.0 - options.momentum) / (h * seen)
-    delay = 0.25 * steps
+    delay = max(0.25 * steps, PATIENT)
     plan = Plan(
         rule=_rule(options),
         schedule=lambda t: schedules.constant(t, rate) if full else schedules.damped(t, rate, delay),

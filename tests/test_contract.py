@@ -1,0 +1,35 @@
+"""scikit-learn's own checks, for every solver and penalty, none of them skipped or expected to fail."""
+
+import warnings
+
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import check_dataframe_column_names_consistency, check_param_validation, parametrize_with_checks
+
+from skgd import GDClassifier, GDRegressor
+
+ESTIMATORS = [
+    estimator(solver=solver, penalty=penalty)
+    for estimator in (GDRegressor, GDClassifier)
+    for solver in ("auto", "gd", "sgd", "adam")
+    for penalty in ("l2", "l1", "elasticnet", None)
+]
+
+
+@pytest.fixture(autouse=True)
+def _unfinished_fits_may_warn():
+    """Checks set max_iter to a few epochs; what they then say of convergence is not their subject."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_estimator_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", [GDRegressor(), GDClassifier()])
+@pytest.mark.parametrize("check", [check_param_validation, check_dataframe_column_names_consistency])
+def test_further_checks(estimator, check):
+    check(type(estimator).__name__, estimator)
