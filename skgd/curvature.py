@@ -31,7 +31,21 @@ def metric_at(objective: Objective, theta: np.ndarray) -> Full | Limited:
         return Limited(objective)
     pairs = K * (K + 1) / 2
     rows = max(4 * side, int(OPERATIONS / (pairs * D * D))) if coupled else objective.n
-    return Full(objective, objective.curvature(theta, rows))
+    B = objective.curvature(theta, rows)
+    if coupled:
+        _fix_shifts(objective, B[0].reshape(K, D, K, D))
+    return Full(objective, B)
+
+
+def _fix_shifts(objective: Objective, B: np.ndarray) -> None:
+    """Give curvature to the directions that a coupled loss cannot see, and no penalty decides: equal shifts of all scores.
+
+    Gradients have no part along them, so steps get none either, instead of rounding divided by zero.
+    """
+    free = np.flatnonzero((objective.l1 == 0.0) & (objective.l2 == 0.0) & (objective.coordinates.scale > 0.0))
+    trace = np.einsum("kjkj->j", B)
+    for j in free:
+        B[:, j, :, j] += trace[j] / len(B) ** 2
 
 
 class Full:

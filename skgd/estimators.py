@@ -594,7 +594,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             check_classification_targets(y)
             classes, codes = np.unique(y, return_inverse=True)
             if len(classes) < 2:
-                raise ValueError(f"GDClassifier needs at least two classes, but all rows with a weight are of class {classes[0]!r}.")
+                raise ValueError(f"GDClassifier needs at least two classes, but y has one class among the rows with a weight: {classes[0]}.")
             class_weights = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=weights)
             weights = weights * class_weights[codes]
             if not weights.any():

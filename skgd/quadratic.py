@@ -14,6 +14,10 @@ import scipy.linalg as la
 from ._jit import kernel
 
 
+# Below this share of the largest, an eigenvalue of a matrix with a unit diagonal is rounding.
+SINGULAR = 1e-12
+
+
 class LowRank(NamedTuple):
     """The matrix diag(diagonal) + U M U', given M by its inverse."""
 
@@ -27,23 +31,21 @@ class LowRank(NamedTuple):
 
 # ---------------------------------------------------------------- closed form, l1 = 0
 def solve_matrix(B: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """B^-1 r for a positive semi-definite matrix; coordinates with a zero diagonal stay at zero.
+    """B^-1 r for a positive semi-definite matrix, by Cholesky; where it is (nearly) singular, the solution of least norm.
 
-    A singular matrix gets the smallest multiple of its diagonal that Cholesky can factor.
+    Coordinates with a zero diagonal stay at zero.
     """
     diagonal = np.diagonal(B)
-    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 0.0)
     unit = B * scale[:, None] * scale
     entries = np.arange(len(B))
-    jitter = 1e-14
-    while True:
-        unit[entries, entries] = np.where(diagonal > 0, 1.0 + jitter, 1.0)
-        try:
-            factor = la.cho_factor(unit, check_finite=False)
-            break
-        except la.LinAlgError:
-            jitter *= 10
-    return scale * la.cho_solve(factor, np.where(diagonal > 0, scale * r, 0.0), check_finite=False)
+    unit[entries, entries] = 1.0
+    factor, failed = la.lapack.dpotrf(unit, lower=False, clean=False)
+    if not failed and np.min(np.diagonal(factor)) ** 2 > SINGULAR:
+        return scale * la.lapack.dpotrs(factor, scale * r, lower=False)[0]
+    values, vectors = la.eigh(unit, check_finite=False)
+    kept = values > SINGULAR * values[-1]
+    return scale * (vectors[:, kept] @ ((vectors[:, kept].T @ (scale * r)) / values[kept]))
 
 
 def solve_low_rank(B: LowRank, r: np.ndarray) -> np.ndarray:
