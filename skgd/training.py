@@ -92,14 +92,22 @@ def epoch_pays(objective: Objective) -> bool:
 
 
 def _warn(solution: Solution, options: Options) -> None:
-    unit = "iterations" if options.solver in ("gd", "auto") else "epochs"
-    remedy = "raise max_iter or tol" if options.automatic else "raise max_iter or tol, tune eta0, or use learning_rate='auto'"
-    if options.automatic and options.solver in ("sgd", "adam"):
-        remedy += ", or use solver='auto'"
-    distance = f"is about {solution.gap:.1e} (relative) above its minimum" if np.isfinite(solution.gap) else "is still falling"
-    warnings.warn(
-        f"solver={options.solver!r} stopped after {solution.iterations} {unit} without reaching tol={options.tol:g}: "
-        f"the objective {distance}. To get closer, {remedy}.",
-        ConvergenceWarning,
-        stacklevel=4,
-    )
+    """Say how far the fit is from its minimum and what would bring it there."""
+    if solution.separable:
+        message = (
+            "The classes are perfectly separated and nothing is penalised: coefficients grow without end, and the fit "
+            f"stopped where the objective was below tol={options.tol:g} of its start. Set penalty='l2' and alpha > 0."
+        )
+    else:
+        unit = "iterations" if options.solver in ("gd", "auto") else "epochs"
+        remedies = ["raise max_iter or tol"]
+        if not options.automatic:
+            remedies.append("tune eta0 or use learning_rate='auto'")
+        elif options.solver in ("sgd", "adam"):
+            remedies.append("use solver='auto'")
+        distance = f"is about {solution.gap:.1e} (relative) above its minimum" if np.isfinite(solution.gap) else "is still falling"
+        message = (
+            f"solver={options.solver!r} stopped after {solution.iterations} {unit} without reaching tol={options.tol:g}: "
+            f"the objective {distance}. To get closer, {', or '.join(remedies)}."
+        )
+    warnings.warn(message, ConvergenceWarning, stacklevel=5)

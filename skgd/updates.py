@@ -51,6 +51,6 @@ class Adam(NamedTuple):
                 g = gradient[j, k]
                 memory[0, j, k] = self.beta_1 * memory[0, j, k] + (1.0 - self.beta_1) * g
                 memory[1, j, k] = self.beta_2 * memory[1, j, k] + (1.0 - self.beta_2) * g * g
-                metric = rate * unit[k] / (np.sqrt(memory[1, j, k] / correction_2) + self.epsilon)
+                metric = rate * unit[k] / (np.sqrt(memory[1, j, k] / correction_2) + self.epsilon * unit[k])
                 moved = theta[j, k] - metric * (memory[0, j, k] / correction_1)
                 theta[j, k] = penalty.proximal_step(moved, metric, l1[j], l2[j])

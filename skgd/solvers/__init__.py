@@ -14,3 +14,4 @@ class Solution(NamedTuple):
     iterations: int
     gap: float  # estimate of (F - F*) / F*
     converged: bool
+    separable: bool = False  # unpenalised log-odds that grow without end: there is no minimiser

@@ -16,23 +16,28 @@ from .stochastic import Plan
 BATCH = 32
 RATE = 0.01  # of a coefficient's natural size: 1 over the deviation of its column, times that of the scores
 FULL_BATCH_RATE = 0.1
+FULL_BATCH_EPSILON = 0.1  # without noise, gradients below this would be blown up to steps that overshoot for ever
 PATIENT = 3000.0  # steps before rates are damped, where an epoch is shorter than that
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
     """Epochs of Adam."""
-    rule = Adam(options.beta_1, options.beta_2, options.adam_epsilon)
-    plan = _automatic_plan(objective, options, rule) if options.automatic else sgd.textbook_plan(objective, options, rule)
+    if options.automatic:
+        plan = _automatic_plan(objective, options)
+    else:
+        plan = sgd.textbook_plan(objective, options, Adam(options.beta_1, options.beta_2, options.adam_epsilon))
     return stochastic.minimise(objective, theta, plan, options, history)
 
 
-def _automatic_plan(objective: Objective, options: Options, rule: Adam) -> Plan:
+def _automatic_plan(objective: Objective, options: Options) -> Plan:
     batch, steps = sgd.balanced_batch(objective, options, BATCH)
-    rate = FULL_BATCH_RATE if steps == 1 else RATE
-    delay = max(0.25 * steps, PATIENT) if steps > 1 else 50.0
+    if steps == 1:
+        rate, delay, epsilon = FULL_BATCH_RATE, 50.0, max(FULL_BATCH_EPSILON, options.adam_epsilon)
+    else:
+        rate, delay, epsilon = RATE, max(0.25 * steps, PATIENT), options.adam_epsilon
     largest, _ = sgd.second_moments(objective)
     return Plan(
-        rule=rule,
+        rule=Adam(options.beta_1, options.beta_2, epsilon),
         schedule=lambda t: schedules.damped(t, rate, delay),
         batch=batch,
         penalty=ElasticNet(explicit=0.0),

@@ -37,6 +37,8 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
         gap = _gap(metric, decrease, previous, values, tol) / max(F, negligible, np.finfo(float).tiny)
         if gap <= 0.25 * tol or F <= negligible:
             return Solution(theta, len(values), gap, True)
+        if F <= tol * values[0] and _separates(objective, F):
+            return Solution(theta, len(values), 1.0, converged=False, separable=True)
         # 3. renew the curvature on a stall
         stalled = metric.renewable and not fresh and decrease > 0.3 * previous
         # 4. step, shortened where it has to be
@@ -53,6 +55,15 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
         values.append(F)
         history.record(F, theta)
     return Solution(theta, len(values) - 1, gap, gap <= tol)
+
+
+def _separates(objective: Objective, F: float) -> bool:
+    """Whether every row is on its right side and nothing is penalised: then F has no minimiser, its infimum is zero.
+
+    A row on the wrong side, or undecided, alone costs at least log 2 times its weight.
+    """
+    unpenalised = objective.l1_raw == objective.l2_raw == 0.0
+    return unpenalised and objective.loss.scores_are_logits() and F * objective.n < np.log(2.0) * objective.s.min()
 
 
 def _penalty_change(objective: Objective, old: np.ndarray, new: np.ndarray) -> float:

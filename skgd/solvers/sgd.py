@@ -102,6 +102,7 @@ def textbook_plan(objective: Objective, options: Options, rule) -> Plan:
         average_from=averaging(options, batch, default=False),
         shuffle=options.shuffle,
         patience=options.n_iter_no_change,
+        may_plateau=True,
         adaptive=options.learning_rate == "adaptive",
     )
 

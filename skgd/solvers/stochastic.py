@@ -47,6 +47,8 @@ class Plan:
     shuffle : bool
     patience : int
         Epochs in a row without progress that end the fit.
+    may_plateau : bool
+        Whether F may stay above its minimum for ever, as with a constant rate.
     adaptive : bool
         Whether the rate is divided by 5 instead, while it is above 1e-6.
     smooth_rate : float
@@ -64,6 +66,7 @@ class Plan:
     run: int = 1
     shuffle: bool = True
     patience: int = 1
+    may_plateau: bool = False
     adaptive: bool = False
     smooth_rate: float = 0.0
 
@@ -91,8 +94,9 @@ class State:
 def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Options, history: History) -> Solution:
     """Run epochs until their last half gained too little to matter, or `max_iter`.
 
-    An error that falls like C/t with the epochs t fell by C/t since t/2: so F(t/2) - F(t) estimates the gap; where
-    convergence is faster it overstates it.
+    An error that falls like C/t with the epochs t fell by C/t since t/2: so the change of F since t/2 estimates the
+    gap; where convergence is faster it overstates it.  Explicit rates may never settle: with them the fit ends when F
+    has not fallen, for `patience` epochs in a row.
     """
     state = State(theta)
     F, _ = objective.evaluate(theta)
@@ -105,7 +109,9 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
         values.append(F)
         if options.tol is None:
             continue
-        gap = 2.0 * max(values[epoch // 2] - F, 0.0) / max(F, np.finfo(float).tiny)
+        half = values[epoch // 2 :]
+        change = half[0] - F if plan.may_plateau else max(half) - min(half)
+        gap = 2.0 * max(change, 0.0) / max(F, np.finfo(float).tiny)
         quiet = quiet + 1 if epoch > 1 and gap <= options.tol else 0
         if quiet >= plan.patience:
             if plan.adaptive and plan.schedule(np.array([state.steps]))[0] * state.slower > SLOWEST:

@@ -1,0 +1,81 @@
+"""``python -m skgd`` prints versions, cache folder and threads; ``python -m skgd compile`` fills the cache."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import time
+import warnings
+from itertools import product
+
+import joblib
+import numba
+import numpy as np
+import scipy
+import scipy.sparse as sp
+import sklearn
+from sklearn.exceptions import ConvergenceWarning
+
+from . import GDClassifier, GDRegressor, __version__
+from ._jit import CACHE_FOLDER
+
+
+def show() -> None:
+    """Print what a bug report needs."""
+    versions = {
+        "skgd": __version__,
+        "Python": platform.python_version(),
+        "scikit-learn": sklearn.__version__,
+        "NumPy": np.__version__,
+        "SciPy": scipy.__version__,
+        "Numba": numba.__version__,
+    }
+    for name, version in versions.items():
+        print(f"{name:14s}{version}")
+    print(f"{'platform':14s}{platform.platform()}")
+    print(f"{'cache':14s}{CACHE_FOLDER or 'none: NUMBA_CACHE_DIR and the home folder are not writable'}")
+    print(f"{'threads':14s}{joblib.effective_n_jobs(-1)} (n_jobs=-1)")
+
+
+def compile_all() -> None:
+    """Fit every common combination once, so that its kernels are in the cache."""
+    rng = np.random.default_rng(0)
+    X, label, target = rng.standard_normal((80, 3)), np.arange(80), rng.standard_normal(80)
+    storages = {
+        f"{kind} {dtype}": make(X.astype(dtype))
+        for kind, make in {"dense": np.ascontiguousarray, "CSR": sp.csr_matrix}.items()
+        for dtype in ("float64", "float32")
+    }
+    problems = {
+        "log loss": (GDClassifier(), label % 2),
+        "softmax": (GDClassifier(), label % 3),
+        "squared error": (GDRegressor(), target),
+        "Huber": (GDRegressor("huber"), target),
+    }
+    solvers = [("gd", "l2"), ("gd", "l1"), ("sgd", "l2"), ("adam", "l2")]
+    cases = list(product(storages, problems, solvers))
+    start = time.perf_counter()
+    for number, (storage, problem, (solver, penalty)) in enumerate(cases, 1):
+        estimator, y = problems[problem]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            estimator.set_params(solver=solver, penalty=penalty, max_iter=2).fit(storages[storage], y)
+        filled = 30 * number // len(cases)
+        print(f"\r[{'#' * filled:30s}] {number}/{len(cases)} {storage}, {problem}, {solver}".ljust(78), end="", flush=True)
+    print(f"\nCompiled in {time.perf_counter() - start:.0f} s: {CACHE_FOLDER or 'for this process only, there is no cache'}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m skgd", description="Print versions, cache folder and threads.")
+    parser.add_argument("command", nargs="?", choices=["compile"], help="fill the cache of compiled kernels")
+    if parser.parse_args(arguments).command == "compile":
+        compile_all()
+    else:
+        show()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
