@@ -27,6 +27,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload, overload_method
 
+config: Any = numba.config  # whose settings are made at run time
+
 # Never nnan or ninf: a non-finite value has to survive until it is found.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 # Without reassoc: with it, LLVM turns the short dot products of sparse rows into slow vector gathers.
@@ -49,8 +51,8 @@ def sources_digest() -> str:
 
 def cache_folder() -> Path | None:
     """The folder of compiled kernels: inside NUMBA_CACHE_DIR if set, else the user's cache; None if neither is writable."""
-    if numba.config.CACHE_DIR:
-        base = Path(numba.config.CACHE_DIR)
+    if config.CACHE_DIR:
+        base = Path(config.CACHE_DIR)
     elif sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
     elif sys.platform == "darwin":
@@ -79,12 +81,12 @@ def kernel(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -
     """Compile a loop: no GIL, NumPy's rules for division, cached in `CACHE_FOLDER` where there is one."""
     if function is None:
         return lambda function: kernel(function, fastmath=fastmath)
-    configured = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(CACHE_FOLDER or "")
+    configured = config.CACHE_DIR
+    config.CACHE_DIR = str(CACHE_FOLDER or "")
     try:
         return numba.njit(nogil=True, fastmath=fastmath, error_model="numpy", cache=CACHE_FOLDER is not None)(function)
     finally:
-        numba.config.CACHE_DIR = configured
+        config.CACHE_DIR = configured
 
 
 def struct(cls: Any) -> Any:
@@ -103,9 +105,7 @@ def struct(cls: Any) -> Any:
 
 def _registered_methods() -> set[str]:
     """Names that Numba resolves already; kept with Numba, so that a module imported twice cannot register them twice."""
-    if not hasattr(types.BaseNamedTuple, "skgd_methods"):
-        types.BaseNamedTuple.skgd_methods = set()
-    return types.BaseNamedTuple.skgd_methods
+    return vars(numba.extending).setdefault("_skgd_methods", set())
 
 
 def _register(name: str, signature: inspect.Signature) -> None:
@@ -113,7 +113,8 @@ def _register(name: str, signature: inspect.Signature) -> None:
         return getattr(self.instance_class, name) if getattr(self.instance_class, "is_struct", False) else None
 
     resolve.__signature__ = signature  # type: ignore[attr-defined]  # Numba compares it with the method's
-    overload_method(types.BaseNamedTuple, name, jit_options={"fastmath": FASTMATH, "error_model": "numpy"})(resolve)
+    options: dict[str, Any] = {"jit_options": {"fastmath": FASTMATH, "error_model": "numpy"}}
+    overload_method(types.BaseNamedTuple, name, **options)(resolve)
 
 
 def writable(array: np.ndarray) -> np.ndarray:

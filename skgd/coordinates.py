@@ -48,7 +48,9 @@ def identity(d: int, fit_intercept: bool) -> Coordinates:
     return Coordinates(np.zeros(d), np.append(np.ones(d), float(fit_intercept)))
 
 
-def standardised(moments: np.ndarray, shift: np.ndarray, n: int, weight: float, ridge: float, fit_intercept: bool) -> Coordinates:
+def standardised(
+    moments: np.ndarray, shift: np.ndarray, n: int, weight: float, ridge: float, fit_intercept: bool
+) -> Coordinates:
     """Coordinates from the sums of `kernels.moments` over n rows of total weight `weight`.
 
     The scale is 1 / sqrt(variance + ridge), the curvature of a loss of unit smoothness with an L2 penalty: columns of

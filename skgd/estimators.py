@@ -111,7 +111,9 @@ class _GDEstimator(BaseEstimator):
         l1_ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio, None: 0.0}[self.penalty]
         alpha = 0.0 if self.penalty is None else float(self.alpha)
         options = self._options()
-        fit = minimise(X, Y, weights, loss, alpha * l1_ratio, alpha * (1.0 - l1_ratio), options, self._start(X.shape[1], loss.columns))
+        fit = minimise(
+            X, Y, weights, loss, alpha * l1_ratio, alpha * (1.0 - l1_ratio), options, self._start(X.shape[1], loss.columns)
+        )
         self.n_iter_ = fit.iterations
         self.loss_curve_ = fit.curve
         with np.errstate(over="ignore"):
@@ -262,6 +264,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     average : bool, int or "auto", default="auto"
         Whether the result is an average of the iterates; an int: from so many rows on.  "auto": with the automatic
         rate.
+
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
@@ -594,7 +597,9 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             check_classification_targets(y)
             classes, codes = np.unique(y, return_inverse=True)
             if len(classes) < 2:
-                raise ValueError(f"GDClassifier needs at least two classes, but y has one class among the rows with a weight: {classes[0]}.")
+                raise ValueError(
+                    f"GDClassifier needs at least two classes, but y has one class among the rows with a weight: {classes[0]}."
+                )
             class_weights = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=weights)
             weights = weights * class_weights[codes]
             if not weights.any():

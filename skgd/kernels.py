@@ -19,17 +19,17 @@ def add_gradient(rows, loss, order, first, last, Y, s, W, b, whole, G):
 
     The rows are order[first:last], or first..last where `order` is empty: their own order in memory.
     """
-    total, size, d = 0.0, len(whole.index), W.shape[0]
+    total, size, d = 0.0, len(whole.row), W.shape[0]
     for start in range(first, last, size):
         m = min(size, last - start)
         tile = whole if m == size else new_tile(rows, Y.shape[0], W.shape[1], m)
-        index, targets, weights, Z = tile.index, tile.targets, tile.weights, tile.Z
+        row, targets, weights, Z = tile.row, tile.targets, tile.weights, tile.Z
         for i in range(m):
-            index[i] = order[start + i] if len(order) else start + i
-            weights[i] = s[index[i]]
+            row[i] = order[start + i] if len(order) else start + i
+            weights[i] = s[row[i]]
         for k in range(Y.shape[0]):
             for i in range(m):
-                targets[k, i] = Y[k, index[i]]
+                targets[k, i] = Y[k, row[i]]
         rows.scores(tile, W, b)
         total += loss.residuals(targets, weights, Z)
         rows.accumulate(tile, G)
@@ -109,7 +109,27 @@ def curvature(rows, loss, index, Y, s, mean, scale, theta, blocks, size):
 
 @kernel
 def stochastic_steps(
-    rows, loss, penalty, rule, order, batch, size, Y, s, mean, scale, l1, l2, rates, unit, decays, capped, count, theta, average, memory
+    rows,
+    loss,
+    penalty,
+    rule,
+    order,
+    batch,
+    size,
+    Y,
+    s,
+    mean,
+    scale,
+    l1,
+    l2,
+    rates,
+    unit,
+    decays,
+    capped,
+    count,
+    theta,
+    average,
+    memory,
 ):
     """Step once on each mini-batch of `order`, theta (D, K) in place; `average` follows it with weights `decays`.
 

@@ -1,20 +1,22 @@
 """Losses: what a row pays for its scores.  One class a loss, written once, for one row's score.
 
-A *separable* loss gives value, derivative and curvature of one score; several columns (targets) are independent
-problems.  ``softmax`` couples the columns of a row and works on a tile of rows at once.  Kernels see one method of
-either kind:
+A *separable* loss defines ``value(y, z)``, ``derivative(y, z)`` and ``curvature(y, z)`` of one score; its columns
+(targets) are independent problems.  ``Softmax`` couples the columns of a row and works on a tile of rows at once.
+Kernels see the same methods of either kind:
 
 ``residuals(y, s, Z)``
-    turn scores Z (K, m) of m rows with targets y (one row per target, or the class codes) and weights s (m,) into
+    turn scores Z (K, m) of m rows with targets y (a row per target, or the class codes) and weights s (m,) into
     weighted derivatives, in place; return the weighted sum of the values.
 ``curvatures(y, s, Z)``
     turn scores into what `curvature_block` needs, in place.
 ``curvature_block(s, Z, k, l, c)``
     write the weighted second derivative by the scores k and l of every row into c (m,).
+``coupled()``
+    do the columns interact?
 
-and five facts: ``coupled()`` (do columns interact?), ``quadratic()`` (is the curvature constant?), ``smoothness()`` (a
-bound of the curvature per unit weight, which sizes steps), ``scores_are_logits()`` (or in the unit of the targets?) and ``constant_scores(y, s)`` (the best scores that ignore X:
-where solvers start).
+Solvers also ask ``quadratic()`` (is the curvature constant?), ``smoothness()`` (a bound of the curvature per unit
+weight, which sizes steps), ``scores_are_logits()`` (or in the unit of the targets?) and ``constant_scores(y, s)`` (the
+best scores that ignore X: where solvers start).
 """
 
 from __future__ import annotations
@@ -76,8 +78,18 @@ def log1p(e):
     return 2.0 * q * p
 
 
-# ---------------------------------------------------------------- what all separable losses share
-def _residuals(self, y, s, Z):
+def separable(cls):
+    """Make a struct of a loss with independent columns, which defines value, derivative and curvature of one score."""
+    for method in (coupled, residuals, curvatures, curvature_block):
+        setattr(cls, method.__name__, method)
+    return struct(cls)
+
+
+def coupled(self):
+    return False
+
+
+def residuals(self, y, s, Z):
     total = 0.0
     for k in range(Z.shape[0]):
         for i in range(Z.shape[1]):
@@ -87,25 +99,22 @@ def _residuals(self, y, s, Z):
     return total
 
 
-def _curvatures(self, y, s, Z):
+def curvatures(self, y, s, Z):
     for k in range(Z.shape[0]):
         for i in range(Z.shape[1]):
             Z[k, i] = self.curvature(y[k, i], Z[k, i])
 
 
-def _curvature_block(self, s, Z, k, l, c):
+def curvature_block(self, s, Z, k, l, c):
     for i in range(Z.shape[1]):
         c[i] = s[i] * Z[k, i]
 
 
-@struct
+@separable
 class SquaredError(NamedTuple):
     """(z - y)^2 / 2."""
 
     columns: int = 1
-
-    def coupled(self):
-        return False
 
     def quadratic(self):
         return True
@@ -119,8 +128,6 @@ class SquaredError(NamedTuple):
     def curvature(self, y, z):
         return 1.0
 
-    residuals, curvatures, curvature_block = _residuals, _curvatures, _curvature_block
-
     def smoothness(self):
         return 1.0
 
@@ -131,15 +138,12 @@ class SquaredError(NamedTuple):
         return y @ s / s.sum()
 
 
-@struct
+@separable
 class Huber(NamedTuple):
     """(z - y)^2 / 2 where |z - y| <= epsilon, and epsilon |z - y| - epsilon^2 / 2 beyond (Huber, 1964)."""
 
     columns: int = 1
     epsilon: float = 0.1
-
-    def coupled(self):
-        return False
 
     def quadratic(self):
         return False
@@ -157,8 +161,6 @@ class Huber(NamedTuple):
         # leave the metric singular.  (Iteratively reweighted least squares; Huber and Ronchetti, 2009, section 7.8.)
         return self.epsilon / max(abs(z - y), self.epsilon)
 
-    residuals, curvatures, curvature_block = _residuals, _curvatures, _curvature_block
-
     def smoothness(self):
         return 1.0
 
@@ -169,14 +171,11 @@ class Huber(NamedTuple):
         return np.array([_weighted_median(column, s) for column in y])
 
 
-@struct
+@separable
 class LogLoss(NamedTuple):
     """log(1 + exp(z)) - y z with y in [0, 1]: two classes, one score."""
 
     columns: int = 1
-
-    def coupled(self):
-        return False
 
     def quadratic(self):
         return False
@@ -191,8 +190,6 @@ class LogLoss(NamedTuple):
     def curvature(self, y, z):
         e = exp(-abs(z))
         return e / ((1.0 + e) * (1.0 + e))
-
-    residuals, curvatures, curvature_block = _residuals, _curvatures, _curvature_block
 
     def smoothness(self):
         return 0.25

@@ -13,7 +13,6 @@ import scipy.linalg as la
 
 from ._jit import kernel
 
-
 # Below this share of the largest, an eigenvalue of a matrix with a unit diagonal is rounding.
 SINGULAR = 1e-12
 

@@ -17,7 +17,7 @@ from ._jit import ORDERED, kernel, struct, writable
 class Tile(NamedTuple):
     """Room for the rows that a kernel works on at one time."""
 
-    index: np.ndarray  # (m,) which rows of X
+    row: np.ndarray  # (m,) the numbers of the rows in X
     targets: np.ndarray  # (T, m)
     weights: np.ndarray  # (m,)
     Z: np.ndarray  # (K, m) scores, turned into residuals in place: loops over rows vectorise for any K
@@ -36,17 +36,17 @@ class Dense(NamedTuple):
 
     def scores(self, tile, W, b):
         """tile.Z = (X W + b)' of the tile's rows, for W (d, K) and b (K,)."""
-        index, Z = tile.index, tile.Z
+        row, Z = tile.row, tile.Z
         if W.shape[1] == 1:
             w = W.reshape(-1)
-            for i in range(len(index)):
-                x = self.values[index[i]]
+            for i in range(len(row)):
+                x = self.values[row[i]]
                 z = 0.0
                 for j in range(len(w)):
                     z += x[j] * w[j]
                 Z[0, i] = z + b[0]
         else:
-            self.densify(index, tile.values)
+            self.densify(row, tile.values)
             np.dot(W.T, tile.values.T, Z)
             for k in range(Z.shape[0]):
                 for i in range(Z.shape[1]):
@@ -54,18 +54,18 @@ class Dense(NamedTuple):
 
     def accumulate(self, tile, G):
         """G (at least d, K) += X' R of the tile's rows, R = tile.Z'; follows `scores` on the same tile."""
-        index, R, d = tile.index, tile.Z, self.values.shape[1]
+        row, R, d = tile.row, tile.Z, self.values.shape[1]
         if G.shape[1] == 1:
             g = G.reshape(-1)
-            four = len(index) // 4 * 4
+            four = len(row) // 4 * 4
             for i in range(0, four, 4):  # four rows at a time: g is read and written once for them
                 r0, r1, r2, r3 = R[0, i], R[0, i + 1], R[0, i + 2], R[0, i + 3]
-                x0, x1 = self.values[index[i]], self.values[index[i + 1]]
-                x2, x3 = self.values[index[i + 2]], self.values[index[i + 3]]
+                x0, x1 = self.values[row[i]], self.values[row[i + 1]]
+                x2, x3 = self.values[row[i + 2]], self.values[row[i + 3]]
                 for j in range(d):
                     g[j] += r0 * x0[j] + r1 * x1[j] + r2 * x2[j] + r3 * x3[j]
-            for i in range(four, len(index)):
-                x = self.values[index[i]]
+            for i in range(four, len(row)):
+                x = self.values[row[i]]
                 for j in range(d):
                     g[j] += R[0, i] * x[j]
         else:
@@ -83,7 +83,7 @@ class Dense(NamedTuple):
                 out[i, j] = x[j]
 
     def moments(self, first, last, s, shift, out):
-        """Add, per column, sums over the stored values x of s, s (x - shift), s (x - shift)^2, and their number, to out (4, d)."""
+        """Add sums over the stored values x of each column, of s, s (x - shift), s (x - shift)^2 and 1, to out (4, d)."""
         for i in range(first, last):
             x = self.values[i]
             for j in range(len(x)):
@@ -116,18 +116,18 @@ class CSR(NamedTuple):
         return np.empty((1, columns))
 
     def scores(self, tile, W, b):
-        index, Z = tile.index, tile.Z
+        row, Z = tile.row, tile.Z
         if W.shape[1] == 1:
             w = W.reshape(-1)
-            for i in range(len(index)):
-                first, last = self.indptr[index[i]], self.indptr[index[i] + 1]
+            for i in range(len(row)):
+                first, last = self.indptr[row[i]], self.indptr[row[i] + 1]
                 Z[0, i] = sparse_dot(self.data, self.indices, first, last, w) + b[0]
         else:
             z_row = tile.values[0]
-            for i in range(len(index)):
+            for i in range(len(row)):
                 for k in range(len(b)):
                     z_row[k] = b[k]
-                for p in range(self.indptr[index[i]], self.indptr[index[i] + 1]):
+                for p in range(self.indptr[row[i]], self.indptr[row[i] + 1]):
                     x, w = self.data[p], W[self.indices[p]]
                     for k in range(len(b)):
                         z_row[k] += x * w[k]
@@ -135,19 +135,19 @@ class CSR(NamedTuple):
                     Z[k, i] = z_row[k]
 
     def accumulate(self, tile, G):
-        index, R = tile.index, tile.Z
+        row, R = tile.row, tile.Z
         if G.shape[1] == 1:
             g = G.reshape(-1)
-            for i in range(len(index)):
+            for i in range(len(row)):
                 r = R[0, i]
-                for p in range(self.indptr[index[i]], self.indptr[index[i] + 1]):
+                for p in range(self.indptr[row[i]], self.indptr[row[i] + 1]):
                     g[self.indices[p]] += r * self.data[p]
         else:
             r_row = tile.values[0]
-            for i in range(len(index)):
+            for i in range(len(row)):
                 for k in range(len(r_row)):
                     r_row[k] = R[k, i]
-                for p in range(self.indptr[index[i]], self.indptr[index[i] + 1]):
+                for p in range(self.indptr[row[i]], self.indptr[row[i] + 1]):
                     x, g_row = self.data[p], G[self.indices[p]]
                     for k in range(len(r_row)):
                         g_row[k] += x * r_row[k]

@@ -60,7 +60,7 @@ def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, o
         W, b = objective.coordinates.raw(solution.theta)
     if not (np.isfinite(W).all() and np.isfinite(b).all()):
         history.overflow()
-    if not solution.converged:
+    if not solution.converged and options.tol is not None:
         _warn(solution, options)
     return Fit(W, b, solution.iterations, history.curve)
 
@@ -79,7 +79,7 @@ def _solve(objective: Objective, theta: np.ndarray, options: Options, history: H
         return sgd.minimise(objective, theta, options, history)
     if options.solver == "auto" and epoch_pays(objective):
         theta = sgd.start(objective, theta, options, history)
-    return gd.minimise(objective, theta, tol=options.tol, max_iter=options.max_iter, history=history)
+    return gd.minimise(objective, theta, tol=options.tol or 0.0, max_iter=options.max_iter, history=history)
 
 
 def epoch_pays(objective: Objective) -> bool:
@@ -105,7 +105,9 @@ def _warn(solution: Solution, options: Options) -> None:
             remedies.append("tune eta0 or use learning_rate='auto'")
         elif options.solver in ("sgd", "adam"):
             remedies.append("use solver='auto'")
-        distance = f"is about {solution.gap:.1e} (relative) above its minimum" if np.isfinite(solution.gap) else "is still falling"
+        distance = (
+            f"is about {solution.gap:.1e} (relative) above its minimum" if np.isfinite(solution.gap) else "is still falling"
+        )
         message = (
             f"solver={options.solver!r} stopped after {solution.iterations} {unit} without reaching tol={options.tol:g}: "
             f"the objective {distance}. To get closer, {', or '.join(remedies)}."

@@ -16,6 +16,7 @@ from ..penalties import penalty_value
 from . import Solution
 
 EPS = float(np.finfo(float).eps)
+ROUNDING = 1e-13  # relative gap that the arithmetic cannot tell from none
 WINDOW = 10  # iterations over which a limited metric has to have gained little
 SUFFICIENT = 1e-4  # share of the decrease that the slope promises (Armijo)
 
@@ -54,7 +55,7 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
         theta, F, gradient, previous, fresh = new, F_new, new_gradient, decrease, False
         values.append(F)
         history.record(F, theta)
-    return Solution(theta, len(values) - 1, gap, gap <= tol)
+    return Solution(theta, max(len(values) - 1, 1), gap, gap <= max(tol, ROUNDING))
 
 
 def _separates(objective: Objective, F: float) -> bool:

@@ -48,7 +48,7 @@ def start(objective: Objective, theta: np.ndarray, options: Options, history: Hi
 
 def automatic_plan(objective: Objective, options: Options) -> tuple[Objective, Plan]:
     """Rates derived from the data, and the objective in coordinates where one rate suits the intercept too."""
-    n, h = objective.n, objective.loss.smoothness()
+    h = objective.loss.smoothness()
     batch, steps = balanced_batch(objective, options, BATCH)
     largest, trace = second_moments(objective)
     full = steps == 1
@@ -92,7 +92,9 @@ def textbook_plan(objective: Objective, options: Options, rule) -> Plan:
         def schedule(t):
             return schedules.constant(t, eta0)
 
-    batch = objective.n if options.solver == "gd" else min(1 if options.batch_size == "auto" else options.batch_size, objective.n)
+    batch = (
+        objective.n if options.solver == "gd" else min(1 if options.batch_size == "auto" else options.batch_size, objective.n)
+    )
     return Plan(
         rule=rule,
         schedule=schedule,
