@@ -85,7 +85,8 @@ class _GDEstimator(BaseEstimator):
         """
         check_is_fitted(self)
         if sp.issparse(self.coef_):
-            self.coef_ = self.coef_.toarray()
+            dense = self.coef_.toarray()
+            self.coef_ = dense[0] if self._one_dimensional else dense
         return self
 
     def sparsify(self):
@@ -155,7 +156,11 @@ class _GDEstimator(BaseEstimator):
 
     def _warn_unused(self, solver: str, explicit: bool) -> None:
         """Warn of parameters that were set and mean nothing to this solver."""
-        unused = [] if explicit else ["eta0", "power_t"]
+        unused = [] if explicit else ["n_iter_no_change"]
+        if self.learning_rate in ("auto", "optimal"):
+            unused += ["eta0"]
+        if self.learning_rate != "invscaling":
+            unused += ["power_t"]
         if solver != "adam":
             unused += ["beta_1", "beta_2", "adam_epsilon"]
         if solver == "adam" or (solver in ("gd", "auto") and not explicit):
@@ -168,7 +173,7 @@ class _GDEstimator(BaseEstimator):
             warnings.warn(
                 f"{', '.join(changed)} has no effect with solver={solver!r}, learning_rate={self.learning_rate!r}.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
 
     def _start(self, d: int, columns: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -618,6 +623,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             Y = codes[None, :].astype(np.float64)
             self.coef_, self.intercept_ = self._minimise(X, Y, weights, loss)
             self.classes_ = classes
+            self._one_dimensional = False
         return self
 
     def decision_function(self, X):

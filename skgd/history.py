@@ -6,10 +6,18 @@ import numpy as np
 
 
 class History:
-    """The objective after each pass or epoch, as `loss_curve_` shows it."""
+    """The objective after each pass or epoch, as `loss_curve_` shows it.
 
-    def __init__(self, solver: str, verbose: int = 0) -> None:
-        self.solver, self.verbose = solver, verbose
+    Parameters
+    ----------
+    solver : str
+    explicit : bool
+        Whether the user chose the rate.
+    verbose : int
+    """
+
+    def __init__(self, solver: str, explicit: bool = False, verbose: int = 0) -> None:
+        self.solver, self.explicit, self.verbose = solver, explicit, verbose
         self.curve: list[float] = []
 
     def record(self, objective: float, theta: np.ndarray) -> None:
@@ -22,12 +30,9 @@ class History:
 
     def overflow(self) -> None:
         """Raise the error of a fit whose numbers left the range of floats."""
-        passes = len(self.curve)
-        raise ValueError(
-            f"The objective overflowed after {passes} passes of solver={self.solver!r}. "
-            + (
-                "The steps were too long: lower eta0, or use learning_rate='auto'."
-                if passes > 1
-                else "X, y or sample_weight hold values whose squares exceed the range of floats: rescale them."
-            )
+        cause = (
+            "The steps were too long: lower eta0, or use learning_rate='auto'."
+            if self.explicit and self.curve
+            else "X, y or sample_weight hold values whose squares exceed the range of floats: rescale them."
         )
+        raise ValueError(f"The objective overflowed after {len(self.curve)} passes of solver={self.solver!r}. {cause}")

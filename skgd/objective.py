@@ -7,14 +7,13 @@ bits of the result do not depend on the number of threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from . import kernels
+from ._jit import writable
 from .coordinates import Coordinates, standardised
 from .penalties import penalty_value
 from .rows import rows_of, stored_entries
@@ -43,7 +42,7 @@ class Objective:
     """
 
     def __init__(self, X, loss, Y, s, l1: float, l2: float, coordinates: Coordinates, run: Callable[..., Any] = map) -> None:
-        self.X, self.loss, self.Y, self.s = X, loss, Y, s
+        self.X, self.loss, self.Y, self.s = X, loss, writable(Y), s
         self.rows = rows_of(X)
         self.n, self.d = X.shape
         self.K = loss.columns
@@ -96,9 +95,12 @@ class Objective:
         return np.where(deviation > 0.0, deviation, 1.0)
 
     def standardise(self, fit_intercept: bool) -> Coordinates:
-        """Standardised coordinates of the data.  One pass."""
+        """Standardised coordinates of the data.  One pass; ValueError for a column whose squares overflow."""
         shift = self._heaviest_row() if fit_intercept else np.zeros(self.d)
         (sums,) = self._sum(lambda part: (kernels.moments(self.rows, self.s, shift, *part),))
+        overflown = np.flatnonzero(~np.isfinite(sums).all(axis=0))
+        if len(overflown):
+            raise ValueError(f"Column {overflown[0]} of X holds values whose squares exceed the range of floats: rescale it.")
         ridge = self.l2_raw / self.loss.smoothness()
         return standardised(sums, shift, self.n, float(self.s.sum()), ridge, fit_intercept)
 
@@ -115,13 +117,3 @@ class Objective:
         mean, scale = self.coordinates
         H = kernels.curvature(self.rows, self.loss, index, self.Y, self.s, mean, scale, theta, blocks, 128)
         return H / self.s[index].sum()
-
-
-@contextmanager
-def threads(count: int) -> Iterator[Callable[..., Any]]:
-    """`map` on a pool of threads, or the plain one for a single thread."""
-    if count == 1:
-        yield map
-    else:
-        with ThreadPoolExecutor(count) as pool:
-            yield pool.map

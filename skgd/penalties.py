@@ -32,8 +32,8 @@ class ElasticNet(NamedTuple):
 
     def proximal_step(self, w, rate, l1, l2):
         """argmin over u of (u - w)^2 / (2 rate) + l1 |u| + (implicit part of) l2 u^2 / 2."""
-        shrunk = max(abs(w) - rate * l1, 0.0) / (1.0 + (1.0 - self.explicit) * rate * l2)
-        return shrunk if w > 0.0 else -shrunk
+        shrunk = max(w - rate * l1, 0.0) - max(-w - rate * l1, 0.0)
+        return shrunk / (1.0 + (1.0 - self.explicit) * rate * l2)
 
 
 def penalty_value(theta: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> float:
@@ -43,5 +43,5 @@ def penalty_value(theta: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> float:
 
 def proximal_step(theta: np.ndarray, rate: float, l1: np.ndarray, l2: np.ndarray) -> np.ndarray:
     """`ElasticNet.proximal_step` of all coefficients theta (D, K) at once."""
-    shrunk = np.maximum(np.abs(theta) - rate * l1[:, None], 0.0) / (1.0 + rate * l2[:, None])
-    return np.copysign(shrunk, theta)
+    threshold = rate * l1[:, None]
+    return (np.maximum(theta - threshold, 0.0) - np.maximum(-theta - threshold, 0.0)) / (1.0 + rate * l2[:, None])

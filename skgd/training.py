@@ -10,10 +10,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .coordinates import identity
 from .history import History
-from .objective import Objective, threads
+from .objective import Objective
 from .options import Options
 from .rows import stored_entries
 from .solvers import Solution, adam, gd, sgd
+from .threads import threads
 
 WORTHWHILE = 200_000  # entries of X from which an epoch of sgd before gd pays for itself
 
@@ -55,12 +56,12 @@ def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, o
         if options.standardize:
             objective = objective.in_coordinates(objective.standardise(options.fit_intercept))
         W, b = start if start is not None else _first_guess(objective, options)
-        history = History(options.solver, options.verbose)
+        history = History(options.solver, not options.automatic, options.verbose)
         solution = _solve(objective, objective.coordinates.theta(W, b), options, history)
         W, b = objective.coordinates.raw(solution.theta)
     if not (np.isfinite(W).all() and np.isfinite(b).all()):
         history.overflow()
-    if not solution.converged and options.tol is not None:
+    if solution.remark or not (solution.converged or options.tol is None):
         _warn(solution, options)
     return Fit(W, b, solution.iterations, history.curve)
 
@@ -93,23 +94,18 @@ def epoch_pays(objective: Objective) -> bool:
 
 def _warn(solution: Solution, options: Options) -> None:
     """Say how far the fit is from its minimum and what would bring it there."""
-    if solution.separable:
-        message = (
-            "The classes are perfectly separated and nothing is penalised: coefficients grow without end, and the fit "
-            f"stopped where the objective was below tol={options.tol:g} of its start. Set penalty='l2' and alpha > 0."
-        )
-    else:
+    message = solution.remark
+    if not message:
         unit = "iterations" if options.solver in ("gd", "auto") else "epochs"
         remedies = ["raise max_iter or tol"]
         if not options.automatic:
             remedies.append("tune eta0 or use learning_rate='auto'")
         elif options.solver in ("sgd", "adam"):
             remedies.append("use solver='auto'")
-        distance = (
-            f"is about {solution.gap:.1e} (relative) above its minimum" if np.isfinite(solution.gap) else "is still falling"
-        )
+        near = solution.gap <= (options.tol or 0.0)
+        distance = f"is about {solution.gap:.1e} (relative) above its minimum" if not near else "has not settled yet"
         message = (
             f"solver={options.solver!r} stopped after {solution.iterations} {unit} without reaching tol={options.tol:g}: "
             f"the objective {distance}. To get closer, {', or '.join(remedies)}."
         )
-    warnings.warn(message, ConvergenceWarning, stacklevel=5)
+    warnings.warn(message, ConvergenceWarning, stacklevel=6)

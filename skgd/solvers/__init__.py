@@ -14,4 +14,4 @@ class Solution(NamedTuple):
     iterations: int
     gap: float  # estimate of (F - F*) / F*
     converged: bool
-    separable: bool = False  # unpenalised log-odds that grow without end: there is no minimiser
+    remark: str = ""  # what is to be said of it, where that is more than the gap

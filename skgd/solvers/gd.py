@@ -18,6 +18,10 @@ from . import Solution
 EPS = float(np.finfo(float).eps)
 ROUNDING = 1e-13  # relative gap that the arithmetic cannot tell from none
 WINDOW = 10  # iterations over which a limited metric has to have gained little
+SEPARABLE = (
+    "The classes are perfectly separated and nothing is penalised: coefficients grow without end, and the fit stopped "
+    "where the objective was below tol={tol:g} of its start. Set penalty='l2' and alpha > 0."
+)
 SUFFICIENT = 1e-4  # share of the decrease that the slope promises (Armijo)
 
 
@@ -37,9 +41,9 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
         # 2. stop on the gap
         gap = _gap(metric, decrease, previous, values, tol) / max(F, negligible, np.finfo(float).tiny)
         if gap <= 0.25 * tol or F <= negligible:
-            return Solution(theta, len(values), gap, True)
+            return Solution(theta, max(len(values) - 1, 1), gap, True)
         if F <= tol * values[0] and _separates(objective, F):
-            return Solution(theta, len(values), 1.0, converged=False, separable=True)
+            return Solution(theta, len(values) - 1, 1.0, False, SEPARABLE.format(tol=tol))
         # 3. renew the curvature on a stall
         stalled = metric.renewable and not fresh and decrease > 0.3 * previous
         # 4. step, shortened where it has to be

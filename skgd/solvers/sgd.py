@@ -53,7 +53,7 @@ def automatic_plan(objective: Objective, options: Options) -> tuple[Objective, P
     largest, trace = second_moments(objective)
     full = steps == 1
     seen = largest if full else (largest * (batch - 1) + 2.0 * trace) / batch
-    seen = max(seen, np.finfo(float).tiny)
+    seen = seen if seen > 0.0 else 1.0  # there is only the intercept
     rate = 0.5 * (1.0 - options.momentum) / (h * seen)
     delay = max(0.25 * steps, PATIENT)
     plan = Plan(

@@ -19,6 +19,7 @@ from ..penalties import ElasticNet, proximal_step
 from . import Solution
 
 SEGMENT = 1 << 16  # steps between two returns from compiled code
+DIVERGED = "The objective rose from {:.3g} to {:.3g} in {} epochs: lower eta0, or use learning_rate='auto'."
 SLOWEST = 1e-6  # rate at which learning_rate='adaptive' gives up, as in SGDClassifier
 
 
@@ -121,7 +122,9 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
             break
     result = state.result(plan)
     if plan.smooth_rate and objective.l1_raw > 0.0:
-        result = _sparse(objective, result, F, gradient, plan.smooth_rate)
+        result, history.curve[-1] = _sparse(objective, result, F, gradient, plan.smooth_rate)
+    if F > (values[0] if options.tol is not None else 2.0 * values[0]):
+        return Solution(result, epoch, np.inf, False, DIVERGED.format(values[0], F, epoch))
     return Solution(result, epoch, gap, converged)
 
 
@@ -176,11 +179,12 @@ def _average_weights(plan: Plan, numbers: np.ndarray) -> np.ndarray:
     return 2.0 / (age + 1.0) if plan.growing else 1.0 / age
 
 
-def _sparse(objective: Objective, theta: np.ndarray, F: float, gradient: np.ndarray, rate: float) -> np.ndarray:
+def _sparse(objective: Objective, theta: np.ndarray, F: float, gradient: np.ndarray, rate: float) -> tuple[np.ndarray, float]:
     """One full proximal step: an average of sparse iterates is sparse no more, and this makes its zeros exact again."""
     for _ in range(10):
         new = proximal_step(theta - rate * gradient, rate, objective.l1, objective.l2)
-        if objective.evaluate(new)[0] <= F:
-            return new
+        F_new, _ = objective.evaluate(new)
+        if F_new <= F:
+            return new, F_new
         rate *= 0.5
-    return theta
+    return theta, F

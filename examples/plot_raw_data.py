@@ -1,0 +1,56 @@
+"""
+Columns of any scale
+====================
+
+The columns of a data set rarely share a unit.  Here those of one data set are multiplied by factors that lie further
+and further apart, without a penalty, so that the best model stays the same.  Solvers that step in the units of the data
+get further and further away from it; skgd steps in implicitly standardised coordinates, without a copy of X, and stays.
+"""
+
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.metrics import log_loss
+
+from skgd import GDClassifier
+
+warnings.simplefilter("ignore", ConvergenceWarning)
+
+# %%
+# Twelve columns, and factors from 10^(-decades/2) to 10^(decades/2).
+X, y = make_classification(2000, 12, n_informative=8, n_redundant=0, flip_y=0.1, random_state=0)
+decades = np.arange(0, 13, 3)
+exponents = np.random.default_rng(0).permutation(np.linspace(-0.5, 0.5, X.shape[1]))
+
+models = {
+    "skgd, auto": GDClassifier(penalty=None),
+    "skgd, sgd": GDClassifier(penalty=None, solver="sgd", random_state=0),
+    "skgd, adam": GDClassifier(penalty=None, solver="adam", random_state=0),
+    "LogisticRegression, lbfgs": LogisticRegression(C=np.inf, max_iter=1000),
+    "SGDClassifier": SGDClassifier(loss="log_loss", penalty=None, random_state=0),
+}
+
+# %%
+# How far the log-loss of each fit is above its minimum, relative: each ought to be a flat line.
+exact = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(X, y)
+minimum = log_loss(y, exact.predict_proba(X))
+figure, axes = plt.subplots(figsize=(8.5, 4), layout="constrained")
+print("decades".ljust(26), "".join(f"{spread:9d}" for spread in decades))
+for name, model in models.items():
+    gaps = []
+    for spread in decades:
+        scaled = X * 10.0 ** (spread * exponents)
+        fitted = clone(model).fit(scaled, y)
+        gaps.append(max(log_loss(y, fitted.predict_proba(scaled)) / minimum - 1.0, 1e-12))
+    print(name.ljust(26), "".join(f"{gap:9.0e}" for gap in gaps))
+    axes.plot(decades, gaps, "-o" if name.startswith("skgd") else "--s", label=name, ms=5)
+axes.set(xlabel="decades between the scales of the columns", ylabel="relative gap to the minimum", yscale="log")
+axes.spines[["top", "right"]].set_visible(False)
+axes.grid(color="0.93")
+figure.legend(loc="outside right upper", frameon=False)
+plt.show()

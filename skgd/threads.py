@@ -1,0 +1,53 @@
+"""Threads: a pool for passes over X, and BLAS held to one thread meanwhile.
+
+Kernels call BLAS on tiles, far too small to share out, and from threads of their own: more of them would only fight
+for the cores, and could change the order of sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+
+@contextmanager
+def threads(count: int) -> Iterator[Callable[..., Any]]:
+    """`map` on a pool of threads, or the plain one for a single thread."""
+    with _blas():
+        if count == 1:
+            yield map
+        else:
+            with ThreadPoolExecutor(count) as pool:
+                yield pool.map
+
+
+class _SingleThreadedBLAS:
+    """Limits BLAS while anybody is inside: the first sets the limit, the last restores what was before."""
+
+    def __init__(self) -> None:
+        self.controller, self.lock, self.inside = ThreadpoolController(), Lock(), 0
+        self.limit: Any = None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.limit = self.controller.limit(limits=1, user_api="blas")
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.limit.restore_original_limits()
+
+
+@cache
+def _blas() -> _SingleThreadedBLAS:
+    """The one limiter of this process, made when first needed: looking for BLAS libraries takes milliseconds."""
+    return _SingleThreadedBLAS()

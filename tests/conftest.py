@@ -1,0 +1,65 @@
+"""Data and an oracle that several files share."""
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+
+SCALES = np.array([1e-2, 1e-1, 1.0, 3.0, 1e1, 1e2])
+OFFSETS = np.array([0.0, 1.0, -2.0, 0.0, 30.0, -100.0])
+
+
+def _features(rng, n):
+    return rng.normal(size=(n, len(SCALES))) * SCALES + OFFSETS
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def two_classes():
+    """Raw columns of several scales, labels 0 and 1 that overlap."""
+    rng = np.random.default_rng(1)
+    X = _features(rng, 150)
+    z = ((X - OFFSETS) / SCALES) @ [1.0, -1.0, 0.5, 0.0, 0.3, -0.2]
+    return X, (z + rng.logistic(size=len(X)) > 0.3).astype(int)
+
+
+@pytest.fixture
+def three_classes():
+    """Raw columns of several scales, labels 0, 1 and 2 that overlap."""
+    rng = np.random.default_rng(2)
+    X = _features(rng, 180)
+    Z = ((X - OFFSETS) / SCALES) @ rng.normal(size=(6, 3)) + rng.gumbel(size=(len(X), 3))
+    return X, Z.argmax(axis=1)
+
+
+@pytest.fixture
+def regression():
+    """Raw columns of several scales, a noisy target."""
+    rng = np.random.default_rng(3)
+    X = _features(rng, 120)
+    return X, ((X - OFFSETS) / SCALES) @ [3.0, -2.0, 0.0, 1.0, 0.05, 0.0] + 7.0 + rng.normal(size=len(X))
+
+
+@pytest.fixture
+def objective():
+    """The documented objective in NumPy: of a fitted model, or of other coefficients under its parameters."""
+
+    def value(model, X, y, weights=None, coef=None, intercept=None):
+        W = np.atleast_2d(model.coef_ if coef is None else coef)
+        b = np.atleast_1d(model.intercept_ if intercept is None else intercept)
+        Z, s = X @ W.T + b, np.ones(len(y)) if weights is None else np.asarray(weights, dtype=float)
+        if model.loss == "log_loss":
+            Z = np.column_stack([np.zeros(len(y)), Z]) if Z.shape[1] == 1 else Z
+            rows = logsumexp(Z, axis=1) - Z[np.arange(len(y)), np.unique(y, return_inverse=True)[1]]
+        else:
+            r = np.abs(Z - np.reshape(y, Z.shape))
+            inner = r if model.loss == "squared_error" else np.minimum(r, model.epsilon)
+            rows = (inner * (r - 0.5 * inner)).sum(axis=1)
+        alpha = 0.0 if model.penalty is None else model.alpha
+        l1_ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": model.l1_ratio}[model.penalty]
+        return s @ rows / s.sum() + alpha * (l1_ratio * np.abs(W).sum() + (1 - l1_ratio) / 2 * np.square(W).sum())
+
+    return value

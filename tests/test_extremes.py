@@ -1,0 +1,469 @@
+"""Input at the edge of what floats and models can hold: a finite answer, or an error or warning that names the cause."""
+
+import contextlib
+import re
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
+
+from skgd import GDClassifier, GDRegressor
+
+SOLVERS = ["auto", "gd", "sgd", "adam"]
+TOL = 1e-4  # the default
+unfinished = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def columns(kind, rng):
+    """X of 60 rows at an extreme."""
+    Z = rng.normal(size=(60, 5))
+    scales = np.array([1e-20, 1e-10, 1.0, 1e10, 1e20])
+    return {
+        "scales": Z * scales,
+        "shifted scales": (Z + np.array([1e3, 1.0, 0.0, -1e3, 1.0])) * scales,
+        "constant columns": np.column_stack([Z[:, :2], np.full(60, 3.0), np.zeros(60), np.full(60, 1e15)]),
+        "duplicates": np.column_stack([Z[:, 0], Z[:, 0], Z[:, 1], 2.0 * Z[:, 1], -Z[:, 0]]),
+        "one column": Z[:, :1],
+        "more columns than rows": rng.normal(size=(60, 70)),
+        "constant X": np.full((60, 3), 7.0),
+        "zeros": np.zeros((60, 3)),
+    }[kind]
+
+
+KINDS = [
+    "scales", "shifted scales", "constant columns", "duplicates", "one column", "more columns than rows", "constant X", "zeros",
+]  # fmt: skip
+
+
+def targets(X, classes, rng):
+    z = X[:, 0] / (X[:, 0].std() + (X[:, 0].std() == 0)) + rng.normal(size=len(X))
+    z -= z.mean()
+    return z if classes == 0 else np.digitize(z, [0.0] if classes == 2 else [-0.7, 0.7])
+
+
+def assert_sound(model, tol=TOL):
+    """Finite parameters and an objective that did not rise; mini-batches may end `tol` above an optimal start."""
+    assert np.isfinite(model.coef_).all()
+    assert np.isfinite(model.intercept_).all()
+    assert np.isfinite(model.loss_curve_).all()
+    slack = tol if model.solver in ("sgd", "adam") else 1e-12
+    assert model.loss_curve_[-1] <= model.loss_curve_[0] * (1 + slack)
+
+
+# ---------------------------------------------------------------- columns
+@unfinished
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("penalty", ["l2", "l1", None])
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("kind", KINDS)
+def test_extreme_columns(kind, storage, penalty, solver, rng):
+    X = columns(kind, rng)
+    for classes in (0, 2, 3):
+        y = targets(X, classes, rng)
+        estimator = GDClassifier if classes else GDRegressor
+        model = estimator(solver=solver, penalty=penalty, max_iter=15, random_state=0).fit(storage(X), y)
+        assert_sound(model)
+        assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize("solver", ["auto", "gd"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_default_fits_of_extreme_columns_converge_in_silence(kind, solver, rng):
+    X = columns(kind, rng)
+    GDRegressor(solver=solver).fit(X, targets(X, 0, rng))
+    GDClassifier(solver=solver).fit(X, targets(X, 2, rng))
+    GDClassifier(solver=solver).fit(X, targets(X, 3, rng))
+
+
+@pytest.mark.parametrize("kind", ["scales", "shifted scales"])
+def test_scales_of_forty_decades_are_fitted_exactly(kind, rng):
+    """Least squares on the same columns, standardised."""
+    X = columns(kind, rng)
+    A = np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(len(X))])
+    y = A @ [1.0, -1.0, 2.0, 0.5, 3.0, 4.0] + 0.1 * rng.normal(size=len(X))
+    expected = A @ np.linalg.lstsq(A, y)[0]
+    assert_allclose(GDRegressor(penalty=None, tol=1e-10).fit(X, y).predict(X), expected, atol=1e-5)
+
+
+def test_constant_columns_get_no_coefficient(rng):
+    X = columns("constant columns", rng)
+    for classes in (0, 2):
+        model = (GDClassifier if classes else GDRegressor)(penalty=None).fit(X, targets(X, classes, rng))
+        assert_array_equal(np.atleast_2d(model.coef_)[:, 2:], 0.0)
+        assert np.all(np.atleast_2d(model.coef_)[:, :2])
+
+
+def test_duplicated_columns_share_their_coefficient(rng):
+    X = columns("duplicates", rng)
+    coef = GDRegressor(tol=1e-10, alpha=1e-2).fit(X, targets(X, 0, rng)).coef_
+    assert_allclose(coef[:2], coef[0], rtol=1e-6)
+    assert_allclose(coef[4], -coef[0], rtol=1e-6)
+    assert_allclose(coef[3], 2.0 * coef[2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_constant_features_leave_the_best_constant(solver):
+    X, y = np.full((40, 2), -3.0), np.arange(40.0)
+    assert_allclose(GDRegressor(solver=solver, random_state=0).fit(X, y).predict(X), 19.5, rtol=0.05)
+    labels = (y >= 30).astype(int)
+    assert_allclose(GDClassifier(solver=solver, random_state=0).fit(X, labels).predict_proba(X)[:, 1], 0.25, atol=0.02)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_one_row(solver):
+    model = GDRegressor(solver=solver).fit([[2.0, -1.0]], [5.0])
+    assert_allclose(model.predict([[2.0, -1.0]]), 5.0)
+    assert_array_equal(model.coef_, 0.0)
+
+
+# ---------------------------------------------------------------- targets
+@unfinished
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+@pytest.mark.parametrize(("factor", "offset"), [(0.0, 5.0), (0.0, 0.0), (1.0, 1e12), (1.0, -1e12), (1e100, 0.0), (1e-100, 0.0)])
+def test_extreme_targets(factor, offset, loss, solver, regression):
+    X, y = regression
+    model = GDRegressor(loss, solver=solver, max_iter=20, random_state=0).fit(X, factor * y + offset)
+    assert_sound(model)
+    if factor == 0.0:
+        assert_array_equal(model.predict(X), offset)
+        assert_array_equal(model.coef_, 0.0)
+
+
+def test_an_offset_of_the_target_moves_the_intercept(regression):
+    X, y = regression
+    model, moved = GDRegressor(tol=1e-10).fit(X, y), GDRegressor(tol=1e-10).fit(X, y + 1e8)
+    assert_allclose(moved.coef_, model.coef_, rtol=1e-5)
+    assert_allclose(moved.intercept_ - 1e8, model.intercept_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_separable_classes_without_a_penalty_warn(classes, solver, rng):
+    """There is no minimum: coefficients would grow without end."""
+    X = rng.normal(size=(60, 3))
+    y = np.digitize(X[:, 0], [0.0, 0.8][: classes - 1])
+    model = GDClassifier(solver=solver, penalty=None, max_iter=100, random_state=0)
+    cause = "separated" if solver in ("auto", "gd") else "without reaching tol"
+    with pytest.warns(ConvergenceWarning, match=cause):
+        model.fit(X, y)
+    assert_sound(model)
+    assert np.isfinite(model.predict_log_proba(X)).all()
+    assert model.score(X, y) >= 0.8
+
+
+@pytest.mark.parametrize("solver", ["auto", "gd"])
+def test_separable_classes_with_a_penalty_converge(solver, rng):
+    X = rng.normal(size=(60, 3))
+    assert GDClassifier(solver=solver).fit(X, X[:, 0] > 0).score(X, X[:, 0] > 0) == 1.0
+
+
+# ---------------------------------------------------------------- scores
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("data", ["two_classes", "three_classes"])
+def test_probabilities_of_huge_scores(data, dtype, request):
+    X, y = request.getfixturevalue(data)
+    model = GDClassifier().fit(X.astype(dtype), y)
+    model.coef_, model.intercept_ = np.zeros_like(model.coef_), np.zeros_like(model.intercept_)
+    model.coef_[:, 0] = [1.0] if data == "two_classes" else [1.0, 0.0, -1.0]
+    rows = np.zeros((5, 6), dtype)
+    rows[:, 0] = [-1e4, -30.0, 0.0, 30.0, 1e4]
+    P, logs = model.predict_proba(rows), model.predict_log_proba(rows)
+    assert P.dtype == dtype
+    assert np.isfinite(P).all()
+    assert np.isfinite(logs).all()
+    assert_allclose(P.sum(axis=1), 1.0, rtol=4 * np.finfo(dtype).eps)
+    first, last = (0, 1) if data == "two_classes" else (2, 0)
+    steps = 1.0 if data == "two_classes" else 2.0
+    assert_allclose(logs[[0, 4], [last, first]], -1e4 * steps, rtol=1e-6)
+    assert_allclose(logs[[0, 4], [first, last]], 0.0, atol=1e-12)
+    assert_allclose(P[2], 1.0 / P.shape[1], rtol=1e-6)
+
+
+# ---------------------------------------------------------------- errors
+@unfinished
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("factor", [1e160, 1e300])
+@pytest.mark.parametrize("estimator", [GDRegressor, GDClassifier])
+def test_columns_whose_squares_overflow_raise(estimator, factor, solver, two_classes):
+    X, y = two_classes
+    with pytest.raises(ValueError, match=r"exceed the range of floats.*rescale"):
+        estimator(solver=solver, max_iter=5).fit(factor * X, y)
+
+
+@unfinished
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_targets_whose_squares_overflow_raise(solver, regression):
+    X, y = regression
+    with pytest.raises(ValueError, match=r"exceed the range of floats.*rescale"):
+        GDRegressor(solver=solver, max_iter=5).fit(X, 1e200 * y)
+
+
+def test_coefficients_beyond_float32_raise(rng):
+    X = (1e-30 * rng.normal(size=(50, 2))).astype(np.float32)
+    with pytest.raises(ValueError, match="range of float32: pass X as float64"):
+        GDRegressor(penalty=None).fit(X, 1e30 * X[:, 0].astype(float) * 1e20)
+
+
+@pytest.mark.parametrize("estimator", [GDRegressor, GDClassifier])
+@pytest.mark.parametrize("what", ["y", "weights", "labels", "overflow", "NaN"])
+def test_a_failed_fit_leaves_the_estimator_as_it_was(what, estimator, two_classes):
+    X, y = two_classes
+    model = estimator().fit(X, y)
+    before = dict(vars(model))
+    X_new, y_new, weights = X[:, :4].copy(), y.copy(), None
+    if what == "y":
+        y_new = y[:-1]
+    elif what == "weights":
+        weights = -np.ones(len(y))
+    elif what == "labels":
+        y_new = np.full(len(y), np.nan)
+    elif what == "overflow":
+        model.set_params(learning_rate="constant", eta0=1e200, solver="gd", penalty="l2", alpha=1.0)
+        before = dict(vars(model))
+    else:
+        X_new[3, 1] = np.nan
+    with pytest.raises(ValueError, match=r".+"):
+        model.fit(X_new, y_new, weights)
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is before[name] for name in before)
+    assert model.n_features_in_ == 6
+    assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize("estimator", [GDRegressor, GDClassifier])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
+def test_non_finite_values_raise(storage, value, estimator, two_classes):
+    X, y = two_classes
+    message = "NaN" if np.isnan(value) else "infinity"
+    spoilt = X.copy()
+    spoilt[3, 1] = value
+    with pytest.raises(ValueError, match=f"Input X contains {message}"):
+        estimator().fit(storage(spoilt), y)
+    with pytest.raises(ValueError, match=f"Input X contains {message}"):
+        estimator().fit(X, y).predict(storage(spoilt))
+    spoilt = y.astype(float)
+    spoilt[3] = value
+    with pytest.raises(ValueError, match=message):
+        estimator().fit(storage(X), spoilt)
+    weights = np.ones(len(y))
+    weights[3] = value
+    with pytest.raises(ValueError, match=f"sample_weight contains {message}|[Nn]egative values in .*sample_weight"):
+        estimator().fit(storage(X), y, weights)
+
+
+@pytest.mark.parametrize("estimator", [GDRegressor, GDClassifier])
+def test_weights_that_mean_nothing_raise(estimator, two_classes):
+    X, y = two_classes
+    with pytest.raises(ValueError, match=r"[Nn]egative values in .*sample_weight"):
+        estimator().fit(X, y, np.where(np.arange(len(y)) == 2, -1.0, 1.0))
+    with pytest.raises(ValueError, match=r"[Ss]ample.weight.*zero"):
+        estimator().fit(X, y, np.zeros(len(y)))
+    with pytest.raises(ValueError, match=r"sample_weight.shape"):
+        estimator().fit(X, y, np.ones(len(y) - 1))
+    with pytest.raises(ValueError, match="1D array or scalar"):
+        estimator().fit(X, y, np.ones((len(y), 2)))
+
+
+@pytest.mark.parametrize("estimator", [GDRegressor, GDClassifier])
+def test_wrong_shapes_raise(estimator, two_classes):
+    X, y = two_classes
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        estimator().fit(X[:, 0], y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        estimator().fit(X, y[:-1])
+    with pytest.raises(ValueError, match="0 sample"):
+        estimator().fit(X[:0], y[:0])
+    with pytest.raises(ValueError, match="0 feature"):
+        estimator().fit(X[:, :0], y)
+    with pytest.raises(ValueError, match="expecting 6 features"):
+        estimator().fit(X, y).predict(X[:, :5])
+
+
+def test_targets_must_suit_the_estimator(two_classes):
+    X, y = two_classes
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        GDClassifier().fit(X, y + 0.5 * X[:, 0])
+    with pytest.raises(ValueError, match=r"y should be a 1d array|multilabel"):
+        GDClassifier().fit(X, np.column_stack([y, 1 - y]))
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_single_class_raises(hidden, two_classes):
+    """Also where weights of zero hide the other one."""
+    X, y = two_classes
+    labels, weights = np.array(["no", "yes"])[y], y if hidden else None
+    if not hidden:
+        X, labels = X[y == 1], labels[y == 1]
+    with pytest.raises(ValueError, match=r"one class.*yes"):
+        GDClassifier().fit(X, labels, weights)
+
+
+def test_class_weights_of_zero_raise(two_classes):
+    X, y = two_classes
+    with pytest.raises(ValueError, match="class_weight is zero for all classes"):
+        GDClassifier(class_weight={0: 0.0, 1: 0.0}).fit(X, y)
+
+
+# ---------------------------------------------------------------- explicit rates
+@pytest.mark.parametrize("solver", ["auto", "gd", "sgd"])
+@pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])
+def test_rates_far_too_large_raise(learning_rate, solver, regression):
+    """The error blames the rate, not the data."""
+    X, y = regression
+    model = GDRegressor(solver=solver, learning_rate=learning_rate, eta0=1e100, random_state=0)
+    with pytest.raises(ValueError, match=r"lower eta0.*learning_rate='auto'"):
+        model.fit(X, y)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive", "optimal"])
+@pytest.mark.parametrize("eta0", [1.0, 1e6])
+def test_no_rate_diverges_in_silence(eta0, learning_rate, solver, regression):
+    """An error, a warning, or a lower objective; on raw columns SGDRegressor returns an R2 of -1e28 without a word."""
+    X, y = regression
+    model = GDRegressor(solver=solver, learning_rate=learning_rate, max_iter=30, random_state=0)
+    if learning_rate != "optimal":
+        model.set_params(eta0=eta0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with contextlib.suppress(ValueError):
+            model.fit(X, y)
+    warned = any(warning.category is ConvergenceWarning for warning in caught)
+    assert warned or not hasattr(model, "loss_curve_") or model.loss_curve_[-1] <= model.loss_curve_[0]
+
+
+def test_the_optimal_rate_needs_alpha(two_classes):
+    with pytest.raises(ValueError, match="set alpha > 0"):
+        GDClassifier(learning_rate="optimal", alpha=0.0).fit(*two_classes)
+
+
+# ---------------------------------------------------------------- warnings
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("estimator", [GDRegressor, GDClassifier])
+def test_an_unfinished_fit_names_the_distance_and_the_remedy(estimator, solver, two_classes):
+    distance = r"about \d\.\de[+-]\d+ \(relative\) above its minimum"
+    remedy = "raise max_iter or tol" + (", or use solver='auto'" if solver in ("sgd", "adam") else "")
+    message = rf"solver='{solver}' stopped after 1 \w+ without reaching tol=1e-12: the objective is {distance}. .* {remedy}"
+    with pytest.warns(ConvergenceWarning, match=message):
+        estimator(solver=solver, max_iter=1, tol=1e-12, random_state=0).fit(*two_classes)
+
+
+@pytest.mark.parametrize("max_iter", [1, 2])
+@pytest.mark.parametrize("data", ["two_classes", "three_classes"])
+def test_the_named_distance_is_right(data, max_iter, request):
+    """Within a factor of ten of the true one."""
+    X, y = request.getfixturevalue(data)
+    model = GDClassifier(solver="gd", max_iter=max_iter, tol=1e-9)
+    with pytest.warns(ConvergenceWarning, match="without reaching tol") as caught:
+        model.fit(X, y)
+    said = float(re.search(r"about (\S+) ", str(caught[0].message))[1])
+    best = GDClassifier(tol=1e-12).fit(X, y).loss_curve_[-1]
+    # The estimate is of before the last step: the step cannot have raised it.
+    assert model.loss_curve_[-1] / best - 1 <= 10 * said
+    assert said <= 10 * (model.loss_curve_[-2] / best - 1)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names"),
+    [
+        ({"eta0": 0.5}, ["eta0=0.5"]),
+        ({"power_t": 0.7}, ["power_t=0.7"]),
+        ({"eta0": 0.5, "power_t": 0.7}, ["eta0=0.5", "power_t=0.7"]),
+        ({"n_iter_no_change": 3}, ["n_iter_no_change=3"]),
+        ({"beta_1": 0.5}, ["beta_1=0.5"]),
+        ({"solver": "sgd", "beta_2": 0.5}, ["beta_2=0.5"]),
+        ({"solver": "gd", "adam_epsilon": 0.1}, ["adam_epsilon=0.1"]),
+        ({"solver": "gd", "momentum": 0.5}, ["momentum=0.5"]),
+        ({"solver": "adam", "momentum": 0.5}, ["momentum=0.5"]),
+        ({"solver": "gd", "batch_size": 8}, ["batch_size=8"]),
+        ({"solver": "gd", "learning_rate": "constant", "batch_size": 8}, ["batch_size=8"]),
+        ({"solver": "gd", "average": True}, ["average=True"]),
+        ({"learning_rate": "constant", "power_t": 0.7}, ["power_t=0.7"]),
+        ({"learning_rate": "optimal", "eta0": 0.5}, ["eta0=0.5"]),
+    ],
+    ids=str,
+)
+def test_parameters_without_effect_warn(parameters, names, two_classes):
+    X, y = two_classes
+    with pytest.warns(UserWarning, match="has no effect") as caught:
+        GDClassifier(max_iter=3, tol=None, **parameters).fit((X - X.mean(axis=0)) / X.std(axis=0), y)
+    assert len(caught) == 1
+    assert all(name in str(caught[0].message) for name in names)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"solver": "sgd", "learning_rate": "constant", "eta0": 0.005, "momentum": 0.5},
+        {"solver": "sgd", "learning_rate": "invscaling", "eta0": 0.02, "power_t": 0.4, "average": 10},
+        {"solver": "gd", "learning_rate": "constant", "eta0": 0.5, "momentum": 0.5},
+        {"solver": "adam", "beta_1": 0.8, "beta_2": 0.99, "adam_epsilon": 1e-7, "batch_size": 8},
+        {"momentum": 0.5, "batch_size": 8, "average": False},
+        {"learning_rate": "adaptive", "eta0": 0.005, "n_iter_no_change": 3},
+    ],
+    ids=str,
+)
+def test_parameters_with_effect_do_not_warn(parameters, two_classes):
+    """And change the result."""
+    X, y = two_classes
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    model = GDClassifier(max_iter=6, tol=None, random_state=0, **parameters).fit(X, y)
+    for name in set(parameters) - {"solver", "learning_rate", "n_iter_no_change"}:
+        kept = {key: value for key, value in parameters.items() if key != name}
+        assert not np.array_equal(GDClassifier(max_iter=6, tol=None, random_state=0, **kept).fit(X, y).coef_, model.coef_), name
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("learning_rate", ["auto", "constant"])
+@pytest.mark.parametrize("max_iter", [1, 7])
+def test_without_tol_all_epochs_are_run(max_iter, learning_rate, solver, two_classes):
+    X, y = two_classes
+    model = GDClassifier(solver=solver, learning_rate=learning_rate, max_iter=max_iter, tol=None, random_state=0)
+    model.fit((X - X.mean(axis=0)) / X.std(axis=0), y)
+    assert model.n_iter_ == max_iter
+    assert len(model.loss_curve_) == max_iter + 1
+
+
+@pytest.mark.parametrize("solver", ["auto", "gd"])
+def test_without_tol_full_batches_go_to_rounding(solver, two_classes):
+    X, y = two_classes
+    model = GDClassifier(solver=solver, max_iter=50, tol=None).fit(X, y)
+    assert_allclose(model.loss_curve_[-1], GDClassifier(tol=1e-12).fit(X, y).loss_curve_[-1], rtol=1e-12)
+
+
+# ---------------------------------------------------------------- warm start
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("data", ["regression", "two_classes", "three_classes"])
+def test_warm_start_goes_on(data, solver, request):
+    X, y = request.getfixturevalue(data)
+    estimator = GDRegressor if data == "regression" else GDClassifier
+    model = estimator(solver=solver, warm_start=True, tol=0.02, random_state=0).fit(X, y)
+    value, iterations = model.loss_curve_[-1], model.n_iter_
+    model.fit(X, y)
+    assert_allclose(model.loss_curve_[0], value, rtol=1e-8)
+    assert model.n_iter_ < iterations
+    model.sparsify().fit(X, y)
+    assert model.loss_curve_[0] <= 1.02 * value
+    assert model.set_params(warm_start=False).fit(X, y).n_iter_ == iterations
+
+
+def test_warm_start_refuses_what_it_cannot_go_on_from(two_classes, three_classes, regression):
+    X, y = two_classes
+    model = GDClassifier(warm_start=True).fit(X, y)
+    coef = model.coef_
+    with pytest.raises(ValueError, match="warm_start needs the classes"):
+        model.fit(*three_classes)
+    with pytest.raises(ValueError, match="warm_start needs the classes"):
+        model.fit(X, y + 1)
+    with pytest.raises(ValueError, match="warm_start goes on from coefficients of shape"):
+        model.fit(X[:, :3], y)
+    assert model.coef_ is coef
+    X, y = regression
+    model = GDRegressor(warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match="warm_start goes on from coefficients of shape"):
+        model.fit(X, np.column_stack([y, y]))

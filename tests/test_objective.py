@@ -1,0 +1,192 @@
+"""The objective in any coordinates against NumPy, and the same bits from any number of threads."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.special import expit, log_softmax, softmax
+
+from skgd.coordinates import Coordinates, identity
+from skgd.losses import LogLoss, Softmax, SquaredError
+from skgd.objective import PARTS, Objective
+from skgd.threads import threads
+
+N, D = 53, 4
+L1, L2 = 0.02, 0.3
+STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
+COORDINATES = Coordinates(np.array([1.0, -2.0, 0.0, 0.3]), np.array([0.5, 2.0, 0.0, 1.0, 1.7]))
+
+
+def data(loss, n=N, d=D, seed=0):
+    """X, targets (T, n) and weights of mean one."""
+    rng = np.random.default_rng(seed)
+    X = (rng.normal(size=(n, d)) + np.linspace(-1.0, 3.0, d)) * (rng.uniform(size=(n, d)) < 0.7)
+    s = rng.uniform(0.1, 2.0, n)
+    if isinstance(loss, SquaredError):
+        Y = rng.normal(size=(loss.columns, n)) * np.logspace(0, 2, loss.columns)[:, None] + 5.0
+    else:
+        Y = rng.integers(max(loss.columns, 2), size=(1, n)).astype(float)
+    return X, Y, s * (n / s.sum())
+
+
+def objective_of(loss, storage=np.asarray, coordinates=COORDINATES, run=map, l1=L1, l2=L2, **size):
+    X, Y, s = data(loss, **size)
+    return Objective(storage(X), loss, Y, s, l1, l2, coordinates, run)
+
+
+def expected_loss(loss, theta):
+    """Mean loss and its gradient, from standardised columns as such."""
+    X, Y, s = data(loss)
+    A = np.column_stack([X - COORDINATES.mean, np.ones(N)]) * COORDINATES.scale
+    Z = A @ theta
+    if isinstance(loss, SquaredError):
+        values, R = 0.5 * (Z - Y.T) ** 2, Z - Y.T
+    elif isinstance(loss, LogLoss):
+        values, R = np.logaddexp(0.0, Z) - Y.T * Z, expit(Z) - Y.T
+    else:
+        onehot = np.eye(loss.columns)[Y[0].astype(int)]
+        values, R = -onehot * log_softmax(Z, axis=1), softmax(Z, axis=1) - onehot
+    return (s @ values).sum() / N, A.T @ (s[:, None] * R) / N
+
+
+LOSSES = pytest.mark.parametrize("loss", [SquaredError(2), LogLoss(1), Softmax(3, 0.2)], ids=["squared", "binary", "softmax"])
+
+
+@STORAGE
+@LOSSES
+def test_evaluate_is_the_mean_loss_plus_the_penalty_of_raw_coefficients(loss, storage):
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+    F, gradient = objective_of(loss, storage).evaluate(theta)
+    value, expected = expected_loss(loss, theta)
+    W = COORDINATES.scale[:-1, None] * theta[:-1]
+    assert F == pytest.approx(value + L1 * abs(W).sum() + 0.5 * L2 * (W**2).sum(), rel=1e-13)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-13)
+
+
+@LOSSES
+def test_gradient_is_that_of_the_value(loss):
+    objective = objective_of(loss, l1=0.0, l2=0.0)
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+    gradient = objective.evaluate(theta)[1]
+    for j in range(D + 1):
+        for k in range(loss.columns):
+            h = np.zeros_like(theta)
+            h[j, k] = 1e-5
+            difference = (objective.evaluate(theta + h)[0] - objective.evaluate(theta - h)[0]) / 2e-5
+            assert gradient[j, k] == pytest.approx(difference, rel=1e-6, abs=1e-7)
+
+
+@LOSSES
+def test_objective_is_the_same_in_all_coordinates(loss):
+    objective = objective_of(loss)
+    raw = objective.in_coordinates(identity(D, True))
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+    there = raw.coordinates.theta(*COORDINATES.raw(theta))
+    assert raw.evaluate(there)[0] == pytest.approx(objective.evaluate(theta)[0], rel=1e-13)
+
+
+@STORAGE
+def test_standardise_finds_weighted_statistics(storage):
+    loss = LogLoss(1)
+    X, _, s = data(loss)
+    mean = s @ X / N
+    variance = s @ (X - mean) ** 2 / N
+    coordinates = objective_of(loss, storage).standardise(fit_intercept=True)
+    np.testing.assert_allclose(coordinates.mean, mean, rtol=1e-12)
+    np.testing.assert_allclose(coordinates.scale, np.append(1.0 / np.sqrt(variance + L2 / 0.25), 1.0), rtol=1e-12)
+    uncentred = objective_of(loss, storage).standardise(fit_intercept=False)
+    np.testing.assert_array_equal(uncentred.mean, 0.0)
+    np.testing.assert_allclose(uncentred.scale, np.append(1.0 / np.sqrt(s @ X**2 / N + L2 / 0.25), 0.0), rtol=1e-12)
+
+
+def test_standardised_columns_have_curvature_one_with_an_l2_penalty():
+    """h (variance scale^2) + l2 scale^2 = h: loss and penalty together."""
+    objective = objective_of(SquaredError(1))
+    objective = objective.in_coordinates(objective.standardise(True))
+    H = objective.curvature(np.zeros((D + 1, 1)), N)[0]
+    np.testing.assert_allclose(np.diagonal(H) + objective.l2, 1.0, rtol=1e-12)
+
+
+@STORAGE
+@LOSSES
+def test_curvature_is_the_derivative_of_the_gradient(loss, storage):
+    objective = objective_of(loss, storage)
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+    H = objective.curvature(theta, N)
+    step = np.random.default_rng(2).normal(size=theta.shape)
+    h = 1e-5 * step
+    difference = (objective.evaluate(theta + h)[1] - objective.evaluate(theta - h)[1]) / 2e-5
+    if loss.coupled():
+        product = (H[0] @ step.T.ravel()).reshape(loss.columns, D + 1).T
+    else:
+        product = np.column_stack([H[k if len(H) > 1 else 0] @ step[:, k] for k in range(loss.columns)])
+    np.testing.assert_allclose(product, difference, rtol=1e-6, atol=1e-7)
+
+
+def test_curvature_of_fewer_rows_is_their_weighted_mean():
+    loss = LogLoss(1)
+    X, _, s = data(loss)
+    objective = objective_of(loss)
+    theta = np.random.default_rng(1).normal(size=(D + 1, 1))
+    index = np.arange(0, N, 5)
+    A = (np.column_stack([X - COORDINATES.mean, np.ones(N)]) * COORDINATES.scale)[index]
+    p = expit(A @ theta)[:, 0]
+    expected = (A.T * (s[index] * p * (1.0 - p))) @ A / s[index].sum()
+    np.testing.assert_allclose(objective.curvature(theta, 10)[0], expected, rtol=1e-12, atol=1e-14)
+
+
+def test_score_scale_is_the_deviation_of_targets_and_one_for_log_odds():
+    loss = SquaredError(2)
+    _, Y, s = data(loss)
+    mean = Y @ s / N
+    np.testing.assert_allclose(objective_of(loss).score_scale(), np.sqrt((Y - mean[:, None]) ** 2 @ s / N), rtol=1e-12)
+    np.testing.assert_array_equal(objective_of(Softmax(3, 0.2)).score_scale(), np.ones(3))
+    X, Y, s = data(SquaredError(1))
+    np.testing.assert_array_equal(Objective(X, SquaredError(1), 0.0 * Y, s, 0.0, 0.0, COORDINATES).score_scale(), [1.0])
+
+
+# ---------------------------------------------------------------- parts and threads
+LARGE = {"n": 4111, "d": 30}
+
+
+def test_parts_cover_all_rows_once():
+    large, small = objective_of(LogLoss(1), **LARGE), objective_of(LogLoss(1))
+    assert list(small.parts()) == [(0, N)]
+    parts = list(large.parts())
+    assert len(parts) == PARTS > 1
+    assert [row for edges in parts for row in range(*edges)] == list(range(LARGE["n"]))
+
+
+@STORAGE
+@pytest.mark.parametrize("loss", [LogLoss(1), Softmax(3, 0.2)], ids=["binary", "softmax"])
+def test_any_number_of_threads_gives_the_same_bits(loss, storage):
+    theta = np.random.default_rng(1).normal(size=(LARGE["d"] + 1, loss.columns))
+    coordinates = Coordinates(np.linspace(-1.0, 1.0, LARGE["d"]), np.linspace(0.5, 1.5, LARGE["d"] + 1))
+    results = []
+    for count in (1, 2, 5):
+        with threads(count) as run:
+            objective = objective_of(loss, storage, coordinates, run, **LARGE)
+            assert len(list(objective.parts())) == PARTS
+            results.append([*objective.evaluate(theta), *objective.standardise(True)])
+    for result in results[1:]:
+        for value, expected in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(value, expected)
+
+
+def test_parts_add_up_to_the_whole():
+    loss = LogLoss(1)
+    X, Y, s = data(loss, **LARGE)
+    theta = np.random.default_rng(1).normal(size=(LARGE["d"] + 1, 1))
+    F, gradient = objective_of(loss, coordinates=identity(LARGE["d"], True), l1=0.0, l2=0.0, **LARGE).evaluate(theta)
+    z = X @ theta[:-1, 0] + theta[-1, 0]
+    r = s * (expit(z) - Y[0]) / len(X)
+    assert F == pytest.approx(s @ (np.logaddexp(0.0, z) - Y[0] * z) / len(X), rel=1e-12)
+    np.testing.assert_allclose(gradient[:, 0], np.append(r @ X, r.sum()), rtol=1e-11, atol=1e-14)
+
+
+def test_threads_hand_on_what_a_part_raises():
+    def fail(part):
+        raise OverflowError(part)
+
+    for count in (1, 2):
+        with threads(count) as run, pytest.raises(OverflowError):
+            list(run(fail, [1, 2, 3]))

@@ -1,0 +1,201 @@
+"""Minimisers of a quadratic model, against dense linear algebra and the conditions that define them."""
+
+import numpy as np
+import pytest
+
+from skgd.quadratic import LowRank, descend_low_rank, descend_matrix, solve_low_rank, solve_matrix
+
+N, RANK = 12, 4
+
+
+def positive_definite(n=N, seed=0):
+    A = np.random.default_rng(seed).normal(size=(3 * n, n)) * np.logspace(-2.0, 2.0, n)
+    return A.T @ A / len(A)
+
+
+def low_rank(seed=0):
+    """A positive definite diagonal plus U M U', M indefinite, as BFGS has it; and the same as a matrix."""
+    rng = np.random.default_rng(seed)
+    U, diagonal = rng.normal(size=(N, RANK)), rng.uniform(4.0, 9.0, N)
+    M = np.diag([1.0, 2.0, -0.05, 0.5]) + 0.01
+    B = LowRank(diagonal, U, np.linalg.inv(M))
+    dense = np.diag(diagonal) + U @ M @ U.T
+    assert np.linalg.eigvalsh(dense).min() > 1.0
+    return B, dense
+
+
+# ---------------------------------------------------------------- closed form
+@pytest.mark.parametrize("seed", range(3))
+def test_solve_matrix_of_a_regular_matrix(seed):
+    B, r = positive_definite(seed=seed), np.random.default_rng(9).normal(size=N)
+    np.testing.assert_allclose(solve_matrix(B, r), np.linalg.solve(B, r), rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_solve_matrix_of_a_singular_matrix_of_equal_diagonal_is_of_least_norm(seed):
+    """Also where r is not in the range of B."""
+    A = np.random.default_rng(seed).normal(size=(5, N))
+    A /= np.linalg.norm(A, axis=0)
+    B, r = A.T @ A, np.random.default_rng(9).normal(size=N)
+    np.testing.assert_allclose(solve_matrix(B, r), np.linalg.pinv(B, hermitian=True) @ r, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_solve_matrix_of_a_singular_matrix_does_not_depend_on_the_units(seed):
+    """The least norm is that of coordinates in which B has a unit diagonal; the solution solves."""
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(5, N))
+    A /= np.linalg.norm(A, axis=0)
+    units = np.logspace(-3.0, 3.0, N)
+    B, r = A.T @ A, A.T @ rng.normal(size=5)
+    x = solve_matrix(B * units[:, None] * units, r * units)
+    np.testing.assert_allclose(x * units, np.linalg.pinv(B, hermitian=True) @ r, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose((B * units[:, None] * units) @ x, r * units, rtol=1e-9, atol=1e-9 * abs(r * units).max())
+
+
+def test_solve_matrix_keeps_coordinates_without_curvature_at_zero():
+    B, r = np.zeros((N + 2, N + 2)), np.arange(N + 2.0)
+    kept = np.delete(np.arange(N + 2), [3, 7])
+    B[np.ix_(kept, kept)] = positive_definite()
+    x = solve_matrix(B, r)
+    np.testing.assert_array_equal(x[[3, 7]], 0.0)
+    np.testing.assert_allclose(x[kept], np.linalg.solve(positive_definite(), r[kept]), rtol=1e-9)
+    np.testing.assert_array_equal(solve_matrix(np.zeros((2, 2)), np.ones(2)), 0.0)
+
+
+def test_solve_matrix_leaves_its_arguments_alone():
+    B, r = positive_definite(), np.ones(N)
+    solve_matrix(B, r)
+    np.testing.assert_array_equal(B, positive_definite())
+    np.testing.assert_array_equal(r, 1.0)
+
+
+def test_low_rank_multiplies_as_its_matrix():
+    B, dense = low_rank()
+    x = np.random.default_rng(1).normal(size=N)
+    np.testing.assert_allclose(B @ x, dense @ x, rtol=1e-12)
+
+
+def test_solve_low_rank_is_the_inverse():
+    B, dense = low_rank()
+    r = np.random.default_rng(1).normal(size=N)
+    np.testing.assert_allclose(solve_low_rank(B, r), np.linalg.inv(dense) @ r, rtol=1e-11)
+
+
+def test_solve_low_rank_of_a_diagonal():
+    B = LowRank(np.array([2.0, 0.0, 4.0]), np.empty((3, 0)), np.empty((0, 0)))
+    np.testing.assert_array_equal(solve_low_rank(B, np.ones(3)), [0.5, 0.0, 0.25])
+    np.testing.assert_array_equal(B @ np.ones(3), [2.0, 0.0, 4.0])
+
+
+def test_solve_low_rank_keeps_coordinates_without_curvature_at_zero():
+    B, dense = low_rank()
+    wide = LowRank(np.append(B.diagonal, 0.0), np.vstack([B.U, np.zeros(RANK)]), B.M_inverse)
+    x = solve_low_rank(wide, np.ones(N + 1))
+    assert x[-1] == 0.0
+    np.testing.assert_allclose(x[:-1], np.linalg.solve(dense, np.ones(N)), rtol=1e-11)
+
+
+# ---------------------------------------------------------------- with an L1 penalty
+def l1_problem(seed):
+    """g, w and penalties of which some are zero, as the intercept's are."""
+    rng = np.random.default_rng(seed)
+    g, w = 5.0 * rng.normal(size=N), rng.normal(size=N) * (rng.uniform(size=N) < 0.5)
+    l1, l2 = rng.uniform(1.0, 4.0, N), rng.uniform(0.0, 0.5, N)
+    l1[-1] = l2[-1] = 0.0
+    return g, w, l1, l2
+
+
+def model(B, g, w, l1, l2, u):
+    return g @ (u - w) + 0.5 * (u - w) @ B @ (u - w) + l1 @ abs(u) + 0.5 * l2 @ u**2
+
+
+def converged(descend, B, g, w, l1, l2, calls=20):
+    """The minimiser, by starting again where the last call stopped: one call ends at a share of its own decrease."""
+    u = w
+    for _ in range(calls):
+        u = descend(B, g + B @ (u - w), u, l1, l2, 0.0)
+    return u
+
+
+def violation(dense, g, w, l1, l2, u):
+    """Of 0 in the subdifferential of the model at u, by coordinates."""
+    slope = g + dense @ (u - w) + l2 * u
+    return np.where(u != 0.0, abs(slope + l1 * np.sign(u)), np.maximum(abs(slope) - l1, 0.0))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_both_descents_reach_the_same_sparse_minimiser(seed):
+    B, dense = low_rank(seed)
+    problem = l1_problem(seed)
+    u = converged(descend_matrix, dense, *problem)
+    assert violation(dense, *problem, u).max() < 1e-10
+    assert 0 < np.count_nonzero(u) < N
+    assert u[-1] != 0.0
+    v = converged(descend_low_rank, B, *problem)
+    assert violation(dense, *problem, v).max() < 1e-10
+    np.testing.assert_array_equal(v == 0.0, u == 0.0)
+    np.testing.assert_allclose(v, u, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_call_is_within_a_hundredth_of_the_decrease(seed):
+    B, dense = low_rank(seed)
+    problem = l1_problem(seed)
+    start, best = model(dense, *problem, problem[1]), model(dense, *problem, converged(descend_matrix, dense, *problem))
+    for u in (descend_matrix(dense, *problem, 0.0), descend_low_rank(B, *problem, 0.0)):
+        assert model(dense, *problem, u) - best <= 0.01 * (start - best)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("noise", [0.1, 0.03, 0.01, 0.001])
+def test_correlated_columns_are_no_obstacle(noise, seed):
+    """Correlations of 1 - noise^2: coordinate steps alone crawl here, so the jumps have to work."""
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(40, 1)) + noise * rng.normal(size=(40, N))
+    B = A.T @ A / 40.0
+    problem = A.T @ rng.normal(size=40) / 40.0, np.zeros(N), np.full(N, 0.05 * noise), np.zeros(N)
+    one_call, best = descend_matrix(B, *problem, 0.0), converged(descend_matrix, B, *problem, calls=3)
+    assert violation(B, *problem, best).max() < 1e-6 * noise
+    assert 0 < np.count_nonzero(best) < N
+    assert model(B, *problem, one_call) <= 0.99 * model(B, *problem, best)  # both are negative, and 0 at the start
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_l1_descent_is_the_closed_form(seed):
+    B, dense = low_rank(seed)
+    g, w, _, l2 = l1_problem(seed)
+    expected = w - np.linalg.solve(dense + np.diag(l2), g + l2 * w)
+    np.testing.assert_allclose(converged(descend_matrix, dense, g, w, np.zeros(N), l2), expected, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(converged(descend_low_rank, B, g, w, np.zeros(N), l2), expected, rtol=1e-9, atol=1e-10)
+
+
+def test_a_large_l1_penalty_gives_exact_zeros():
+    B, dense = low_rank()
+    g, w, _, l2 = l1_problem(0)
+    for u in (descend_matrix(dense, g, w, np.full(N, 1e3), l2, 0.0), descend_low_rank(B, g, w, np.full(N, 1e3), l2, 0.0)):
+        np.testing.assert_array_equal(u, 0.0)
+
+
+def test_descent_leaves_its_arguments_alone():
+    B, dense = low_rank()
+    problem = l1_problem(0)
+    copies = [array.copy() for array in (dense, *B, *problem)]
+    descend_matrix(dense, *problem, 0.0)
+    descend_low_rank(B, *problem, 0.0)
+    for array, copy in zip((dense, *B, *problem), copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_coordinates_without_curvature_stay_where_they_are():
+    """Columns without variation: nothing is known of them, and nothing is changed."""
+    g, w, l1, l2 = l1_problem(0)
+    dense, diagonal = np.zeros((N, N)), np.zeros(N)
+    dense[1:, 1:], diagonal[1:] = np.diag(np.full(N - 1, 3.0)), 3.0
+    g[0] = l1[0] = l2[0] = w[0] = 0.0
+    low = LowRank(diagonal, np.empty((N, 0)), np.empty((0, 0)))
+    expected = 3.0 * w - g
+    expected = np.sign(expected) * np.maximum(abs(expected) - l1, 0.0) / (3.0 + l2)
+    for u in (converged(descend_matrix, dense, g, w, l1, l2), converged(descend_low_rank, low, g, w, l1, l2)):
+        assert u[0] == 0.0
+        np.testing.assert_allclose(u[1:], expected[1:], rtol=1e-12)

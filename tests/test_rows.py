@@ -1,0 +1,135 @@
+"""Rows of X, dense and CSR: what they share with X, and what they read from it."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from skgd import kernels
+from skgd.rows import CSR, Dense, new_tile, rows_of, stored_entries
+
+
+def data(n=11, d=4, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, d)) * (rng.uniform(size=(n, d)) < 0.6)
+
+
+def arrays_of(X):
+    return [X.data, X.indices, X.indptr] if sp.issparse(X) else [X]
+
+
+def read_only(X):
+    for array in arrays_of(X):
+        array.flags.writeable = False
+    return X
+
+
+def with_duplicates(dtype=np.float64):
+    """A CSR matrix with entries out of order and in parts, and what it stands for."""
+    X = sp.csr_matrix(
+        (np.array([1.0, 2.0, 4.0, 8.0, 16.0], dtype), np.array([2, 0, 2, 1, 1]), np.array([0, 3, 3, 5])), shape=(3, 3)
+    )
+    return X, np.array([[2.0, 0.0, 5.0], [0.0, 0.0, 0.0], [0.0, 24.0, 0.0]])
+
+
+def densified(X, index=None):
+    index = np.arange(X.shape[0]) if index is None else np.asarray(index)
+    out = np.full((len(index), X.shape[1]), np.nan)
+    kernels.densify(rows_of(X), index, out)
+    return out
+
+
+@pytest.mark.parametrize("writeable", [True, False])
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
+def test_rows_share_the_memory_of_x(storage, writeable):
+    X = storage(data())
+    if not writeable:
+        read_only(X)
+    rows = rows_of(X)
+    for mine, theirs in zip(rows, arrays_of(X), strict=True):
+        assert np.shares_memory(mine, theirs)
+        assert mine.dtype == theirs.dtype
+        assert theirs.flags.writeable == writeable
+
+
+def test_memory_maps_are_not_copied(tmp_path):
+    np.save(tmp_path / "X.npy", data())
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    rows = rows_of(X)
+    assert np.shares_memory(rows.values, X)
+    np.testing.assert_array_equal(densified(X), data())
+
+
+def test_rows_keep_the_memory_of_a_read_only_array_alive():
+    rows = rows_of(read_only(data(500, 40)))
+    np.testing.assert_array_equal(rows.values, data(500, 40))
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
+def test_read_only_rows_are_of_the_type_of_writable_ones(storage):
+    """Numba's types differ otherwise, and every kernel would compile again."""
+    numba = pytest.importorskip("numba")
+    assert numba.typeof(rows_of(read_only(storage(data())))) == numba.typeof(rows_of(storage(data())))
+
+
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+def test_csr_indices_of_either_size_are_kept(index_dtype):
+    X = sp.csr_matrix(data())
+    X.indices, X.indptr = X.indices.astype(index_dtype), X.indptr.astype(index_dtype)
+    rows = rows_of(X)
+    assert isinstance(rows, CSR)
+    assert rows.indices is X.indices
+    assert rows.indptr is X.indptr
+    np.testing.assert_array_equal(densified(X), data())
+
+
+def test_duplicate_entries_are_summed_and_x_stays_as_it_is():
+    X, expected = with_duplicates()
+    before = [array.copy() for array in arrays_of(X)]
+    rows = rows_of(X)
+    assert len(rows.data) == 3
+    for array, old in zip(arrays_of(X), before, strict=True):
+        np.testing.assert_array_equal(array, old)
+    np.testing.assert_array_equal(densified(X), expected)
+
+
+def test_read_only_duplicate_entries_are_summed():
+    X, expected = with_duplicates()
+    np.testing.assert_array_equal(densified(read_only(X)), expected)
+
+
+def test_arrays_in_fortran_order_are_put_in_order():
+    rows = rows_of(np.asfortranarray(data()))
+    assert isinstance(rows, Dense)
+    assert rows.values.flags.c_contiguous
+    np.testing.assert_array_equal(rows.values, data())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
+def test_densify_copies_rows_in_the_order_asked_for(storage, dtype):
+    X, index = data().astype(dtype), [7, 0, 7, 10]
+    np.testing.assert_array_equal(densified(storage(X), index), X[index])
+
+
+def test_stored_entries_counts_what_a_pass_reads():
+    X = data()
+    assert stored_entries(X) == 44
+    assert stored_entries(sp.csr_matrix(X)) == np.count_nonzero(X)
+
+
+@pytest.mark.parametrize("K", [1, 3])
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
+def test_a_tile_is_scored_and_accumulated(storage, K):
+    """The methods as plain Python, on rows in any order."""
+    X, index = data(), np.array([3, 9, 3, 0, 10, 5])
+    rng = np.random.default_rng(1)
+    W, b, R = rng.normal(size=(4, K)), rng.normal(size=K), rng.normal(size=(K, 6))
+    rows = rows_of(storage(X))
+    tile = new_tile(rows, 1, K, 6)
+    tile.index[:] = index
+    rows.scores(tile, W, b)
+    np.testing.assert_allclose(tile.Z, (X[index] @ W + b).T, rtol=1e-13, atol=1e-14)
+    tile.Z[:] = R
+    G = np.ones((4, K))
+    rows.accumulate(tile, G)
+    np.testing.assert_allclose(G, 1.0 + X[index].T @ R.T, rtol=1e-13, atol=1e-14)
