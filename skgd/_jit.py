@@ -31,7 +31,8 @@ config: Any = numba.config  # whose settings are made at run time
 
 # Never nnan or ninf: a non-finite value has to survive until it is found.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
-# Without reassoc: with it, LLVM turns the short dot products of sparse rows into slow vector gathers.
+# Without reassoc: where the order of sums is the point, and for the short dot products of sparse rows, which LLVM would
+# turn into slow vector gathers.
 ORDERED = FASTMATH - {"reassoc"}
 
 

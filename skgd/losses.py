@@ -26,14 +26,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import exp2_int, kernel, struct
+from ._jit import ORDERED, exp2_int, kernel, struct
 
 
-@kernel
+@kernel(fastmath=ORDERED)
 def exp(x):
     """exp(x) to about 1e-15 relative, for x in [-708, 708]; clipped outside.  Free of branches: loops over it vectorise.
 
-    x = k log 2 + r with |r| <= log(2)/2, exp(r) by its Taylor series (degree 13), 2^k by its bits.
+    x = k log 2 + r with |r| <= log(2)/2, exp(r) by its Taylor series (degree 13), 2^k by its bits.  The two parts of
+    log 2 are subtracted in their order.
     """
     finite = min(max(x, -708.0), 708.0) + 0.0 * x  # the last term lets NaN through
     k = np.floor(finite * 1.4426950408889634 + 0.5)

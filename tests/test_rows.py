@@ -126,7 +126,7 @@ def test_a_tile_is_scored_and_accumulated(storage, K):
     W, b, R = rng.normal(size=(4, K)), rng.normal(size=K), rng.normal(size=(K, 6))
     rows = rows_of(storage(X))
     tile = new_tile(rows, 1, K, 6)
-    tile.index[:] = index
+    tile.row[:] = index
     rows.scores(tile, W, b)
     np.testing.assert_allclose(tile.Z, (X[index] @ W + b).T, rtol=1e-13, atol=1e-14)
     tile.Z[:] = R

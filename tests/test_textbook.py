@@ -262,7 +262,7 @@ def test_optimal(problem, solver):
     rule = adam if solver == "adam" else plain
     path = follow(problem, rule, epoch_batches(batch, 2, batch < N), rate=lambda t: 1.0 / (alpha * (t0 + t)), l2=alpha)
     params = {} if solver == "gd" else {"batch_size": batch}
-    model = problem.estimator(solver=solver, learning_rate="optimal", alpha=alpha, max_iter=2, random_state=SEED, **params)
+    model = problem.estimator(solver=solver, learning_rate="optimal", eta0=0.01, alpha=alpha, max_iter=2, random_state=SEED, **params)
     assert_follows(model.fit(problem.X, problem.y), path[-1])
 
 
@@ -333,7 +333,7 @@ def test_warm_start_goes_on_from_the_coefficients(problem, solver):
     [
         {"learning_rate": "constant", "eta0": 0.05},
         {"learning_rate": "invscaling", "eta0": 0.3, "power_t": 0.4},
-        {"learning_rate": "optimal"},
+        {"learning_rate": "optimal", "eta0": 0.01},
     ],
     ids=lambda rates: rates["learning_rate"],
 )

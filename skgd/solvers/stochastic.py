@@ -20,6 +20,7 @@ from . import Solution
 
 SEGMENT = 1 << 16  # steps between two returns from compiled code
 DIVERGED = "The objective rose from {:.3g} to {:.3g} in {} epochs: lower eta0, or use learning_rate='auto'."
+RISEN = 100.0  # times the start: from there on it is divergence even where the user asked for a number of epochs
 SLOWEST = 1e-6  # rate at which learning_rate='adaptive' gives up, as in SGDClassifier
 
 
@@ -122,9 +123,12 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
             break
     result = state.result(plan)
     if plan.smooth_rate and objective.l1_raw > 0.0:
-        result, history.curve[-1] = _sparse(objective, result, F, gradient, plan.smooth_rate)
-    if F > (values[0] if options.tol is not None else 2.0 * values[0]):
+        result, F = _sparse(objective, result, F, gradient, plan.smooth_rate)
+    if plan.may_plateau and F > (1.0 + options.tol if options.tol is not None else RISEN) * values[0]:
         return Solution(result, epoch, np.inf, False, DIVERGED.format(values[0], F, epoch))
+    if not plan.may_plateau and F > values[0]:  # the start, of a warm one say, was better than noise allows
+        result, F = theta, values[0]
+    history.curve[-1] = F
     return Solution(result, epoch, gap, converged)
 
 
