@@ -54,7 +54,6 @@ class _GDEstimator(BaseEstimator):
         "shuffle": ["boolean"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "verbose": ["verbose"],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "learning_rate": [StrOptions({"auto", "constant", "optimal", "invscaling", "adaptive"})],
@@ -156,7 +155,7 @@ class _GDEstimator(BaseEstimator):
 
     def _warn_unused(self, solver: str, explicit: bool) -> None:
         """Warn of parameters that were set and mean nothing to this solver."""
-        unused = [] if explicit else ["n_iter_no_change"]
+        unused = []
         if self.learning_rate in ("auto", "optimal"):
             unused += ["eta0"]
         if self.learning_rate != "invscaling":
@@ -298,7 +297,11 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     0.52
     """
 
-    _parameter_constraints = {**_GDEstimator._parameter_constraints, "loss": [StrOptions(set(REGRESSION_LOSSES))]}
+    _parameter_constraints = {
+        **_GDEstimator._parameter_constraints,
+        "loss": [StrOptions(set(REGRESSION_LOSSES))],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+    }
 
     def __init__(
         self,

@@ -374,7 +374,6 @@ def test_the_named_distance_is_right(data, max_iter, request):
         ({"eta0": 0.5}, ["eta0=0.5"]),
         ({"power_t": 0.7}, ["power_t=0.7"]),
         ({"eta0": 0.5, "power_t": 0.7}, ["eta0=0.5", "power_t=0.7"]),
-        ({"n_iter_no_change": 3}, ["n_iter_no_change=3"]),
         ({"beta_1": 0.5}, ["beta_1=0.5"]),
         ({"solver": "sgd", "beta_2": 0.5}, ["beta_2=0.5"]),
         ({"solver": "gd", "adam_epsilon": 0.1}, ["adam_epsilon=0.1"]),
@@ -384,7 +383,7 @@ def test_the_named_distance_is_right(data, max_iter, request):
         ({"solver": "gd", "learning_rate": "constant", "batch_size": 8}, ["batch_size=8"]),
         ({"solver": "gd", "average": True}, ["average=True"]),
         ({"learning_rate": "constant", "power_t": 0.7}, ["power_t=0.7"]),
-        ({"learning_rate": "optimal", "eta0": 0.5}, ["eta0=0.5"]),
+        ({"learning_rate": "optimal", "alpha": 0.1, "eta0": 0.5}, ["eta0=0.5"]),
     ],
     ids=str,
 )
