@@ -98,6 +98,13 @@ def test_standardise_finds_weighted_statistics(storage):
     np.testing.assert_allclose(uncentred.scale, np.append(1.0 / np.sqrt(s @ X**2 / N + L2 / 0.25), 0.0), rtol=1e-12)
 
 
+def test_standardise_names_a_column_whose_squares_overflow():
+    X, Y, s = data(LogLoss(1))
+    X[:, 2] *= 1e200
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match=r"Column 2 of X .* squares exceed the range"):
+        Objective(X, LogLoss(1), Y, s, 0.0, 0.0, identity(D, True)).standardise(True)
+
+
 def test_standardised_columns_have_curvature_one_with_an_l2_penalty():
     """h (variance scale^2) + l2 scale^2 = h: loss and penalty together."""
     objective = objective_of(SquaredError(1))

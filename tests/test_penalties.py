@@ -50,6 +50,14 @@ def test_proximal_step_is_zero_exactly_where_the_threshold_reaches(explicit, how
 
 @HOW
 @EXPLICIT
+def test_exact_zeros_have_no_sign(explicit, how):
+    zeros = [how(ElasticNet(explicit), w, 1.0, 0.3, 0.7)[0] for w in (-0.2, -0.0, 0.0, 0.2)]
+    assert not np.signbit(zeros).any()
+    assert not np.signbit(proximal_step(np.array([[-0.2], [0.2]]), 1.0, np.full(2, 0.3), np.full(2, 0.7))).any()
+
+
+@HOW
+@EXPLICIT
 def test_gradient_is_that_of_the_explicit_part(explicit, how):
     for w, _, _, l2 in CASES:
         h = 1e-4

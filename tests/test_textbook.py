@@ -262,7 +262,9 @@ def test_optimal(problem, solver):
     rule = adam if solver == "adam" else plain
     path = follow(problem, rule, epoch_batches(batch, 2, batch < N), rate=lambda t: 1.0 / (alpha * (t0 + t)), l2=alpha)
     params = {} if solver == "gd" else {"batch_size": batch}
-    model = problem.estimator(solver=solver, learning_rate="optimal", eta0=0.01, alpha=alpha, max_iter=2, random_state=SEED, **params)
+    model = problem.estimator(
+        solver=solver, learning_rate="optimal", eta0=0.01, alpha=alpha, max_iter=2, random_state=SEED, **params
+    )
     assert_follows(model.fit(problem.X, problem.y), path[-1])
 
 
