@@ -86,7 +86,7 @@ def tune(name, features, model, grid, X, X_test, y, y_test):
 
 
 def path(model, X, y):
-    """Passes over X, the objective after them, and whether the fit stopped by itself: recorded by skgd, else of many fits."""
+    """Iterations or epochs, the objective after them, and whether the fit stopped by itself: recorded by skgd, else of many fits."""
     if hasattr(model, "loss_curve_"):
         return np.arange(len(model.loss_curve_)), np.array(model.loss_curve_), model.n_iter_ < model.max_iter
     passes, values = [], []
@@ -114,12 +114,27 @@ def draw(axes, title, models, X, y):
         axes.plot(passes + 1, gap, "-" if ours else "--", color=color, lw=2.4 if ours else 1.7, label=("skgd, " * ours) + label)
         if stopped:
             axes.plot(passes[-1] + 1, max(gap[-1], 2e-9), "o", color=color, ms=7)
-    axes.set(title=title, xlabel="passes over the data, the start counted as one", xscale="log", yscale="log")
+    axes.set(title=title, xlabel="iterations or epochs, the start counted as one", xscale="log", yscale="log")
     axes.set(xlim=(0.9, 1300), ylim=(1e-9, 1e6))
     axes.plot([], [], "o", color="0.55", ms=7, label="stopped by itself")
     axes.grid(color="0.93")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+
+
+def picture(splits, models):
+    """Draw two of the data sets side by side, and save them."""
+    figure, panels = plt.subplots(1, 2, figsize=(11, 5), sharey=True, layout="constrained")
+    for axes, name in zip(panels, ("breast cancer", "digits"), strict=True):
+        X, _, y, _ = splits[name]
+        ours = dict(zip(("auto", "sgd", "adam"), models[name].values(), strict=False))
+        theirs = {f"LogisticRegression, {s}": LogisticRegression(solver=s) for s in ("newton-cholesky", "lbfgs")}
+        if name == "breast cancer":  # on more classes it minimises something else, one against the rest
+            theirs["SGDClassifier"] = models[name]["SGDClassifier"]
+        draw(axes, f"{name}, {len(X)} x {X.shape[1]} raw", ours | theirs, X, y)
+    panels[0].set_ylabel("objective, relative gap to its minimum")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.savefig(PICTURE, dpi=130)
+    print(f"\nSaved {PICTURE}")
 
 
 def main():
@@ -150,17 +165,7 @@ def main():
     grid = {"features__n_components": [20, 40], "model__alpha": [0.001, 0.01, 0.1]}
     tune("digits", PCA(), classifier, grid, *splits["digits"])
 
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4.4), sharey=True, layout="constrained")
-    for axes, name in zip(panels, ("breast cancer", "digits"), strict=True):
-        X, _, y, _ = splits[name]
-        ours = dict(zip(("auto", "sgd", "adam"), models[name].values(), strict=False))
-        theirs = {f"LogisticRegression, {s}": LogisticRegression(solver=s) for s in ("newton-cholesky", "lbfgs")}
-        if name == "breast cancer":  # on more classes it minimises something else, one against the rest
-            theirs["SGDClassifier"] = models[name]["SGDClassifier"]
-        draw(axes, f"{name}, {len(X)} x {X.shape[1]} raw", ours | theirs, X, y)
-    panels[0].set_ylabel("objective, relative gap to its minimum")
-    figure.savefig(PICTURE, dpi=130)
-    print(f"\nSaved {PICTURE}")
+    picture(splits, models)
 
 
 if __name__ == "__main__":
