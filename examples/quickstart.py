@@ -86,7 +86,7 @@ def tune(name, features, model, grid, X, X_test, y, y_test):
 
 
 def path(model, X, y):
-    """Iterations or epochs, the objective after them, and whether the fit stopped by itself: recorded by skgd, else of many fits."""
+    """Iterations or epochs, the objective after them, and whether the fit stopped by itself: recorded, or of many fits."""
     if hasattr(model, "loss_curve_"):
         return np.arange(len(model.loss_curve_)), np.array(model.loss_curve_), model.n_iter_ < model.max_iter
     passes, values = [], []

@@ -161,6 +161,20 @@ def test_correlated_columns_are_no_obstacle(noise, seed):
     assert model(B, *problem, one_call) <= 0.99 * model(B, *problem, best)  # both are negative, and 0 at the start
 
 
+def test_many_coefficients_may_leave_a_wrong_support():
+    """The first sweeps of correlated columns overshoot to nearly all of them, with signs to change."""
+    rng = np.random.default_rng(0)
+    n, d, noise = 450, 150, 0.001
+    X = rng.normal(size=(n, 1)) + noise * rng.normal(size=(n, d))
+    y = X @ (100.0 * rng.normal(size=d) * (rng.uniform(size=d) < 0.2)) + rng.normal(size=n)
+    X, y = (X - X.mean(axis=0)) / X.std(axis=0), y - y.mean()
+    B = X.T @ X / n
+    problem = -X.T @ y / n, np.zeros(d), np.full(d, 0.03 * noise), np.zeros(d)
+    u = converged(descend_matrix, B, *problem, calls=4)
+    assert violation(B, *problem, u).max() < 1e-6 * noise
+    assert np.count_nonzero(u) < d
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_without_l1_descent_is_the_closed_form(seed):
     B, dense = low_rank(seed)
