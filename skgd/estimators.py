@@ -610,8 +610,10 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
                 )
             class_weights = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=weights)
             weights = weights * class_weights[codes]
-            if not weights.any():
-                raise ValueError("class_weight is zero for all classes in y: at least one needs a positive weight.")
+            if not class_weights.all():
+                raise ValueError(
+                    f"class_weight is zero for class {classes[class_weights == 0.0][0]}: leave its rows out instead."
+                )
             if self.warm_start and not np.array_equal(getattr(self, "classes_", classes), classes):
                 raise ValueError("warm_start needs the classes of the fit before: fit a clone, or set warm_start=False.")
             binary, coupled = CLASSIFICATION_LOSSES[self.loss]
@@ -620,9 +622,6 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             else:
                 share = np.bincount(codes, weights=weights) / weights.sum()
                 loss = coupled(len(classes), float(np.max(share * (1.0 - share))))
-            counted = weights > 0.0
-            if not counted.all():
-                X, codes, weights = X[counted], codes[counted], weights[counted]
             Y = codes[None, :].astype(np.float64)
             self.coef_, self.intercept_ = self._minimise(X, Y, weights, loss)
             self.classes_ = classes

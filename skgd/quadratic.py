@@ -15,7 +15,6 @@ from ._jit import kernel
 
 # Below this share of the largest, an eigenvalue of a matrix with a unit diagonal is rounding.
 SINGULAR = 1e-12
-CROSSINGS = 30  # coefficients that may leave the support between two rounds of sweeps
 
 
 class LowRank(NamedTuple):
@@ -135,7 +134,7 @@ def _solve_on_support(
     the way lowers the model.
     """
     total = 0.0
-    for _ in range(CROSSINGS):
+    for _ in range(len(u) + 1):  # each crossing takes a coefficient out
         support = np.flatnonzero((u != 0.0) & (np.diagonal(B) > 0.0))
         if len(support) == 0:
             return total, True

@@ -305,7 +305,7 @@ def test_a_single_class_raises(hidden, two_classes):
 
 def test_class_weights_of_zero_raise(two_classes):
     X, y = two_classes
-    with pytest.raises(ValueError, match="class_weight is zero for all classes"):
+    with pytest.raises(ValueError, match="class_weight is zero for class 0"):
         GDClassifier(class_weight={0: 0.0, 1: 0.0}).fit(X, y)
 
 
