@@ -40,12 +40,12 @@ def sources_digest() -> str:
     """Digest of all compiled sources: an edit or an upgrade must never run code compiled from the old ones.
 
     Numba checks the file of the kernel only, not the losses, rows and rules that were compiled into it.  Modules
-    without a kernel or a struct do not count: nothing of theirs is compiled.
+    without either do not count: nothing of theirs is compiled.
     """
     digest = hashlib.sha256(numba.__version__.encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         source = path.read_bytes()
-        if re.search(rb"^@(kernel|struct)\b", source, re.MULTILINE) or path == Path(__file__):
+        if re.search(rb"^@(kernel|struct|separable)\b", source, re.MULTILINE) or path == Path(__file__):
             digest.update(path.name.encode() + source)
     return digest.hexdigest()[:16]
 

@@ -16,7 +16,7 @@ Kernels see the same methods of either kind:
 
 Solvers also ask ``quadratic()`` (is the curvature constant?), ``smoothness()`` (a bound of the curvature per unit
 weight, which sizes steps), ``scores_are_logits()`` (or in the unit of the targets?) and ``constant_scores(y, s)`` (the
-best scores that ignore X: where solvers start).
+best scores that ignore X, within `epsilon` for Huber: where solvers start).
 """
 
 from __future__ import annotations

@@ -108,27 +108,23 @@ def descend_matrix(B: np.ndarray, g: np.ndarray, w: np.ndarray, l1: np.ndarray, 
     """Coordinate descent on the matrix, with Newton steps on the support; return the minimiser u.
 
     Sweeps find the support, Newton steps then solve on it, however correlated its columns are.  It ends when a sweep
-    after a completed solve gains less than `tol`, or next to nothing of all that was gained: where columns are nearly
+    after a solve gains less than `tol`, or next to nothing of all that was gained: where columns are nearly
     the same, small gains are all that sweeps ever show.
     """
     u, q, total = w.copy(), np.zeros_like(w), 0.0
-    solved = False
     for _ in range(100):
+        for _ in range(6):
+            total += sweep_matrix(B, g, u, q, l1, l2)
+        total += _solve_on_support(B, g, u, q, l1, l2)
         gain = sweep_matrix(B, g, u, q, l1, l2)
         total += gain
-        if solved and gain <= max(tol, 1e-7 * total):
+        if gain <= max(tol, 1e-7 * total):
             break
-        for _ in range(5):
-            total += sweep_matrix(B, g, u, q, l1, l2)
-        gain, solved = _solve_on_support(B, g, u, q, l1, l2)
-        total += gain
     return u
 
 
-def _solve_on_support(
-    B: np.ndarray, g: np.ndarray, u: np.ndarray, q: np.ndarray, l1: np.ndarray, l2: np.ndarray
-) -> tuple[float, bool]:
-    """Newton steps on the support with its signs fixed; (decrease of the model, whether it arrived).
+def _solve_on_support(B: np.ndarray, g: np.ndarray, u: np.ndarray, q: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> float:
+    """Newton steps on the support with its signs fixed; return the decrease of the model.
 
     A step that would cross zero ends at the first crossing, where that coefficient leaves the support: every part of
     the way lowers the model.
@@ -137,7 +133,7 @@ def _solve_on_support(
     for _ in range(len(u) + 1):  # each crossing takes a coefficient out
         support = np.flatnonzero((u != 0.0) & (np.diagonal(B) > 0.0))
         if len(support) == 0:
-            return total, True
+            break
         here = u[support]
         slope = g[support] + q[support] + l2[support] * here + np.sign(here) * l1[support]
         rows = B[support]
@@ -148,14 +144,14 @@ def _solve_on_support(
         move *= share
         decrease = -(move @ (slope + 0.5 * (inner @ move)))
         if decrease <= 0.0:  # rounding
-            return total, True
+            break
         out = crosses & (np.abs(here + move) <= 1e-12 * np.abs(here))
         u[support] = np.where(out, 0.0, here + move)
         q += (u[support] - here) @ rows
         total += decrease
         if not crosses.any():
-            return total, True
-    return total, False
+            break
+    return total
 
 
 def descend_low_rank(B: LowRank, g: np.ndarray, w: np.ndarray, l1: np.ndarray, l2: np.ndarray, tol: float) -> np.ndarray:

@@ -466,3 +466,17 @@ def test_warm_start_refuses_what_it_cannot_go_on_from(two_classes, three_classes
     model = GDRegressor(warm_start=True).fit(X, y)
     with pytest.raises(ValueError, match="warm_start goes on from coefficients of shape"):
         model.fit(X, np.column_stack([y, y]))
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_float32_columns_of_1e20_are_squared_in_float64(solver):
+    """Their squares exceed float32, and the solvers' estimates of curvature square them."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(200, 3))
+    y = (Z[:, 0] - Z[:, 1] + rng.logistic(size=200) > 0.0).astype(int)
+    X = (Z * [1e20, 1.0, 1e-3]).astype(np.float32)
+    fits = [
+        GDClassifier(solver=solver, penalty=None, tol=None, max_iter=5, random_state=0).fit(A, y) for A in (X, sp.csr_matrix(X))
+    ]
+    assert fits[0].loss_curve_[-1] < fits[0].loss_curve_[0]
+    assert_allclose(fits[1].loss_curve_, fits[0].loss_curve_, rtol=1e-6)

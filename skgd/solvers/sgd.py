@@ -154,8 +154,9 @@ def second_moments(objective: Objective) -> tuple[float, float]:
     """Largest eigenvalue and trace of sum_i s_i x~_i x~_i' / n, from at most a thousand evenly spaced rows."""
     mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
     index = np.linspace(0, objective.n - 1, min(objective.n, SAMPLE)).astype(np.intp)
-    A, s = objective.X[index], objective.s[index] / objective.s[index].sum()
-    squares = A.multiply(A) if sp.issparse(A) else np.square(A, dtype=np.float64)
+    A = objective.X[index].astype(np.float64)  # float32 overflows where squares of its values do not
+    s = objective.s[index] / objective.s[index].sum()
+    squares = A.multiply(A) if sp.issparse(A) else A * A
     trace = s @ (squares @ scale**2) - 2.0 * (s @ (A @ (scale**2 * mean))) + np.sum((scale * mean) ** 2)
     v, largest = np.ones(objective.d), 0.0
     for _ in range(30):
