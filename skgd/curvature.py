@@ -1,11 +1,12 @@
-"""The metric that gd steps in: what is known of the curvature of the loss at the current point.
+"""The curvature of the smooth part of an objective, loss and L2 penalty, at a point: in forms that can be inverted.
 
-``Full``
-    the Hessian as a matrix, one block per separable column or one for all that are coupled, kept up to date by BFGS.
-``Limited``
-    a diagonal and the last few changes of the gradient (L-BFGS in its compact form), where the matrix is too large.
+``Blocks``
+    matrices, factorised once: the whole Hessian; one for each of several separable columns; or, where all rows have
+    the same scores, one for each eigenvector of the Hessian in the scores, which a coupled loss has there.
+``Diagonal``
+    where matrices are too large to pay.
 
-Both answer the same three calls: `minimise` a model with the penalty, `product` with a vector, `update` by a step.
+`curvature_at` chooses by cost.
 """
 
 from __future__ import annotations
@@ -13,129 +14,179 @@ from __future__ import annotations
 import numpy as np
 
 from .objective import Objective
-from .quadratic import LowRank, descend_low_rank, descend_matrix, solve_low_rank, solve_matrix
+from .quadratic import factor
+from .rows import stored_entries
 
-LARGEST = 1500  # side of a block; its factorisation then takes some tens of passes over a typical X
-ENTRIES = 8_000_000  # of all blocks
-OPERATIONS = 5e8  # for a Hessian whose columns are coupled; more rows are sampled down to this
-MEMORY = 10  # steps that a limited metric remembers
-
-
-def metric_at(objective: Objective, theta: np.ndarray) -> Full | Limited:
-    """The metric at theta: full where the matrix is affordable, limited elsewhere."""
-    D, K = theta.shape
-    coupled = objective.loss.coupled()
-    side = K * D if coupled else D
-    blocks = 1 if coupled or objective.loss.quadratic() else K
-    if side > LARGEST or blocks * side * side > ENTRIES:
-        return Limited(objective)
-    pairs = K * (K + 1) / 2
-    rows = max(4 * side, int(OPERATIONS / (pairs * D * D))) if coupled else objective.n
-    B = objective.curvature(theta, rows)
-    if coupled:
-        _fix_shifts(objective, B[0].reshape(K, D, K, D))
-    return Full(objective, B)
+# Nanoseconds, of one core: only their ratios count.
+READ = 0.5  # a stored entry in a pass, for one column of scores
+SCORE = 8.0  # a score in a pass: exponential, logarithm
+PRODUCT = 0.08  # a multiplication and addition inside a matrix product
+SCATTER = 1.0  # one at a random place
+PASSES = 50  # that a matrix saves against a diagonal, at least
+LARGEST = 6000  # side of a matrix, however many passes it would save
+SAMPLED = 10  # rows a coefficient, at least, for a matrix from a sample
+FIRST = 2.0  # passes that the first matrix may cost beyond that
+FLOOR = 0.1  # share of its expected curvature that a column keeps, if it hardly occurs in a sample
 
 
-def _fix_shifts(objective: Objective, B: np.ndarray) -> None:
+def pass_cost(objective: Objective) -> float:
+    """Of one evaluation."""
+    return objective.K * (READ * stored_entries(objective.X) + SCORE * objective.n)
+
+
+def gram_cost(objective: Objective) -> float:
+    """Of a row's part in one block of the Hessian."""
+    if objective.sparse:
+        return 0.5 * SCATTER * (stored_entries(objective.X) / objective.n) ** 2
+    return 0.5 * PRODUCT * (objective.d + 1) ** 2
+
+
+def factor_cost(side: int) -> float:
+    """Of a Cholesky factorisation."""
+    return PRODUCT * side**3 / 3.0
+
+
+class Matrices:
+    """How many blocks a Hessian has, of which side, from how many rows, and what it costs."""
+
+    def __init__(self, objective: Objective, constant: bool, effort: float = 1.0) -> None:
+        D, K, coupled = objective.d + 1, objective.K, objective.loss.coupled()
+        self.whole = coupled and not constant
+        self.side = K * D if self.whole else D
+        self.count = 1 if self.whole or objective.loss.quadratic() else K
+        computed = K * (K + 1) // 2 if self.whole else 1 if coupled or objective.loss.quadratic() else K
+        a_row, a_pass = computed * gram_cost(objective), pass_cost(objective)
+        exact = objective.loss.quadratic() or constant
+        enough = effort * max(SAMPLED * self.side, FIRST * a_pass / a_row)
+        self.rows = objective.n if exact else int(min(objective.n, enough))
+        self.diagonal = 0 if self.whole else computed
+        self.passes = (self.rows * a_row + self.count * factor_cost(self.side)) / a_pass
+
+    @property
+    def pay(self) -> bool:
+        return self.side <= LARGEST and self.passes <= PASSES
+
+
+def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0) -> Blocks | Diagonal:
+    """The curvature at theta: matrices where they cost less than the passes that they save, else their diagonal.
+
+    More `effort` takes more rows, where a sample of them would do.
+    """
+    constant = objective.loss.coupled() and not theta[:-1].any()
+    matrices = Matrices(objective, constant, effort)
+    if not matrices.pay:
+        return Diagonal(objective, theta)
+    H = hessian(objective, theta, matrices.rows, matrices.diagonal)
+    rotation = None
+    if constant:
+        H, rotation = _at_constant_scores(objective, theta, H[0])
+    entries = np.arange(H.shape[1])
+    H[:, entries, entries] += np.tile(objective.l2, len(entries) // len(objective.l2))
+    renewable = not objective.loss.quadratic() and (not constant or Matrices(objective, constant=False).pay)
+    return Blocks(H, rotation, matrices.passes, renewable, renewable or objective.loss.quadratic())
+
+
+def hessian(objective: Objective, theta: np.ndarray, most_rows: int, diagonal: int) -> np.ndarray:
+    """Hessian (P, N, N) of the loss part; coefficients are ordered by columns.  `diagonal` as in `Objective.curvature`."""
+    H = objective.curvature(theta, most_rows, diagonal)
+    if most_rows < objective.n:
+        _raise_rare_columns(objective, H, diagonal)
+    return H if diagonal else _assembled(objective, H)
+
+
+def _raise_rare_columns(objective: Objective, H: np.ndarray, diagonal: int) -> None:
+    """Give columns that a sample missed the curvature which their variance lets expect, or steps along them would be long."""
+    d = objective.d
+    variances = np.where(objective.coordinates.scale[:-1] > 0.0, 1.0 - objective.l2[:-1] / objective.loss.smoothness(), 0.0)
+    for k in range(diagonal or objective.K):
+        block = H[k if diagonal else k * (k + 3) // 2]
+        entries = np.arange(d)
+        typical = np.mean(block[entries, entries])
+        block[entries, entries] = np.maximum(block[entries, entries], FLOOR * typical * variances)
+
+
+def _assembled(objective: Objective, pairs: np.ndarray) -> np.ndarray:
+    """One matrix (1, K D, K D) of its blocks (k, l), l <= k."""
+    K, D = objective.K, objective.d + 1
+    H = np.empty((K, D, K, D))
+    for k in range(K):
+        for l in range(k + 1):
+            H[k, :, l, :] = H[l, :, k, :] = pairs[k * (k + 1) // 2 + l]
+    _fix_shifts(objective, H)
+    return H.reshape(1, K * D, K * D)
+
+
+def _fix_shifts(objective: Objective, H: np.ndarray) -> None:
     """Give curvature to the directions that a coupled loss cannot see, and no penalty decides: equal shifts of all scores.
 
     Gradients have no part along them, so steps get none either, instead of rounding divided by zero.
     """
     free = np.flatnonzero((objective.l1 == 0.0) & (objective.l2 == 0.0) & (objective.coordinates.scale > 0.0))
-    trace = np.einsum("kjkj->j", B)
+    trace = np.einsum("kjkj->j", H)
     for j in free:
-        B[:, j, :, j] += trace[j] / len(B) ** 2
+        H[:, j, :, j] += trace[j] / len(H) ** 2
 
 
-class Full:
-    """Hessian blocks B (P, N, N), one for each column of theta, or a single one for all of it."""
+def _at_constant_scores(objective: Objective, theta: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The Hessian where all rows have the same probabilities p: (diag(p) - p p') (x) C, C the second moments of x~.
 
-    @property
-    def renewable(self) -> bool:
-        """Whether another point has another curvature."""
-        return not self.exact
-
-    def __init__(self, objective: Objective, B: np.ndarray) -> None:
-        self.objective, self.B = objective, B
-        self.exact = objective.loss.quadratic()
-        copies = objective.K if objective.loss.coupled() else 1
-        self.l1, self.l2 = np.tile(objective.l1, copies), np.tile(objective.l2, copies)
-
-    def _split(self, theta: np.ndarray) -> np.ndarray:
-        """theta (D, K) as one row per block."""
-        return np.ascontiguousarray(theta.T).reshape(-1, len(self.l1))
-
-    def _join(self, rows: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        return np.ascontiguousarray(rows.reshape(shape[1], shape[0]).T)
-
-    def _block(self, p: int) -> np.ndarray:
-        return self.B[p if len(self.B) > 1 else 0]  # a quadratic loss has one curvature for all its columns
-
-    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> np.ndarray:
-        """The minimiser of the model at theta plus the penalty, exact zeros included."""
-        new = []
-        for p, (w, g) in enumerate(zip(self._split(theta), self._split(gradient), strict=True)):
-            B = self._block(p)
-            if self.l1.any():
-                new.append(descend_matrix(B, g, w, self.l1, self.l2, tol))
-            else:
-                new.append(w - solve_matrix(B + np.diag(self.l2), g + self.l2 * w))
-        return self._join(np.array(new), theta.shape)
-
-    def product(self, step: np.ndarray) -> np.ndarray:
-        return self._join(np.array([self._block(p) @ s for p, s in enumerate(self._split(step))]), step.shape)
-
-    def update(self, step: np.ndarray, change: np.ndarray) -> None:
-        """BFGS: afterwards B maps this step to this change of the gradient (Nocedal and Wright, 2006, eq. 6.19)."""
-        if self.exact:
-            return
-        for p, (s, y) in enumerate(zip(self._split(step), self._split(change), strict=True)):
-            Bs = self.B[p] @ s
-            if s @ y > 1e-12 * (s @ Bs) > 0.0:
-                self.B[p] += np.outer(y, y / (s @ y)) - np.outer(Bs, Bs / (s @ Bs))
+    Given its first block, p_0 (1 - p_0) C, returns m_k C for the eigenvalues m_k of diag(p) - p p', and the eigenvectors.
+    """
+    scores = objective.coordinates.scale[-1] * theta[-1]
+    p = np.exp(scores - scores.max())
+    p /= p.sum()
+    values, rotation = np.linalg.eigh(np.diag(p) - np.outer(p, p))
+    values[0] = 0.0  # of equal shifts
+    return values[:, None, None] * (first / (p[0] * (1.0 - p[0]))), rotation
 
 
-class Limited:
-    """diag + U M U' of the last steps S and changes Y (Byrd, Nocedal and Schnabel, 1994, theorem 2.3)."""
+class Blocks:
+    """Matrices (P, N, N), factorised: one for all coefficients, for each column, or for all columns alike.
 
-    renewable = False
+    Parameters
+    ----------
+    matrices : ndarray of shape (P, N, N)
+    rotation : ndarray of shape (K, K) or None
+        Orthogonal; the matrices are those of theta @ rotation.
+    passes : float
+        Cost of making it.
+    renewable : bool
+        Whether curvature taken at another point would be better.
+    faithful : bool
+        Whether the decrease of its model is that of the objective, near the minimum.
+    """
 
-    def __init__(self, objective: Objective) -> None:
-        self.objective = objective
+    def __init__(
+        self, matrices: np.ndarray, rotation: np.ndarray | None, passes: float, renewable: bool, faithful: bool
+    ) -> None:
+        self.solvers = [factor(matrix) for matrix in matrices]
+        self.whole = matrices.shape[1] if len(matrices) == 1 else 0
+        self.rotation = rotation
+        self.passes, self.renewable, self.faithful = passes, renewable, faithful
+
+    def solve(self, gradient: np.ndarray) -> np.ndarray:
+        """The inverse times a gradient (D, K)."""
+        if self.rotation is not None:
+            gradient = gradient @ self.rotation
+        if self.whole == gradient.size:
+            x = self.solvers[0](gradient.T.ravel()).reshape(gradient.shape[::-1]).T
+        elif self.whole:
+            x = self.solvers[0](gradient)
+        else:
+            x = np.column_stack([solve(gradient[:, k]) for k, solve in enumerate(self.solvers)])
+        return x if self.rotation is None else x @ self.rotation.T
+
+
+class Diagonal:
+    """The curvature that columns of known variance have at constant scores: mean curvature times variance, plus the penalty."""
+
+    passes, renewable, faithful = 0.0, False, False
+
+    def __init__(self, objective: Objective, theta: np.ndarray) -> None:
+        h = objective.loss.smoothness()
         inert = objective.coordinates.scale == 0.0
-        curvature = np.maximum(objective.loss.smoothness() - objective.l2, 1e-3 * objective.loss.smoothness())
-        self.start = np.repeat(np.where(inert, 0.0, curvature), objective.K)
-        self.l1, self.l2 = np.repeat(objective.l1, objective.K), np.repeat(objective.l2, objective.K)
-        self.steps: list[np.ndarray] = []
-        self.changes: list[np.ndarray] = []
-        self.B = self._compact()
+        curvature = np.maximum(h - objective.l2, 1e-3 * h) + objective.l2
+        self.inverse = np.where(inert, 0.0, 1.0 / curvature)[:, None]
 
-    def _compact(self) -> LowRank:
-        if not self.steps:
-            return LowRank(self.start, np.empty((len(self.start), 0)), np.empty((0, 0)))
-        S, Y = np.array(self.steps), np.array(self.changes)
-        y, s = Y[-1], S[-1]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            inverse = np.where(self.start > 0.0, 1.0 / self.start, 0.0)
-        diagonal = self.start * ((y @ (inverse * y)) / (s @ y))
-        BS, SY = S * diagonal, S @ Y.T
-        L = np.tril(SY, -1)
-        inner = -np.block([[S @ BS.T, L], [L.T, -np.diag(np.diagonal(SY))]])
-        return LowRank(diagonal, np.ascontiguousarray(np.vstack([BS, Y]).T), inner)
-
-    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> np.ndarray:
-        w, g = theta.ravel(), gradient.ravel()
-        if self.l1.any():
-            return descend_low_rank(self.B, g, w, self.l1, self.l2, tol).reshape(theta.shape)
-        penalised = self.B._replace(diagonal=self.B.diagonal + self.l2)
-        return (w - solve_low_rank(penalised, g + self.l2 * w)).reshape(theta.shape)
-
-    def product(self, step: np.ndarray) -> np.ndarray:
-        return (self.B @ step.ravel()).reshape(step.shape)
-
-    def update(self, step: np.ndarray, change: np.ndarray) -> None:
-        s, y = step.ravel(), change.ravel()
-        if s @ y > 1e-14 * np.sqrt((s @ s) * (y @ y)):
-            self.steps, self.changes = [*self.steps, s][-MEMORY:], [*self.changes, y][-MEMORY:]
-            self.B = self._compact()
+    def solve(self, gradient: np.ndarray) -> np.ndarray:
+        return self.inverse * gradient

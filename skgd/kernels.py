@@ -14,6 +14,18 @@ from .rows import new_tile
 
 
 @kernel
+def fill_tile(tile, order, start, Y, s):
+    """Take the rows order[start:] (where `order` is empty: start, start + 1, ...), their targets and weights."""
+    row, targets, weights = tile.row, tile.targets, tile.weights
+    for i in range(len(row)):
+        row[i] = order[start + i] if len(order) else start + i
+        weights[i] = s[row[i]]
+    for k in range(len(targets)):
+        for i in range(len(row)):
+            targets[k, i] = Y[k, row[i]]
+
+
+@kernel
 def add_gradient(rows, loss, order, first, last, Y, s, W, b, whole, G):
     """Add the gradient of sum_i s_i loss(y_i, x_i W + b) to G (d + 1, K), its last row the intercepts'; return the sum.
 
@@ -23,20 +35,14 @@ def add_gradient(rows, loss, order, first, last, Y, s, W, b, whole, G):
     for start in range(first, last, size):
         m = min(size, last - start)
         tile = whole if m == size else new_tile(rows, Y.shape[0], W.shape[1], m)
-        row, targets, weights, Z = tile.row, tile.targets, tile.weights, tile.Z
-        for i in range(m):
-            row[i] = order[start + i] if len(order) else start + i
-            weights[i] = s[row[i]]
-        for k in range(Y.shape[0]):
-            for i in range(m):
-                targets[k, i] = Y[k, row[i]]
+        fill_tile(tile, order, start, Y, s)
         rows.scores(tile, W, b)
-        total += loss.residuals(targets, weights, Z)
+        total += loss.residuals(tile.targets, tile.weights, tile.Z)
         rows.accumulate(tile, G)
         for k in range(W.shape[1]):
             column = 0.0
             for i in range(m):
-                column += Z[k, i]
+                column += tile.Z[k, i]
             G[d, k] += column
     return total
 
@@ -65,45 +71,30 @@ def densify(rows, index, out):
 
 
 @kernel
-def curvature(rows, loss, index, Y, s, mean, scale, theta, blocks, size):
+def curvature(rows, loss, index, Y, s, mean, scale, W, b, diagonal, size):
     """Sum over rows `index` of s_i (Hessian of the loss in the scores) (x) x~ x~', x~ = scale * (x - mean, 1).
 
-    Returns (blocks, N, N): one block of N = d + 1 for each of `blocks` separable columns, else one of N = K (d + 1),
-    ordered by columns.
+    Returns (P, D, D), D = d + 1, lower triangles only: the first `diagonal` blocks (k, k) of the Hessian in the scores,
+    or, where `diagonal` is 0, all blocks (k, l) with l <= k, by rows.
     """
-    (D, K), coupled = theta.shape, loss.coupled()
-    H = np.zeros((1, K * D, K * D)) if coupled else np.zeros((blocks, D, D))
-    c, product = np.empty(size), np.empty((D, D))
+    D, K = len(scale), W.shape[1]
+    H = np.zeros((diagonal if diagonal else K * (K + 1) // 2, D, D))
+    whole, room, c = new_tile(rows, Y.shape[0], K, size), rows.gram_workspace(size), np.empty(size)
     for start in range(0, len(index), size):
         m = min(size, len(index) - start)
-        A, B, Z = np.empty((m, D)), np.empty((m, D)), np.empty((K, m))
-        targets, weights = np.empty((Y.shape[0], m)), np.empty(m)
-        part = index[start : start + m]
-        rows.densify(part, A)
-        for i in range(m):
-            for j in range(D - 1):
-                A[i, j] = (A[i, j] - mean[j]) * scale[j]
-            A[i, D - 1] = scale[D - 1]
-            weights[i] = s[part[i]]
-            for k in range(Y.shape[0]):
-                targets[k, i] = Y[k, part[i]]
-        np.dot(theta.T, A.T, Z)
-        loss.curvatures(targets, weights, Z)
-        for k in range(K if coupled else blocks):
-            for l in range(0 if coupled else k, k + 1):
-                loss.curvature_block(weights, Z, k, l, c)
-                for i in range(m):
-                    for j in range(D):
-                        B[i, j] = c[i] * A[i, j]
-                np.dot(B.T, A, product)
-                block = H[0, k * D : (k + 1) * D, l * D : (l + 1) * D] if coupled else H[k]
-                for i in range(D):
-                    for j in range(D):
-                        block[i, j] += product[i, j]
-    if coupled:
-        for i in range(K * D):
-            for j in range(i):
-                H[0, j, i] = H[0, i, j]
+        tile = whole if m == size else new_tile(rows, Y.shape[0], K, m)
+        fill_tile(tile, index, start, Y, s)
+        rows.scores(tile, W, b)
+        loss.curvatures(tile.targets, tile.weights, tile.Z)
+        rows.standardise(tile.row, mean, scale, room)
+        block = 0
+        for k in range(diagonal if diagonal else K):
+            for l in range(k if diagonal else 0, k + 1):
+                loss.curvature_block(tile.weights, tile.Z, k, l, c[:m])
+                rows.add_gram(tile.row, c[:m], room, H[block])
+                block += 1
+    for block in range(len(H)):
+        rows.standardise_gram(mean, scale, H[block])
     return H
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from . import kernels
 from ._jit import writable
@@ -64,25 +66,37 @@ class Objective:
         """Rows of a tile: up to 256 (64 for one column), as many as fit the nearest caches."""
         return int(np.clip((8192 if self.K == 1 else 32768) // self.d, 8, 64 if self.K == 1 else 256))
 
+    @property
+    def sparse(self) -> bool:
+        return sp.issparse(self.X)
+
+    def sample(self, rows: int) -> Objective:
+        """The objective of about `rows` evenly spaced rows, copied."""
+        every = slice(0, self.n, -(-self.n // rows))
+        s = np.ascontiguousarray(self.s[every])
+        Y = np.ascontiguousarray(self.Y[:, every])
+        X = self.X[every]
+        return Objective(X, self.loss, Y, s * (len(s) / s.sum()), self.l1_raw, self.l2_raw, self.coordinates, self.run)
+
     def in_coordinates(self, coordinates: Coordinates) -> Objective:
         return Objective(self.X, self.loss, self.Y, self.s, self.l1_raw, self.l2_raw, coordinates, self.run)
 
     def parts(self) -> Iterator[tuple[int, int]]:
-        """The fixed partition: a function of the data's size alone."""
-        count = PARTS if stored_entries(self.X) * self.K > SMALL and self.n >= 64 * PARTS else 1
-        edges = np.linspace(0, self.n, count + 1).astype(int)
-        return zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        """The partition of all rows."""
+        return _partition(self.n, stored_entries(self.X) * self.K)
 
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """F(theta), and the gradient (d + 1, K) of its loss part.  One pass over X."""
         W, b = self.coordinates.raw(theta)
-        loss, G = self._sum(lambda part: kernels.record(self.rows, self.loss, self.Y, self.s, W, b, *part, self.tile))
+        loss, G = self._sum(
+            lambda part: kernels.record(self.rows, self.loss, self.Y, self.s, W, b, *part, self.tile), self.parts()
+        )
         return loss / self.n + penalty_value(theta, self.l1, self.l2), self.coordinates.gradient(G / self.n)
 
-    def _sum(self, record: Callable[[tuple[int, int]], tuple[Any, ...]]) -> list[Any]:
-        """Add the records of all parts, in their order."""
+    def _sum(self, record: Callable[[tuple[int, int]], tuple[Any, ...]], parts: Iterator[tuple[int, int]]) -> list[Any]:
+        """Add the records of the parts, in their order."""
         totals: list[Any] = []
-        for values in self.run(record, self.parts()):
+        for values in self.run(record, parts):
             totals = [total + value for total, value in zip(totals, values, strict=True)] if totals else list(values)
         return totals
 
@@ -97,7 +111,7 @@ class Objective:
     def standardise(self, fit_intercept: bool) -> Coordinates:
         """Standardised coordinates of the data.  One pass; ValueError for a column whose squares overflow."""
         shift = self._heaviest_row() if fit_intercept else np.zeros(self.d)
-        (sums,) = self._sum(lambda part: (kernels.moments(self.rows, self.s, shift, *part),))
+        (sums,) = self._sum(lambda part: (kernels.moments(self.rows, self.s, shift, *part),), self.parts())
         overflown = np.flatnonzero(~np.isfinite(sums).all(axis=0))
         if len(overflown):
             raise ValueError(f"Column {overflown[0]} of X holds values whose squares exceed the range of floats: rescale it.")
@@ -110,10 +124,31 @@ class Objective:
         kernels.densify(self.rows, np.array([np.argmax(self.s)]), out)
         return out[0]
 
-    def curvature(self, theta: np.ndarray, most_rows: int) -> np.ndarray:
-        """The Hessian of the loss part at theta, from at most about `most_rows` evenly spaced rows; see `kernels.curvature`."""
-        index = np.arange(0, self.n, max(1, self.n // most_rows))
-        blocks = 1 if self.loss.quadratic() else self.K
+    def curvature(self, theta: np.ndarray, most_rows: int, diagonal: int = 0) -> np.ndarray:
+        """The Hessian of the loss part at theta, from at most about `most_rows` evenly spaced rows.
+
+        Blocks (P, D, D): the first `diagonal` blocks (k, k), or all those with l <= k where `diagonal` is 0; see
+        `kernels.curvature`.
+        """
+        index = np.arange(0, self.n, -(-self.n // most_rows))
+        W, b = self.coordinates.raw(theta)
         mean, scale = self.coordinates
-        H = kernels.curvature(self.rows, self.loss, index, self.Y, self.s, mean, scale, theta, blocks, 128)
-        return H / self.s[index].sum()
+        size = 128
+
+        def record(part: tuple[int, int]) -> tuple[np.ndarray]:
+            rows = index[slice(*part)]
+            return (kernels.curvature(self.rows, self.loss, rows, self.Y, self.s, mean, scale, W, b, diagonal, size),)
+
+        work = len(index) * self.d * (diagonal or self.K * self.K)
+        (H,) = self._sum(record, _partition(len(index), work))
+        H = np.tril(H)
+        H += np.tril(H, -1).swapaxes(1, 2)
+        H /= self.s[index].sum()
+        return H
+
+
+def _partition(n: int, work: int) -> Iterator[tuple[int, int]]:
+    """The fixed partition of n rows: a function of the data's size alone."""
+    count = PARTS if work > SMALL and n >= 64 * PARTS else 1
+    edges = [n * part // count for part in range(count + 1)]
+    return pairwise(edges)

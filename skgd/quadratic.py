@@ -6,6 +6,7 @@ coordinate descent finds it, exact zeros included, without any pass over X.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +30,8 @@ class LowRank(NamedTuple):
 
 
 # ---------------------------------------------------------------- closed form, l1 = 0
-def solve_matrix(B: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """B^-1 r for a positive semi-definite matrix, by Cholesky; where it is (nearly) singular, the solution of least norm.
+def factor(B: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The function r -> B^-1 r of a positive semi-definite matrix, by Cholesky; of least norm where it is (nearly) singular.
 
     Coordinates with a zero diagonal stay at zero.
     """
@@ -39,22 +40,18 @@ def solve_matrix(B: np.ndarray, r: np.ndarray) -> np.ndarray:
     unit = B * scale[:, None] * scale
     entries = np.arange(len(B))
     unit[entries, entries] = 1.0
-    factor, failed = la.lapack.dpotrf(unit, lower=False, clean=False)
-    if not failed and np.min(np.diagonal(factor)) ** 2 > SINGULAR:
-        return scale * la.lapack.dpotrs(factor, scale * r, lower=False)[0]
+    triangle, failed = la.lapack.dpotrf(unit, lower=False, clean=False)
+    if not failed and np.min(np.diagonal(triangle)) ** 2 > SINGULAR:
+        return lambda r: (scale * la.lapack.dpotrs(triangle, (scale * r.T).T, lower=False)[0].T).T
     values, vectors = la.eigh(unit, check_finite=False)
     kept = values > SINGULAR * values[-1]
-    return scale * (vectors[:, kept] @ ((vectors[:, kept].T @ (scale * r)) / values[kept]))
+    values, vectors = values[kept], scale[:, None] * vectors[:, kept]
+    return lambda r: vectors @ ((vectors.T @ r).T / values).T
 
 
-def solve_low_rank(B: LowRank, r: np.ndarray) -> np.ndarray:
-    """B^-1 r by the Woodbury identity."""
-    inverse = 1.0 / np.where(B.diagonal > 0, B.diagonal, 1.0)
-    x = inverse * r
-    if B.U.shape[1]:
-        V = inverse[:, None] * B.U
-        x -= V @ np.linalg.solve(B.M_inverse + B.U.T @ V, B.U.T @ x)
-    return np.where(B.diagonal > 0, x, 0.0)
+def solve_matrix(B: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """B^-1 r, by `factor`."""
+    return factor(B)(r)
 
 
 # ---------------------------------------------------------------- coordinate descent, l1 > 0

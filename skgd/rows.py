@@ -13,6 +13,8 @@ import scipy.sparse as sp
 
 from ._jit import ORDERED, kernel, struct, writable
 
+WIDE = 256  # columns from which BLAS multiplies tiles faster than `add_products`, though it does twice the work
+
 
 class Tile(NamedTuple):
     """Room for the rows that a kernel works on at one time."""
@@ -22,6 +24,40 @@ class Tile(NamedTuple):
     weights: np.ndarray  # (m,)
     Z: np.ndarray  # (K, m) scores, turned into residuals in place: loops over rows vectorise for any K
     values: np.ndarray  # what the storage needs: see `workspace`
+
+
+@kernel
+def add_products(A, B, m, H):
+    """Add B A' to the lower triangle of H (D, D), for A and B (D, at least m); 4 x 2 entries at a time stay in registers."""
+    D = len(H)
+    for j in range(0, D // 4 * 4, 4):
+        b0, b1, b2, b3 = B[j], B[j + 1], B[j + 2], B[j + 3]
+        for k in range(0, j + 4, 2):  # even j: the pair (j + 2, j + 3) crosses the diagonal, and its upper entries go unused
+            a0, a1 = A[k], A[k + 1]
+            h00, h01, h10, h11, h20, h21, h30, h31 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for i in range(m):
+                h00 += b0[i] * a0[i]
+                h01 += b0[i] * a1[i]
+                h10 += b1[i] * a0[i]
+                h11 += b1[i] * a1[i]
+                h20 += b2[i] * a0[i]
+                h21 += b2[i] * a1[i]
+                h30 += b3[i] * a0[i]
+                h31 += b3[i] * a1[i]
+            H[j, k] += h00
+            H[j, k + 1] += h01
+            H[j + 1, k] += h10
+            H[j + 1, k + 1] += h11
+            H[j + 2, k] += h20
+            H[j + 2, k + 1] += h21
+            H[j + 3, k] += h30
+            H[j + 3, k + 1] += h31
+    for j in range(D // 4 * 4, D):
+        for k in range(j + 1):
+            total = 0.0
+            for i in range(m):
+                total += B[j, i] * A[k, i]
+            H[j, k] += total
 
 
 @struct
@@ -81,6 +117,37 @@ class Dense(NamedTuple):
             x = self.values[index[i]]
             for j in range(len(x)):
                 out[i, j] = x[j]
+
+    def gram_workspace(self, size):
+        """Room for a tile of standardised rows and for the same with weights: columns first, so loops over rows vectorise."""
+        return np.empty((2, self.values.shape[1] + 1, size))
+
+    def standardise(self, index, mean, scale, room):
+        """Fill room[0] (D, at least m) with the columns of x~ = scale * (x - mean, 1) of m rows."""
+        d = self.values.shape[1]
+        for i in range(len(index)):
+            x = self.values[index[i]]
+            for j in range(d):
+                room[0, j, i] = (x[j] - mean[j]) * scale[j]
+            room[0, d, i] = scale[d]
+
+    def add_gram(self, index, c, room, H):
+        """Add sum_i c_i x~_i x~_i' of the standardised rows to the lower triangle of H (D, D)."""
+        A, B, m = room[0], room[1], len(index)
+        for j in range(len(H)):
+            for i in range(m):
+                B[j, i] = c[i] * A[j, i]
+        if m == A.shape[1] and len(H) > WIDE:
+            product = np.empty(H.shape)
+            np.dot(B, A.T, product)
+            for j in range(len(H)):
+                for k in range(j + 1):
+                    H[j, k] += product[j, k]
+        else:
+            add_products(A, B, m, H)
+
+    def standardise_gram(self, mean, scale, H):
+        """Nothing is left to do: the rows were standardised."""
 
     def moments(self, first, last, s, shift, out):
         """Add sums over the stored values x of each column, of s, s (x - shift), s (x - shift)^2 and 1, to out (4, d)."""
@@ -157,6 +224,36 @@ class CSR(NamedTuple):
         for i in range(len(index)):
             for p in range(self.indptr[index[i]], self.indptr[index[i] + 1]):
                 out[i, self.indices[p]] = self.data[p]
+
+    def gram_workspace(self, size):
+        """Sums go straight to their place."""
+        return np.empty((2, 0, 0))
+
+    def standardise(self, index, mean, scale, room):
+        """Left to `standardise_gram`: a standardised row has no zeros."""
+
+    def add_gram(self, index, c, room, H):
+        """Add sum_i c_i (x_i, 1) (x_i, 1)' to the lower triangle of H: nonzeros^2 / 2 products a row, of sorted columns."""
+        d = len(H) - 1
+        for i in range(len(index)):
+            first = self.indptr[index[i]]
+            for p in range(first, self.indptr[index[i] + 1]):
+                h, cx = H[self.indices[p]], c[i] * self.data[p]
+                for q in range(first, p + 1):
+                    h[self.indices[q]] += cx * self.data[q]
+                H[d, self.indices[p]] += cx
+            H[d, d] += c[i]
+
+    def standardise_gram(self, mean, scale, H):
+        """Turn sums over (x, 1) into those over x~, with x~ x~' = T (x, 1) (x, 1)' T'."""
+        d = len(H) - 1
+        for j in range(d):
+            for k in range(j + 1):
+                centred = H[j, k] - mean[j] * H[d, k] - mean[k] * H[d, j] + mean[j] * mean[k] * H[d, d]
+                H[j, k] = scale[j] * scale[k] * centred
+        for k in range(d):
+            H[d, k] = scale[d] * scale[k] * (H[d, k] - mean[k] * H[d, d])
+        H[d, d] *= scale[d] * scale[d]
 
     def moments(self, first, last, s, shift, out):
         for i in range(first, last):

@@ -12,11 +12,8 @@ from .coordinates import identity
 from .history import History
 from .objective import Objective
 from .options import Options
-from .rows import stored_entries
 from .solvers import Solution, adam, gd, sgd
 from .threads import threads
-
-WORTHWHILE = 200_000  # entries of X from which an epoch of sgd before gd pays for itself
 
 
 class Fit(NamedTuple):
@@ -78,18 +75,7 @@ def _solve(objective: Objective, theta: np.ndarray, options: Options, history: H
         return adam.minimise(objective, theta, options, history)
     if options.solver == "sgd" or not options.automatic:
         return sgd.minimise(objective, theta, options, history)
-    if options.solver == "auto" and epoch_pays(objective):
-        theta = sgd.start(objective, theta, options, history)
     return gd.minimise(objective, theta, tol=options.tol or 0.0, max_iter=options.max_iter, history=history)
-
-
-def epoch_pays(objective: Objective) -> bool:
-    """Whether gd should start from an epoch of sgd: there are many rows for each coefficient, and the epoch saves passes.
-
-    A quadratic loss needs no better start, and an L1 penalty wants a sparse one.
-    """
-    many = objective.n > 20 * objective.K * (objective.d + 1) and stored_entries(objective.X) * objective.K > WORTHWHILE
-    return many and not objective.loss.quadratic() and objective.l1_raw == 0.0
 
 
 def _warn(solution: Solution, options: Options) -> None:

@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..curvature import Full, Limited, metric_at
 from ..history import History
 from ..objective import Objective
 from ..penalties import penalty_value
+from ..proximal_metric import Full, Limited, proximal_metric
+from ..quasi_newton import QuasiNewton
+from ..rows import stored_entries
 from . import Solution
 
 EPS = float(np.finfo(float).eps)
 ROUNDING = 1e-13  # relative gap that the arithmetic cannot tell from none
+GROWTH = 16  # of samples
+ROWS = 40  # of a sample, for each coefficient
+WORTHWHILE = 20_000  # entries of a sample, below which an iteration costs as much on any number of rows
+RENEWED = 0.03
+MORE = 4.0  # effort of curvature, each time that it is renewed
 WINDOW = 10  # iterations over which a limited metric has to have gained little
 SEPARABLE = (
     "The classes are perfectly separated and nothing is penalised: coefficients grow without end, and the fit stopped "
@@ -27,39 +34,71 @@ SUFFICIENT = 1e-4  # share of the decrease that the slope promises (Armijo)
 
 def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
     """Minimise from theta until the estimated relative gap is at most `tol`."""
+    for rows in sample_sizes(objective):
+        noise = theta.size / (8.0 * rows)
+        theta = descend(objective.sample(rows), theta, tol=max(tol, noise), max_iter=20, history=History("gd")).theta
+    return descend(objective, theta, tol=tol, max_iter=max_iter, history=history)
+
+
+def sample_sizes(objective: Objective) -> list[int]:
+    """Rows of ever larger samples, whose minimisers are starting points for one another and at last for all rows.
+
+    The minimiser of m rows is about size/(2 m) above that of all (in nats, for `size` coefficients), so few iterations
+    are left after each; and an iteration on a sample costs a `GROWTH`-th of the next.
+    """
+    size = objective.K * (objective.d + 1)
+    sizes: list[int] = []
+    rows = objective.n // GROWTH
+    while rows >= ROWS * size and rows * stored_entries(objective.X) / objective.n * objective.K > WORTHWHILE:
+        sizes.insert(0, rows)
+        rows //= GROWTH
+    return [] if objective.loss.quadratic() else sizes
+
+
+def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
+    """Iterate on all rows of the objective."""
+    make = proximal_metric if objective.l1_raw > 0.0 else QuasiNewton
     F, gradient = objective.evaluate(theta)
     history.record(F, theta)
     negligible = 8 * EPS * F  # an objective that fell to this share of its start is zero but for rounding
-    values, previous, gap = [F], np.inf, np.inf
-    metric, fresh = metric_at(objective, theta), True
+    values, gap = [F], np.inf
+    decreases: list[float] = []  # of this metric's models
+    metric, effort = make(objective, theta), 1.0
     while len(values) <= max_iter:
         # 1. minimise the model
-        target = metric.minimise(theta, gradient, 1e-3 * min(tol, 1e-3) * F)
-        step = target - theta
-        slope = float(np.vdot(gradient, step)) + _penalty_change(objective, theta, target)
-        decrease = max(-slope - 0.5 * float(np.vdot(step, metric.product(step))), 0.0)
+        target, decrease = metric.minimise(theta, gradient, 1e-3 * min(tol, 1e-3) * F)
+        decreases.append(max(decrease, 0.0))
         # 2. stop on the gap
-        gap = _gap(metric, decrease, previous, values, tol) / max(F, negligible, np.finfo(float).tiny)
+        gap = _gap(metric, decreases, values, tol) / max(F, negligible, np.finfo(float).tiny)
         if gap <= 0.25 * tol or F <= negligible:
             return Solution(theta, max(len(values) - 1, 1), gap, True)
         if F <= tol * values[0] and _separates(objective, F):
             return Solution(theta, len(values) - 1, 1.0, False, SEPARABLE.format(tol=tol))
-        # 3. renew the curvature on a stall
-        stalled = metric.renewable and not fresh and decrease > 0.3 * previous
-        # 4. step, shortened where it has to be
-        found = None if stalled else _search(objective, theta, target, F, slope)
+        # 3. step, shortened where it has to be, unless new curvature pays
+        slope = float(np.vdot(gradient, target - theta)) + _penalty_change(objective, theta, target)
+        found = None if _stalled(metric, decreases) else _search(objective, theta, target, F, slope)
         if found is None:
-            if fresh or not metric.renewable:
+            if len(decreases) == 1 or not metric.renewable:
                 break  # rounding: no step along this direction lowers the objective
-            metric, fresh, previous = metric_at(objective, theta), True, np.inf
+            effort *= MORE
+            metric, decreases = make(objective, theta, effort), []
             continue
         new, F_new, new_gradient = found
-        # 5. update the curvature
+        # 4. update the curvature
         metric.update(new - theta, new_gradient - gradient)
-        theta, F, gradient, previous, fresh = new, F_new, new_gradient, decrease, False
+        theta, F, gradient = new, F_new, new_gradient
         values.append(F)
         history.record(F, theta)
     return Solution(theta, max(len(values) - 1, 1), gap, gap <= max(tol, ROUNDING))
+
+
+def _stalled(metric: QuasiNewton | Full | Limited, decreases: list[float]) -> bool:
+    """Whether new curvature pays: it would gain a factor of `RENEWED` in the gap for its own cost and that of a pass."""
+    if not metric.renewable or len(decreases) < 2 or decreases[0] == 0.0:
+        return False
+    recent = decreases[-4:]
+    rate = (recent[-1] / recent[0]) ** (1.0 / (len(recent) - 1))
+    return rate ** (1.0 + metric.passes) > RENEWED
 
 
 def _separates(objective: Objective, F: float) -> bool:
@@ -75,13 +114,14 @@ def _penalty_change(objective: Objective, old: np.ndarray, new: np.ndarray) -> f
     return penalty_value(new, objective.l1, objective.l2) - penalty_value(old, objective.l1, objective.l2)
 
 
-def _gap(metric: Full | Limited, decrease: float, previous: float, values: list[float], tol: float) -> float:
+def _gap(metric: QuasiNewton | Full | Limited, decreases: list[float], values: list[float], tol: float) -> float:
     """What F has still to lose: the model's decrease and those to come, summed as a geometric series.
 
-    The decrease in a limited metric flatters, so there the last `WINDOW` iterations count as well.
+    The decrease in a metric without matrices flatters, so there the last `WINDOW` iterations count as well.
     """
-    estimate = decrease / (1.0 - min(decrease / previous, 0.9))
-    if isinstance(metric, Full) or estimate <= 1e-4 * tol * values[-1]:
+    rate = decreases[-1] / decreases[-2] if len(decreases) > 1 and decreases[-2] > 0.0 else 0.0
+    estimate = decreases[-1] / (1.0 - min(rate, 0.9))
+    if metric.faithful or estimate <= 1e-4 * tol * values[-1]:
         return estimate
     return max(estimate, values[-WINDOW] - values[-1]) if len(values) >= WINDOW else max(estimate, tol * values[-1])
 

@@ -37,15 +37,6 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
     return solution._replace(theta=here.theta(*there.raw(solution.theta)))
 
 
-def start(objective: Objective, theta: np.ndarray, options: Options, history: History) -> np.ndarray:
-    """theta after one epoch."""
-    scaled, plan = automatic_plan(objective, options)
-    here, there = objective.coordinates, scaled.coordinates
-    state = stochastic.State(there.theta(*here.raw(theta)))
-    stochastic.run_epoch(scaled, plan, state, options.random_state, history)
-    return here.theta(*there.raw(state.result(plan)))
-
-
 def automatic_plan(objective: Objective, options: Options) -> tuple[Objective, Plan]:
     """Rates derived from the data, and the objective in coordinates where one rate suits the intercept too."""
     h = objective.loss.smoothness()

@@ -1,0 +1,123 @@
+"""Metrics of proximal steps: what is known of the curvature of the loss, where L1 keeps coefficients at zero.
+
+``Full``
+    the Hessian as a matrix, one block per separable column or one for all that are coupled, kept up to date by BFGS.
+``Limited``
+    a diagonal and the last few changes of the gradient (L-BFGS in its compact form), where the matrix is too large.
+
+Both answer the same three calls: `minimise` a model with the penalty, `product` with a vector, `update` by a step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .curvature import Matrices, hessian
+from .objective import Objective
+from .penalties import penalty_value
+from .quadratic import LowRank, descend_low_rank, descend_matrix
+
+MEMORY = 10  # steps that a limited metric remembers
+
+
+def proximal_metric(objective: Objective, theta: np.ndarray, effort: float = 1.0) -> Full | Limited:
+    """The metric at theta: full where the matrix pays, limited elsewhere."""
+    matrices = Matrices(objective, constant=False, effort=effort)
+    if not matrices.pay:
+        return Limited(objective)
+    return Full(objective, hessian(objective, theta, matrices.rows, matrices.diagonal), matrices.passes)
+
+
+class Full:
+    """Hessian blocks B (P, N, N), one for each column of theta, or a single one for all of it."""
+
+    faithful = True
+
+    @property
+    def renewable(self) -> bool:
+        """Whether another point has another curvature."""
+        return not self.exact
+
+    def __init__(self, objective: Objective, B: np.ndarray, passes: float) -> None:
+        self.objective, self.B, self.passes = objective, B, passes
+        self.exact = objective.loss.quadratic()
+        copies = objective.K if objective.loss.coupled() else 1
+        self.l1, self.l2 = np.tile(objective.l1, copies), np.tile(objective.l2, copies)
+
+    def _split(self, theta: np.ndarray) -> np.ndarray:
+        """theta (D, K) as one row per block."""
+        return np.ascontiguousarray(theta.T).reshape(-1, len(self.l1))
+
+    def _join(self, rows: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        return np.ascontiguousarray(rows.reshape(shape[1], shape[0]).T)
+
+    def _block(self, p: int) -> np.ndarray:
+        return self.B[p if len(self.B) > 1 else 0]  # a quadratic loss has one curvature for all its columns
+
+    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float]:
+        """The minimiser of the model at theta plus the penalty, exact zeros included, and the decrease to it."""
+        blocks = zip(self._split(theta), self._split(gradient), strict=True)
+        new = [descend_matrix(self._block(p), g, w, self.l1, self.l2, tol) for p, (w, g) in enumerate(blocks)]
+        target = self._join(np.array(new), theta.shape)
+        return target, _decrease(self, theta, gradient, target)
+
+    def product(self, step: np.ndarray) -> np.ndarray:
+        return self._join(np.array([self._block(p) @ s for p, s in enumerate(self._split(step))]), step.shape)
+
+    def update(self, step: np.ndarray, change: np.ndarray) -> None:
+        """BFGS: afterwards B maps this step to this change of the gradient (Nocedal and Wright, 2006, eq. 6.19)."""
+        if self.exact:
+            return
+        for p, (s, y) in enumerate(zip(self._split(step), self._split(change), strict=True)):
+            Bs = self.B[p] @ s
+            if s @ y > 1e-12 * (s @ Bs) > 0.0:
+                self.B[p] += np.outer(y, y / (s @ y)) - np.outer(Bs, Bs / (s @ Bs))
+
+
+class Limited:
+    """diag + U M U' of the last steps S and changes Y (Byrd, Nocedal and Schnabel, 1994, theorem 2.3)."""
+
+    renewable, faithful, passes = False, False, 0.0
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        inert = objective.coordinates.scale == 0.0
+        curvature = np.maximum(objective.loss.smoothness() - objective.l2, 1e-3 * objective.loss.smoothness())
+        self.start = np.repeat(np.where(inert, 0.0, curvature), objective.K)
+        self.l1, self.l2 = np.repeat(objective.l1, objective.K), np.repeat(objective.l2, objective.K)
+        self.steps: list[np.ndarray] = []
+        self.changes: list[np.ndarray] = []
+        self.B = self._compact()
+
+    def _compact(self) -> LowRank:
+        if not self.steps:
+            return LowRank(self.start, np.empty((len(self.start), 0)), np.empty((0, 0)))
+        S, Y = np.array(self.steps), np.array(self.changes)
+        y, s = Y[-1], S[-1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inverse = np.where(self.start > 0.0, 1.0 / self.start, 0.0)
+        diagonal = self.start * ((y @ (inverse * y)) / (s @ y))
+        BS, SY = S * diagonal, S @ Y.T
+        L = np.tril(SY, -1)
+        inner = -np.block([[S @ BS.T, L], [L.T, -np.diag(np.diagonal(SY))]])
+        return LowRank(diagonal, np.ascontiguousarray(np.vstack([BS, Y]).T), inner)
+
+    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float]:
+        target = descend_low_rank(self.B, gradient.ravel(), theta.ravel(), self.l1, self.l2, tol).reshape(theta.shape)
+        return target, _decrease(self, theta, gradient, target)
+
+    def product(self, step: np.ndarray) -> np.ndarray:
+        return (self.B @ step.ravel()).reshape(step.shape)
+
+    def update(self, step: np.ndarray, change: np.ndarray) -> None:
+        s, y = step.ravel(), change.ravel()
+        if s @ y > 1e-14 * np.sqrt((s @ s) * (y @ y)):
+            self.steps, self.changes = [*self.steps, s][-MEMORY:], [*self.changes, y][-MEMORY:]
+            self.B = self._compact()
+
+
+def _decrease(metric: Full | Limited, theta: np.ndarray, gradient: np.ndarray, target: np.ndarray) -> float:
+    """Of the model plus the penalty, from theta to target."""
+    step, objective = target - theta, metric.objective
+    change = penalty_value(target, objective.l1, objective.l2) - penalty_value(theta, objective.l1, objective.l2)
+    return -float(np.vdot(gradient, step)) - change - 0.5 * float(np.vdot(step, metric.product(step)))

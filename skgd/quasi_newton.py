@@ -1,0 +1,63 @@
+"""L-BFGS around a curvature: what gd steps in where nothing but L2 is penalised."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .curvature import curvature_at
+from .objective import Objective
+
+MEMORY = 10  # steps that are remembered
+
+
+class QuasiNewton:
+    """A curvature of the smooth part, corrected by the last steps (Nocedal and Wright, 2006, algorithm 7.4).
+
+    Parameters
+    ----------
+    objective : Objective
+        Without L1 penalty.
+    theta : ndarray of shape (D, K)
+        Where the curvature is taken.
+    effort : float
+        Of taking it: see `curvature_at`.
+    """
+
+    def __init__(self, objective: Objective, theta: np.ndarray, effort: float = 1.0) -> None:
+        self.l2 = objective.l2[:, None]
+        self.base = curvature_at(objective, theta, effort)
+        self.pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # step s, change y of the gradient, s'y
+        self.scale = 1.0
+
+    @property
+    def renewable(self) -> bool:
+        return self.base.renewable
+
+    @property
+    def faithful(self) -> bool:
+        return self.base.faithful
+
+    @property
+    def passes(self) -> float:
+        """Cost of renewing it, in passes over X."""
+        return self.base.passes
+
+    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float]:
+        """The minimiser of the model at theta, exactly, and the decrease to it; `gradient` is that of the loss part."""
+        slope = gradient + self.l2 * theta
+        q, shares = slope.copy(), []
+        for s, y, sy in reversed(self.pairs):
+            shares.append(np.vdot(s, q) / sy)
+            q -= shares[-1] * y
+        q = self.scale * self.base.solve(q)
+        for (s, y, sy), share in zip(self.pairs, reversed(shares), strict=True):
+            q += (share - np.vdot(y, q) / sy) * s
+        return theta - q, 0.5 * float(np.vdot(slope, q))
+
+    def update(self, step: np.ndarray, change: np.ndarray) -> None:
+        """Remember that a step changes the gradient of the loss part by `change`."""
+        y = change + self.l2 * step
+        sy = float(np.vdot(step, y))
+        if sy > 1e-14 * np.linalg.norm(step) * np.linalg.norm(y):
+            self.pairs = [*self.pairs, (step, y, sy)][-MEMORY:]
+            self.scale = sy / float(np.vdot(y, self.base.solve(y)))
