@@ -48,20 +48,25 @@ def add_gradient(rows, loss, order, first, last, Y, s, W, b, whole, G):
 
 
 @kernel
-def record(rows, loss, Y, s, W, b, first, last, size):
-    """One pass over rows first..last: (sum of losses, gradient (d + 1, K))."""
-    G = np.zeros((W.shape[0] + 1, W.shape[1]))
-    whole = new_tile(rows, Y.shape[0], W.shape[1], size)
-    total = add_gradient(rows, loss, np.empty(0, np.int64), first, last, Y, s, W, b, whole, G)
-    return total, G
+def record(rows, loss, Y, s, W, b, edges, first, last, size):
+    """One pass over the parts first..last of the rows, part p being edges[p]..edges[p + 1].
+
+    Returns, for each part, the sum of losses (last - first,) and the gradient (last - first, d + 1, K).
+    """
+    totals, G = np.empty(last - first), np.zeros((last - first, W.shape[0] + 1, W.shape[1]))
+    whole, in_memory = new_tile(rows, Y.shape[0], W.shape[1], size), np.empty(0, np.int64)
+    for p in range(first, last):
+        totals[p - first] = add_gradient(rows, loss, in_memory, edges[p], edges[p + 1], Y, s, W, b, whole, G[p - first])
+    return totals, G
 
 
 @kernel
-def moments(rows, s, shift, first, last):
-    """Per column, over the stored values x of rows first..last: sums of s, s (x - shift), s (x - shift)^2, their number."""
-    out = np.zeros((4, len(shift)))
-    rows.moments(first, last, s, shift, out)
-    return out
+def moments(rows, s, shift, edges, first, last):
+    """Per part and column, over its stored values x: sums of s, s (x - shift), s (x - shift)^2, their number."""
+    out = np.zeros((last - first, 4, len(shift)))
+    for p in range(first, last):
+        rows.moments(edges[p], edges[p + 1], s, shift, out[p - first])
+    return (out,)
 
 
 @kernel
@@ -71,31 +76,33 @@ def densify(rows, index, out):
 
 
 @kernel
-def curvature(rows, loss, index, Y, s, mean, scale, W, b, diagonal, size):
-    """Sum over rows `index` of s_i (Hessian of the loss in the scores) (x) x~ x~', x~ = scale * (x - mean, 1).
+def curvature(rows, loss, index, Y, s, mean, scale, W, b, diagonal, edges, first, last, size):
+    """Per part of `index`, the sum of s_i (Hessian of the loss in the scores) (x) x~ x~', x~ = scale * (x - mean, 1).
 
-    Returns (P, D, D), D = d + 1, lower triangles only: the first `diagonal` blocks (k, k) of the Hessian in the scores,
+    Returns (parts, P, D, D), D = d + 1, lower triangles only: the first `diagonal` blocks (k, k) of the Hessian in the scores,
     or, where `diagonal` is 0, all blocks (k, l) with l <= k, by rows.
     """
     D, K = len(scale), W.shape[1]
-    H = np.zeros((diagonal if diagonal else K * (K + 1) // 2, D, D))
+    blocks = diagonal if diagonal else K * (K + 1) // 2
+    H = np.zeros((last - first, blocks, D, D))
     whole, room, c = new_tile(rows, Y.shape[0], K, size), rows.gram_workspace(size), np.empty(size)
-    for start in range(0, len(index), size):
-        m = min(size, len(index) - start)
-        tile = whole if m == size else new_tile(rows, Y.shape[0], K, m)
-        fill_tile(tile, index, start, Y, s)
-        rows.scores(tile, W, b)
-        loss.curvatures(tile.targets, tile.weights, tile.Z)
-        rows.standardise(tile.row, mean, scale, room)
-        block = 0
-        for k in range(diagonal if diagonal else K):
-            for l in range(k if diagonal else 0, k + 1):
-                loss.curvature_block(tile.weights, tile.Z, k, l, c[:m])
-                rows.add_gram(tile.row, c[:m], room, H[block])
-                block += 1
-    for block in range(len(H)):
-        rows.standardise_gram(mean, scale, H[block])
-    return H
+    for p in range(first, last):
+        for start in range(edges[p], edges[p + 1], size):
+            m = min(size, edges[p + 1] - start)
+            tile = whole if m == size else new_tile(rows, Y.shape[0], K, m)
+            fill_tile(tile, index, start, Y, s)
+            rows.scores(tile, W, b)
+            loss.curvatures(tile.targets, tile.weights, tile.Z)
+            rows.standardise(tile.row, mean, scale, room)
+            block = 0
+            for k in range(diagonal if diagonal else K):
+                for l in range(k if diagonal else 0, k + 1):
+                    loss.curvature_block(tile.weights, tile.Z, k, l, c[:m])
+                    rows.add_gram(tile.row, c[:m], room, H[p - first, block])
+                    block += 1
+        for block in range(blocks):
+            rows.standardise_gram(mean, scale, H[p - first, block])
+    return (H,)
 
 
 @kernel

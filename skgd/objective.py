@@ -6,7 +6,7 @@ bits of the result do not depend on the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -19,9 +19,12 @@ from ._jit import writable
 from .coordinates import Coordinates, standardised
 from .penalties import penalty_value
 from .rows import rows_of, stored_entries
+from .threads import ALONE, Team
 
 PARTS = 16  # of the rows of a large X: more than any thread count worth having here, few enough to cost nothing
-SMALL = 1 << 16  # entries of X that one thread reads in the time that handing out parts takes
+LARGE_PARTS = 4  # where records are matrices
+SMALL = 1 << 15  # entries of X that one thread reads in the time that handing out a part takes
+GRAM_TILE = 128  # rows
 
 
 class Objective:
@@ -39,17 +42,20 @@ class Objective:
     l1, l2 : float
         Weights of the penalty on raw coefficients.
     coordinates : Coordinates
-    run : callable
-        Maps a function over the parts of the rows: ``map``, or that of a thread pool.
+    team : Team
+        The threads that share a pass.
     """
 
-    def __init__(self, X, loss, Y, s, l1: float, l2: float, coordinates: Coordinates, run: Callable[..., Any] = map) -> None:
+    def __init__(self, X, loss, Y, s, l1: float, l2: float, coordinates: Coordinates, team: Team = ALONE) -> None:
         self.X, self.loss, self.Y, self.s = X, loss, writable(Y), s
         self.rows = rows_of(X)
         self.n, self.d = X.shape
         self.K = loss.columns
         self.l1_raw, self.l2_raw = l1, l2
-        self.coordinates, self.run = coordinates, run
+        self.coordinates, self.team = coordinates, team
+        # Rows of a tile: as many as fit the nearest caches.
+        entries, most = (8192, 64) if self.K == 1 else (32768, 256)
+        self.tile = max(8, min(entries // self.d, most))
 
     @cached_property
     def l1(self) -> np.ndarray:
@@ -62,11 +68,6 @@ class Objective:
         return np.append(self.l2_raw * self.coordinates.scale[:-1] ** 2, 0.0)
 
     @property
-    def tile(self) -> int:
-        """Rows of a tile: up to 256 (64 for one column), as many as fit the nearest caches."""
-        return int(np.clip((8192 if self.K == 1 else 32768) // self.d, 8, 64 if self.K == 1 else 256))
-
-    @property
     def sparse(self) -> bool:
         return sp.issparse(self.X)
 
@@ -76,29 +77,25 @@ class Objective:
         s = np.ascontiguousarray(self.s[every])
         Y = np.ascontiguousarray(self.Y[:, every])
         X = self.X[every]
-        return Objective(X, self.loss, Y, s * (len(s) / s.sum()), self.l1_raw, self.l2_raw, self.coordinates, self.run)
+        return Objective(X, self.loss, Y, s * (len(s) / s.sum()), self.l1_raw, self.l2_raw, self.coordinates, self.team)
 
     def in_coordinates(self, coordinates: Coordinates) -> Objective:
-        return Objective(self.X, self.loss, self.Y, self.s, self.l1_raw, self.l2_raw, coordinates, self.run)
-
-    def parts(self) -> Iterator[tuple[int, int]]:
-        """The partition of all rows."""
-        return _partition(self.n, stored_entries(self.X) * self.K)
+        return Objective(self.X, self.loss, self.Y, self.s, self.l1_raw, self.l2_raw, coordinates, self.team)
 
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """F(theta), and the gradient (d + 1, K) of its loss part.  One pass over X."""
         W, b = self.coordinates.raw(theta)
-        loss, G = self._sum(
-            lambda part: kernels.record(self.rows, self.loss, self.Y, self.s, W, b, *part, self.tile), self.parts()
-        )
+        edges = partition(self.n, stored_entries(self.X) * self.K, PARTS, (self.d + 1) * self.K)
+        loss, G = self._sum(kernels.record, edges, self.rows, self.loss, self.Y, self.s, W, b, tile=(self.tile,))
         return loss / self.n + penalty_value(theta, self.l1, self.l2), self.coordinates.gradient(G / self.n)
 
-    def _sum(self, record: Callable[[tuple[int, int]], tuple[Any, ...]], parts: Iterator[tuple[int, int]]) -> list[Any]:
-        """Add the records of the parts, in their order."""
-        totals: list[Any] = []
-        for values in self.run(record, parts):
-            totals = [total + value for total, value in zip(totals, values, strict=True)] if totals else list(values)
-        return totals
+    def _sum(self, kernel: Callable[..., tuple[np.ndarray, ...]], edges: np.ndarray, *arguments, tile=()) -> list[Any]:
+        """Add the records that a kernel makes of the parts of the rows, in their order; threads take runs of parts."""
+        count = len(edges) - 1
+        cuts = [count * share // self.team.size for share in range(self.team.size + 1)]
+        runs = [(first, last) for first, last in pairwise(cuts) if first < last]
+        records = list(self.team.map(lambda run: kernel(*arguments, edges, *run, *tile), runs))
+        return [np.concatenate(values).sum(axis=0) for values in zip(*records, strict=True)]
 
     def score_scale(self) -> np.ndarray:
         """The natural size (K,) of each column's scores: the deviation of a regression's targets, 1 for log-odds."""
@@ -111,7 +108,8 @@ class Objective:
     def standardise(self, fit_intercept: bool) -> Coordinates:
         """Standardised coordinates of the data.  One pass; ValueError for a column whose squares overflow."""
         shift = self._heaviest_row() if fit_intercept else np.zeros(self.d)
-        (sums,) = self._sum(lambda part: (kernels.moments(self.rows, self.s, shift, *part),), self.parts())
+        edges = partition(self.n, stored_entries(self.X), PARTS, 4 * self.d)
+        (sums,) = self._sum(kernels.moments, edges, self.rows, self.s, shift)
         overflown = np.flatnonzero(~np.isfinite(sums).all(axis=0))
         if len(overflown):
             raise ValueError(f"Column {overflown[0]} of X holds values whose squares exceed the range of floats: rescale it.")
@@ -133,22 +131,20 @@ class Objective:
         index = np.arange(0, self.n, -(-self.n // most_rows))
         W, b = self.coordinates.raw(theta)
         mean, scale = self.coordinates
-        size = 128
-
-        def record(part: tuple[int, int]) -> tuple[np.ndarray]:
-            rows = index[slice(*part)]
-            return (kernels.curvature(self.rows, self.loss, rows, self.Y, self.s, mean, scale, W, b, diagonal, size),)
-
-        work = len(index) * self.d * (diagonal or self.K * self.K)
-        (H,) = self._sum(record, _partition(len(index), work))
+        edges = partition(len(index), len(index) * self.d * (diagonal or self.K * self.K), LARGE_PARTS, 1)
+        arguments = self.rows, self.loss, index, self.Y, self.s, mean, scale, W, b, diagonal
+        (H,) = self._sum(kernels.curvature, edges, *arguments, tile=(GRAM_TILE,))
         H = np.tril(H)
         H += np.tril(H, -1).swapaxes(1, 2)
         H /= self.s[index].sum()
         return H
 
 
-def _partition(n: int, work: int) -> Iterator[tuple[int, int]]:
-    """The fixed partition of n rows: a function of the data's size alone."""
-    count = PARTS if work > SMALL and n >= 64 * PARTS else 1
-    edges = [n * part // count for part in range(count + 1)]
-    return pairwise(edges)
+def partition(n: int, work: int, most: int, room: int) -> np.ndarray:
+    """Edges of at most `most` parts of n rows, a function of the data's size alone.
+
+    Parts are worth handing out (`work` entries are read in all), and so few that their records of `room` floats stay
+    small beside X.
+    """
+    count = max(1, min(most, work // SMALL, work // (4 * room)))
+    return np.array([n * part // count for part in range(count + 1)])

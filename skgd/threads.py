@@ -11,20 +11,30 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from threadpoolctl import ThreadpoolController
 
 
+class Team(NamedTuple):
+    """Threads that share work: how many, and their `map`."""
+
+    size: int
+    map: Callable[..., Any]
+
+
+ALONE = Team(1, map)
+
+
 @contextmanager
-def threads(count: int) -> Iterator[Callable[..., Any]]:
-    """`map` on a pool of threads, or the plain one for a single thread."""
+def threads(count: int) -> Iterator[Team]:
+    """A team of `count` threads, BLAS held to one each."""
     with _blas():
         if count == 1:
-            yield map
+            yield ALONE
         else:
             with ThreadPoolExecutor(count) as pool:
-                yield pool.map
+                yield Team(count, pool.map)
 
 
 class _SingleThreadedBLAS:

@@ -48,8 +48,8 @@ def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, o
         If numbers leave the range of floats.
     """
     n, d = X.shape
-    with threads(options.n_threads) as run, np.errstate(over="ignore", invalid="ignore"):
-        objective = Objective(X, loss, Y, s * (n / s.sum()), l1, l2, identity(d, options.fit_intercept), run)
+    with threads(options.n_threads) as team, np.errstate(over="ignore", invalid="ignore"):
+        objective = Objective(X, loss, Y, s * (n / s.sum()), l1, l2, identity(d, options.fit_intercept), team)
         if options.standardize:
             objective = objective.in_coordinates(objective.standardise(options.fit_intercept))
         W, b = start if start is not None else _first_guess(objective, options)
