@@ -18,32 +18,36 @@ from .quadratic import factor
 from .rows import stored_entries
 
 # Nanoseconds, of one core: only their ratios count.
-READ = 0.5  # a stored entry in a pass, for one column of scores
-SCORE = 8.0  # a score in a pass: exponential, logarithm
-PRODUCT = 0.08  # a multiplication and addition inside a matrix product
-SCATTER = 1.0  # one at a random place
+ENTRY = 0.6  # of a row of X in a pass; `PRODUCT` for each of several columns
+NONZERO = 2.5  # of a sparse row
+SCORE = 10.0  # exponential and logarithm of a score
+PRODUCT = 0.07  # a multiplication and addition inside a product of matrices
+SCATTER = 3.0  # one at a random place
 PASSES = 50  # that a matrix saves against a diagonal, at least
 LARGEST = 6000  # side of a matrix, however many passes it would save
-SAMPLED = 10  # rows a coefficient, at least, for a matrix from a sample
+SAMPLED = 6  # rows a coefficient, at least, for a matrix from a sample
 FIRST = 2.0  # passes that the first matrix may cost beyond that
 FLOOR = 0.1  # share of its expected curvature that a column keeps, if it hardly occurs in a sample
 
 
 def pass_cost(objective: Objective) -> float:
-    """Of one evaluation."""
-    return objective.K * (READ * stored_entries(objective.X) + SCORE * objective.n)
+    """Of one evaluation, for each row."""
+    entries = stored_entries(objective.X) / objective.n
+    if objective.sparse:
+        return NONZERO * entries * (1.0 if objective.K == 1 else 0.5 * objective.K) + SCORE * objective.K
+    return max(ENTRY, 2.0 * PRODUCT * objective.K) * entries + SCORE * objective.K
 
 
 def gram_cost(objective: Objective) -> float:
-    """Of a row's part in one block of the Hessian."""
+    """Of one block of the Hessian, for each row."""
     if objective.sparse:
-        return 0.5 * SCATTER * (stored_entries(objective.X) / objective.n) ** 2
-    return 0.5 * PRODUCT * (objective.d + 1) ** 2
+        return SCORE + 0.5 * SCATTER * (stored_entries(objective.X) / objective.n) ** 2
+    return SCORE + PRODUCT * (objective.d + 1) ** 2
 
 
 def factor_cost(side: int) -> float:
     """Of a Cholesky factorisation."""
-    return PRODUCT * side**3 / 3.0
+    return 0.5 * PRODUCT * side**3 / 3.0
 
 
 class Matrices:
@@ -55,7 +59,7 @@ class Matrices:
         self.side = K * D if self.whole else D
         self.count = 1 if self.whole or objective.loss.quadratic() else K
         computed = K * (K + 1) // 2 if self.whole else 1 if coupled or objective.loss.quadratic() else K
-        a_row, a_pass = computed * gram_cost(objective), pass_cost(objective)
+        a_row, a_pass = computed * gram_cost(objective), objective.n * pass_cost(objective)
         exact = objective.loss.quadratic() or constant
         enough = effort * max(SAMPLED * self.side, FIRST * a_pass / a_row)
         self.rows = objective.n if exact else int(min(objective.n, enough))
@@ -82,8 +86,9 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0) -
         H, rotation = _at_constant_scores(objective, theta, H[0])
     entries = np.arange(H.shape[1])
     H[:, entries, entries] += np.tile(objective.l2, len(entries) // len(objective.l2))
-    renewable = not objective.loss.quadratic() and (not constant or Matrices(objective, constant=False).pay)
-    return Blocks(H, rotation, matrices.passes, renewable, renewable or objective.loss.quadratic())
+    later = Matrices(objective, constant=False, effort=effort)
+    renewable = later.pay and not objective.loss.quadratic()
+    return Blocks(H, rotation, later.passes, renewable, renewable or objective.loss.quadratic())
 
 
 def hessian(objective: Objective, theta: np.ndarray, most_rows: int, diagonal: int) -> np.ndarray:
@@ -149,7 +154,7 @@ class Blocks:
     rotation : ndarray of shape (K, K) or None
         Orthogonal; the matrices are those of theta @ rotation.
     passes : float
-        Cost of making it.
+        Cost of making the next one.
     renewable : bool
         Whether curvature taken at another point would be better.
     faithful : bool

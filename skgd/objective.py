@@ -24,7 +24,7 @@ from .threads import ALONE, Team
 PARTS = 16  # of the rows of a large X: more than any thread count worth having here, few enough to cost nothing
 LARGE_PARTS = 4  # where records are matrices
 SMALL = 1 << 15  # entries of X that one thread reads in the time that handing out a part takes
-GRAM_TILE = 128  # rows
+GRAM_TILE = 128  # rows of a tile for curvature, which is in the nearest cache twice
 
 
 class Objective:
@@ -133,7 +133,7 @@ class Objective:
         mean, scale = self.coordinates
         edges = partition(len(index), len(index) * self.d * (diagonal or self.K * self.K), LARGE_PARTS, 1)
         arguments = self.rows, self.loss, index, self.Y, self.s, mean, scale, W, b, diagonal
-        (H,) = self._sum(kernels.curvature, edges, *arguments, tile=(GRAM_TILE,))
+        (H,) = self._sum(kernels.curvature, edges, *arguments, tile=(max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8),))
         H = np.tril(H)
         H += np.tril(H, -1).swapaxes(1, 2)
         H /= self.s[index].sum()

@@ -17,13 +17,13 @@ from ..quasi_newton import QuasiNewton
 from ..rows import stored_entries
 from . import Solution
 
-EPS = float(np.finfo(float).eps)
+EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 ROUNDING = 1e-13  # relative gap that the arithmetic cannot tell from none
-GROWTH = 16  # of samples
-ROWS = 40  # of a sample, for each coefficient
-WORTHWHILE = 20_000  # entries of a sample, below which an iteration costs as much on any number of rows
+GROWTH = 8  # of samples
+ROWS = 20  # of a sample, for each coefficient
+WORTHWHILE = 32_000  # entries of a sample, below which an iteration costs as much on any number of rows
 RENEWED = 0.03
-MORE = 4.0  # effort of curvature, each time that it is renewed
+SOON, MORE = 3, 4.0  # a curvature that stalls after so few iterations came from too few rows: more effort for the next
 WINDOW = 10  # iterations over which a limited metric has to have gained little
 SEPARABLE = (
     "The classes are perfectly separated and nothing is penalised: coefficients grow without end, and the fit stopped "
@@ -69,7 +69,7 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
         target, decrease = metric.minimise(theta, gradient, 1e-3 * min(tol, 1e-3) * F)
         decreases.append(max(decrease, 0.0))
         # 2. stop on the gap
-        gap = _gap(metric, decreases, values, tol) / max(F, negligible, np.finfo(float).tiny)
+        gap = _gap(metric, decreases, values, tol) / max(F, negligible, TINY)
         if gap <= 0.25 * tol or F <= negligible:
             return Solution(theta, max(len(values) - 1, 1), gap, True)
         if F <= tol * values[0] and _separates(objective, F):
@@ -80,7 +80,7 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
         if found is None:
             if len(decreases) == 1 or not metric.renewable:
                 break  # rounding: no step along this direction lowers the objective
-            effort *= MORE
+            effort *= MORE if len(decreases) <= SOON else 1.0
             metric, decreases = make(objective, theta, effort), []
             continue
         new, F_new, new_gradient = found
@@ -115,12 +115,17 @@ def _penalty_change(objective: Objective, old: np.ndarray, new: np.ndarray) -> f
 
 
 def _gap(metric: QuasiNewton | Full | Limited, decreases: list[float], values: list[float], tol: float) -> float:
-    """What F has still to lose: the model's decrease and those to come, summed as a geometric series.
+    """What F has still to lose, from the decreases of this metric's models and those that came true.
 
-    The decrease in a metric without matrices flatters, so there the last `WINDOW` iterations count as well.
+    Each is continued as a geometric series, and the larger sum counts: a model may be too steep, a rate be luck.  Without
+    matrices both flatter, so there the last `WINDOW` iterations count as well.
     """
-    rate = decreases[-1] / decreases[-2] if len(decreases) > 1 and decreases[-2] > 0.0 else 0.0
-    estimate = decreases[-1] / (1.0 - min(rate, 0.9))
+    estimate = decreases[-1]
+    if len(decreases) > 1:
+        rate = min(decreases[-1] / max(decreases[-2], TINY), 0.9)
+        lost = -np.diff(values[-min(len(decreases), 3) :])
+        observed = min(lost[-1] / max(lost[0], TINY), 0.9) if len(lost) > 1 else rate
+        estimate = max(estimate / (1.0 - rate), lost[-1] * observed / (1.0 - observed))
     if metric.faithful or estimate <= 1e-4 * tol * values[-1]:
         return estimate
     return max(estimate, values[-WINDOW] - values[-1]) if len(values) >= WINDOW else max(estimate, tol * values[-1])
