@@ -20,6 +20,7 @@ from .rows import stored_entries
 # Nanoseconds, of one core: only their ratios count.
 ENTRY = 0.6  # of a row of X in a pass; `PRODUCT` for each of several columns
 NONZERO = 2.5  # of a sparse row
+OVERHEAD = 1e5  # of an iteration
 SCORE = 10.0  # exponential and logarithm of a score
 PRODUCT = 0.07  # a multiplication and addition inside a product of matrices
 SCATTER = 3.0  # one at a random place
@@ -59,7 +60,7 @@ class Matrices:
         self.side = K * D if self.whole else D
         self.count = 1 if self.whole or objective.loss.quadratic() else K
         computed = K * (K + 1) // 2 if self.whole else 1 if coupled or objective.loss.quadratic() else K
-        a_row, a_pass = computed * gram_cost(objective), objective.n * pass_cost(objective)
+        a_row, a_pass = computed * gram_cost(objective), OVERHEAD + objective.n * pass_cost(objective)
         exact = objective.loss.quadratic() or constant
         enough = effort * max(SAMPLED * self.side, FIRST * a_pass / a_row)
         self.rows = objective.n if exact else int(min(objective.n, enough))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import row_space
 from ..history import History
 from ..objective import Objective
 from ..penalties import penalty_value
@@ -34,6 +35,10 @@ SUFFICIENT = 1e-4  # share of the decrease that the slope promises (Armijo)
 
 def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
     """Minimise from theta until the estimated relative gap is at most `tol`."""
+    if row_space.pays(objective):
+        space = row_space.RowSpace(objective)
+        solution = descend(space.objective, space.inside(theta), tol=tol, max_iter=max_iter, history=history)
+        return solution._replace(theta=space.outside(solution.theta))
     for rows in sample_sizes(objective):
         noise = theta.size / (8.0 * rows)
         theta = descend(objective.sample(rows), theta, tol=max(tol, noise), max_iter=20, history=History("gd")).theta

@@ -1,0 +1,87 @@
+"""The row space of X: where all rows are orthogonal to a direction, an L2 penalty keeps coefficients out of it.
+
+So with fewer rows than columns, the minimiser is W = Q U with an orthonormal basis Q (d, r) of the space that the centred
+rows span: the same problem with n x r data Z = X_c Q, whose Hessian is small.  X_c X_c' = V S V' gives Z = V S^(1/2) and
+Q = X_c' V S^(-1/2): X is read twice, whatever the number of iterations.  (The "kernel trick" of a linear kernel; Hastie and
+Tibshirani, 2004, section 2.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.linalg as la
+
+from .coordinates import identity
+from .objective import Objective
+
+MOST_ROWS = 2000  # whose Gram matrix is decomposed in a second or so
+COLUMNS = 512  # of X that are centred at a time
+NEGLIGIBLE = 1e-3  # variance, relative to the penalty, of a column whose coefficient hardly matters
+RESOLVED = 1e-10  # variance, relative to the largest, that squared singular values still show
+SINGULAR = 1e-14
+
+
+class RowSpace:
+    """An objective with an L2 penalty, restricted to the row space of its X.
+
+    Parameters
+    ----------
+    objective : Objective
+        See `pays`.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self.outer = objective
+        self.fit_intercept = bool(objective.coordinates.scale[-1] > 0.0)
+        values, V = la.eigh(sum(C @ C.T for _, C in self._centred()), check_finite=False)
+        kept = values > SINGULAR * values[-1]
+        roots = np.sqrt(values[kept])
+        self.basis = V[:, kept] / roots  # Q = X_c' basis
+        Z = np.ascontiguousarray(V[:, kept] * roots)
+        inner = Objective(
+            Z, objective.loss, objective.Y, objective.s, 0.0, objective.l2_raw, identity(Z.shape[1], True), objective.team
+        )
+        self.objective = inner.in_coordinates(inner.standardise(self.fit_intercept))
+
+    def _centred(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Slices of columns, and these columns of X_c."""
+        X, mean = self.outer.X, self.outer.coordinates.mean
+        for first in range(0, self.outer.d, COLUMNS):
+            part = slice(first, first + COLUMNS)
+            columns = X[:, part].toarray() if self.outer.sparse else X[:, part]
+            yield part, columns - mean[part]
+
+    def inside(self, theta: np.ndarray) -> np.ndarray:
+        """The coefficients here whose scores are nearest to those of theta: its projection."""
+        W, b = self.outer.coordinates.raw(theta)
+        b = b + self.outer.coordinates.mean @ W
+        U = np.zeros((self.objective.d, self.outer.K))
+        if W.any():
+            U = self.basis.T @ sum(C @ W[part] for part, C in self._centred())
+        return self.objective.coordinates.theta(U, b)
+
+    def outside(self, theta: np.ndarray) -> np.ndarray:
+        """The coefficients of the outer objective that are theta here."""
+        U, b = self.objective.coordinates.raw(theta)
+        Q_of = self.basis @ U
+        W = np.empty((self.outer.d, self.outer.K))
+        for part, C in self._centred():
+            W[part] = C.T @ Q_of
+        return self.outer.coordinates.theta(W, b - self.outer.coordinates.mean @ W)
+
+
+def pays(objective: Objective) -> bool:
+    """Whether there are fewer rows than columns, few enough to decompose their Gram matrix, and L2 alone is penalised.
+
+    The Gram matrix squares singular values: it must still resolve every column that has a say.
+    """
+    few = objective.n < objective.d and objective.n <= MOST_ROWS
+    if not few or objective.l1_raw > 0.0 or objective.l2_raw == 0.0:
+        return False
+    scale = objective.coordinates.scale[:-1]
+    varying = scale > 0.0
+    variances = 1.0 / scale[varying] ** 2 - objective.l2_raw / objective.loss.smoothness()
+    relevant = variances[variances > NEGLIGIBLE * objective.l2_raw]
+    return len(relevant) > 0 and relevant.min() > RESOLVED * relevant.max()
