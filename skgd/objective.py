@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class Objective:
     @property
     def tile(self) -> int:
         """Rows of a tile: up to 256 (64 for one column), as many as fit the nearest caches."""
-        return int(np.clip((8192 if self.K == 1 else 32768) // self.d, 8, 64 if self.K == 1 else 256))
+        return max(8, min((8192 if self.K == 1 else 32768) // self.d, 64 if self.K == 1 else 256))
 
     def in_coordinates(self, coordinates: Coordinates) -> Objective:
         return Objective(self.X, self.loss, self.Y, self.s, self.l1_raw, self.l2_raw, coordinates, self.run)
@@ -70,8 +71,7 @@ class Objective:
     def parts(self) -> Iterator[tuple[int, int]]:
         """The fixed partition: a function of the data's size alone."""
         count = PARTS if stored_entries(self.X) * self.K > SMALL and self.n >= 64 * PARTS else 1
-        edges = np.linspace(0, self.n, count + 1).astype(int)
-        return zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        return pairwise([self.n * i // count for i in range(count + 1)])
 
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """F(theta), and the gradient (d + 1, K) of its loss part.  One pass over X."""
