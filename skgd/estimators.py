@@ -41,13 +41,6 @@ def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
         raise
 
 
-@cache
-def _defaults(cls: type) -> dict[str, Any]:
-    """Defaults of the estimator that cls is or inherits from; looking them up takes longer than a small fit's passes."""
-    ours = next(base for base in cls.__mro__ if base.__module__ == __name__)
-    return {name: parameter.default for name, parameter in signature(ours).parameters.items()}
-
-
 class _GDEstimator(BaseEstimator):
     """What the two estimators share: parameters, the call of the solver, linear scores."""
 
@@ -130,9 +123,16 @@ class _GDEstimator(BaseEstimator):
             raise ValueError("Coefficients exceed the range of float32: pass X as float64, or rescale its columns.")
         return coef, intercept
 
+    @classmethod
+    @cache
+    def _defaults(cls) -> dict[str, Any]:
+        """Of GDRegressor or GDClassifier, for a subclass too; looking them up takes longer than a small fit's passes."""
+        ours = next(base for base in cls.__mro__ if base.__module__ == __name__)
+        return {name: parameter.default for name, parameter in signature(ours).parameters.items()}
+
     def _validate_params(self) -> None:
         """scikit-learn's validation, of what differs from the defaults: those are valid."""
-        defaults = _defaults(type(self))
+        defaults = self._defaults()
         parameters = ((name, getattr(self, name)) for name in sorted(self._parameter_constraints))
         changed = {name: value for name, value in parameters if value is not defaults.get(name, Parameter.empty)}
         validate_parameter_constraints(self._parameter_constraints, changed, type(self).__name__)
@@ -181,7 +181,7 @@ class _GDEstimator(BaseEstimator):
             unused += ["momentum"]
         if solver == "gd":
             unused += ["batch_size"] if explicit else ["batch_size", "average"]
-        defaults = _defaults(type(self))
+        defaults = self._defaults()
         changed = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != defaults[name]]
         if changed:
             warnings.warn(
