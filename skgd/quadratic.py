@@ -35,12 +35,11 @@ def solve_matrix(B: np.ndarray, r: np.ndarray) -> np.ndarray:
     Coordinates with a zero diagonal stay at zero.
     """
     diagonal = np.diagonal(B)
-    scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 0.0)
+    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, np.inf))
     unit = B * scale[:, None] * scale
-    entries = np.arange(len(B))
-    unit[entries, entries] = 1.0
+    np.fill_diagonal(unit, 1.0)
     factor, failed = la.lapack.dpotrf(unit, lower=False, clean=False)
-    if not failed and np.min(np.diagonal(factor)) ** 2 > SINGULAR:
+    if not failed and factor.diagonal().min() ** 2 > SINGULAR:
         return scale * la.lapack.dpotrs(factor, scale * r, lower=False)[0]
     values, vectors = la.eigh(unit, check_finite=False)
     kept = values > SINGULAR * values[-1]
