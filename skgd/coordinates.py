@@ -35,7 +35,7 @@ class Coordinates(NamedTuple):
     def gradient(self, G: np.ndarray) -> np.ndarray:
         """The gradient by theta, given that by raw coefficients, G (d + 1, K) with the intercepts' in its last row."""
         centred = G.copy()
-        centred[:-1] -= np.outer(self.mean, G[-1])
+        centred[:-1] -= self.mean[:, None] * G[-1]
         return self.scale[:, None] * centred
 
     def rescaled_intercept(self, scale: float) -> Coordinates:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from inspect import signature
+from functools import cache
+from inspect import Parameter, signature
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,12 +16,12 @@ from joblib import effective_n_jobs
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from .labels import encode
 from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
 from .options import Options
 from .training import minimise
@@ -122,6 +123,20 @@ class _GDEstimator(BaseEstimator):
             raise ValueError("Coefficients exceed the range of float32: pass X as float64, or rescale its columns.")
         return coef, intercept
 
+    @classmethod
+    @cache
+    def _defaults(cls) -> dict[str, Any]:
+        """Of GDRegressor or GDClassifier, for a subclass too; looking them up takes longer than a small fit's passes."""
+        ours = next(base for base in cls.__mro__ if base.__module__ == __name__)
+        return {name: parameter.default for name, parameter in signature(ours).parameters.items()}
+
+    def _validate_params(self) -> None:
+        """scikit-learn's validation, of what differs from the defaults: those are valid."""
+        defaults = self._defaults()
+        parameters = ((name, getattr(self, name)) for name in sorted(self._parameter_constraints))
+        changed = {name: value for name, value in parameters if value is not defaults.get(name, Parameter.empty)}
+        validate_parameter_constraints(self._parameter_constraints, changed, type(self).__name__)
+
     def _options(self) -> Options:
         explicit = self.learning_rate != "auto"
         stochastic = explicit or self.momentum > 0 or self.average not in ("auto", False) or self.batch_size != "auto"
@@ -166,8 +181,8 @@ class _GDEstimator(BaseEstimator):
             unused += ["momentum"]
         if solver == "gd":
             unused += ["batch_size"] if explicit else ["batch_size", "average"]
-        defaults = signature(type(self)).parameters
-        changed = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != defaults[name].default]
+        defaults = self._defaults()
+        changed = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != defaults[name]]
         if changed:
             warnings.warn(
                 f"{', '.join(changed)} has no effect with solver={solver!r}, learning_rate={self.learning_rate!r}.",
@@ -191,6 +206,8 @@ class _GDEstimator(BaseEstimator):
 def _validated(estimator, X, y, sample_weight, **targets):
     """X, y and weights of the rows that count: a row of weight zero is as good as absent."""
     X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", **targets)
+    if sample_weight is None:
+        return X, y, np.ones(len(y))
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     counted = weights > 0.0
     if not counted.any():
@@ -602,18 +619,18 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         """
         with _unchanged_on_error(self):
             X, y, weights = _validated(self, X, y, sample_weight)
-            check_classification_targets(y)
-            classes, codes = np.unique(y, return_inverse=True)
+            classes, codes = encode(y)
             if len(classes) < 2:
                 raise ValueError(
                     f"GDClassifier needs at least two classes, but y has one class among the rows with a weight: {classes[0]}."
                 )
-            class_weights = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=weights)
-            weights = weights * class_weights[codes]
-            if not class_weights.all():
-                raise ValueError(
-                    f"class_weight is zero for class {classes[class_weights == 0.0][0]}: leave its rows out instead."
-                )
+            if self.class_weight is not None:
+                class_weights = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=weights)
+                weights = weights * class_weights[codes]
+                if not class_weights.all():
+                    raise ValueError(
+                        f"class_weight is zero for class {classes[class_weights == 0.0][0]}: leave its rows out instead."
+                    )
             if self.warm_start and not np.array_equal(getattr(self, "classes_", classes), classes):
                 raise ValueError("warm_start needs the classes of the fit before: fit a clone, or set warm_start=False.")
             binary, coupled = CLASSIFICATION_LOSSES[self.loss]

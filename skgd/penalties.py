@@ -38,7 +38,7 @@ class ElasticNet(NamedTuple):
 
 def penalty_value(theta: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> float:
     """Sum over coefficients theta (D, K) of l1 |theta| + l2 theta^2 / 2, with l1 and l2 (D,)."""
-    return float(l1 @ np.abs(theta).sum(axis=1) + 0.5 * (l2 @ (theta * theta).sum(axis=1)))
+    return float((l1 @ np.abs(theta) + 0.5 * (l2 @ (theta * theta))).sum())
 
 
 def proximal_step(theta: np.ndarray, rate: float, l1: np.ndarray, l2: np.ndarray) -> np.ndarray:

@@ -36,12 +36,11 @@ def factor(B: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     Coordinates with a zero diagonal stay at zero.
     """
     diagonal = np.diagonal(B)
-    scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 0.0)
+    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, np.inf))
     unit = B * scale[:, None] * scale
-    entries = np.arange(len(B))
-    unit[entries, entries] = 1.0
+    np.fill_diagonal(unit, 1.0)
     triangle, failed = la.lapack.dpotrf(unit, lower=False, clean=False)
-    if not failed and np.min(np.diagonal(triangle)) ** 2 > SINGULAR:
+    if not failed and triangle.diagonal().min() ** 2 > SINGULAR:
         return lambda r: (scale * la.lapack.dpotrs(triangle, (scale * r.T).T, lower=False)[0].T).T
     values, vectors = la.eigh(unit, check_finite=False)
     kept = values > SINGULAR * values[-1]

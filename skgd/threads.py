@@ -41,20 +41,28 @@ class _SingleThreadedBLAS:
     """Limits BLAS while anybody is inside: the first sets the limit, the last restores what was before."""
 
     def __init__(self) -> None:
-        self.controller, self.lock, self.inside = ThreadpoolController(), Lock(), 0
-        self.limit: Any = None
+        self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        self.lock, self.inside = Lock(), 0
+        self.before: list[int] = []
 
     def __enter__(self) -> None:
         with self.lock:
             if self.inside == 0:
-                self.limit = self.controller.limit(limits=1, user_api="blas")
+                self.before = [library.get_num_threads() for library in self.libraries]
+                self._set([1] * len(self.libraries))
             self.inside += 1
 
     def __exit__(self, *error: object) -> None:
         with self.lock:
             self.inside -= 1
             if self.inside == 0:
-                self.limit.restore_original_limits()
+                self._set(self.before)
+
+    def _set(self, counts: list[int]) -> None:
+        for library, count in zip(self.libraries, counts, strict=True):
+            library.set_num_threads(count)
+            if hasattr(library, "clear_controlling_thread"):  # else OpenBLAS would listen to this thread alone from now on
+                library.clear_controlling_thread()
 
 
 @cache

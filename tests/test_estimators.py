@@ -3,6 +3,7 @@
 import io
 import pickle
 import re
+from numbers import Integral
 
 import joblib
 import numpy as np
@@ -18,6 +19,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import Interval, InvalidParameterError, validate_parameter_constraints
 
 from skgd import GDClassifier, GDRegressor
 
@@ -290,3 +292,68 @@ def test_warnings_point_at_the_line_of_the_user(parameters, message, two_classes
     with pytest.warns(UserWarning, match=message) as caught:
         GDClassifier(**parameters).fit(X, y)
     assert [warning.filename for warning in caught] == [__file__]
+
+
+# ---------------------------------------------------------------- parameters are validated as scikit-learn does it
+def _validated_by_scikit_learn(model):
+    validate_parameter_constraints(model._parameter_constraints, model.get_params(deep=False), type(model).__name__)
+
+
+def _error(function, *args):
+    with pytest.raises(InvalidParameterError) as caught:
+        function(*args)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("estimator", [GDRegressor, GDClassifier])
+def test_defaults_are_valid(estimator):
+    """So `fit` may check only what differs from them."""
+    _validated_by_scikit_learn(estimator())
+
+
+@pytest.mark.parametrize("data", ["regression", "two_classes"])
+@pytest.mark.parametrize(
+    "parameters", [{"alpha": -1.0}, {"tol": "tight", "alpha": None}, {"max_iter": 1.5}, {"solver": "lbfgs"}, {"shuffle": 1.0}]
+)
+def test_invalid_parameters_raise_what_scikit_learn_raises(parameters, data, request):
+    X, y = request.getfixturevalue(data)
+    model = (GDRegressor if data == "regression" else GDClassifier)().fit(X, y)
+    model.set_params(**parameters)
+    assert _error(model.fit, X, y) == _error(_validated_by_scikit_learn, model)
+    assert _error(clone(model).fit, X, y) == _error(_validated_by_scikit_learn, model)
+
+
+def test_validation_can_be_skipped(two_classes):
+    X, y = two_classes
+    model = GDClassifier(class_weight=[])  # no valid type, and yet as good as none
+    with pytest.raises(InvalidParameterError, match="class_weight"):
+        model.fit(X, y)
+    with sklearn.config_context(skip_parameter_validation=True):
+        model.fit(X, y)
+
+
+class _Ridge(GDRegressor):
+    """Fewer parameters, another default, and one more parameter."""
+
+    _parameter_constraints = {**GDRegressor._parameter_constraints, "power": [Interval(Integral, 1, None, closed="left")]}
+
+    def __init__(self, alpha=-1.0, power=0):
+        super().__init__(alpha=alpha)
+        self.power = power
+
+
+def test_parameters_of_subclasses_are_validated(regression):
+    X, y = regression
+    assert _error(_Ridge(power=1).fit, X, y) == _error(_validated_by_scikit_learn, _Ridge(power=1))
+    assert _error(_Ridge(1e-4).fit, X, y) == _error(_validated_by_scikit_learn, _Ridge(1e-4))
+    model = _Ridge(1e-3, 1).fit(X, y)
+    assert_array_equal(model.coef_, GDRegressor(alpha=1e-3).fit(X, y).coef_)
+    assert model.get_params() == {"alpha": 1e-3, "power": 1}
+
+
+# ---------------------------------------------------------------- weights of one
+@pytest.mark.parametrize(("class_weight", "sample_weight"), [({}, None), ({0: 1.0, 1: 1.0}, None), (None, np.ones(150))])
+def test_no_weights_are_weights_of_one(class_weight, sample_weight, two_classes):
+    X, y = two_classes
+    weighted = GDClassifier(class_weight=class_weight).fit(X, y, sample_weight)
+    assert_array_equal(weighted.coef_, GDClassifier().fit(X, y).coef_)
