@@ -87,7 +87,7 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0) -
         H, rotation = _at_constant_scores(objective, theta, H[0])
     entries = np.arange(H.shape[1])
     H[:, entries, entries] += np.tile(objective.l2, len(entries) // len(objective.l2))
-    later = Matrices(objective, constant=False, effort=effort)
+    later = Matrices(objective, constant=False, effort=effort) if constant else matrices
     renewable = later.pay and not objective.loss.quadratic()
     return Blocks(H, rotation, later.passes, renewable, renewable or objective.loss.quadratic())
 

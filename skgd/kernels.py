@@ -79,7 +79,7 @@ def densify(rows, index, out):
 def curvature(rows, loss, index, Y, s, mean, scale, W, b, diagonal, edges, first, last, size):
     """Per part of `index`, the sum of s_i (Hessian of the loss in the scores) (x) x~ x~', x~ = scale * (x - mean, 1).
 
-    Returns (parts, P, D, D), D = d + 1, lower triangles only: the first `diagonal` blocks (k, k) of the Hessian in the scores,
+    Returns (parts, P, D, D), D = d + 1: the first `diagonal` blocks (k, k) of the Hessian in the scores,
     or, where `diagonal` is 0, all blocks (k, l) with l <= k, by rows.
     """
     D, K = len(scale), W.shape[1]
@@ -101,7 +101,11 @@ def curvature(rows, loss, index, Y, s, mean, scale, W, b, diagonal, edges, first
                     rows.add_gram(tile.row, c[:m], room, H[p - first, block])
                     block += 1
         for block in range(blocks):
-            rows.standardise_gram(mean, scale, H[p - first, block])
+            h = H[p - first, block]
+            rows.standardise_gram(mean, scale, h)
+            for j in range(D):
+                for k in range(j):
+                    h[k, j] = h[j, k]
     return (H,)
 
 

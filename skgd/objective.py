@@ -91,8 +91,10 @@ class Objective:
 
     def _sum(self, kernel: Callable[..., tuple[np.ndarray, ...]], edges: np.ndarray, *arguments, tile=()) -> list[Any]:
         """Add the records that a kernel makes of the parts of the rows, in their order; threads take runs of parts."""
-        count = len(edges) - 1
-        cuts = [count * share // self.team.size for share in range(self.team.size + 1)]
+        count, size = len(edges) - 1, self.team.size
+        if count == 1:
+            return [values[0] for values in kernel(*arguments, edges, 0, 1, *tile)]
+        cuts = [count * share // size for share in range(size + 1)]
         runs = [(first, last) for first, last in pairwise(cuts) if first < last]
         records = list(self.team.map(lambda run: kernel(*arguments, edges, *run, *tile), runs))
         return [np.concatenate(values).sum(axis=0) for values in zip(*records, strict=True)]
@@ -134,8 +136,6 @@ class Objective:
         edges = partition(len(index), len(index) * self.d * (diagonal or self.K * self.K), LARGE_PARTS, 1)
         arguments = self.rows, self.loss, index, self.Y, self.s, mean, scale, W, b, diagonal
         (H,) = self._sum(kernels.curvature, edges, *arguments, tile=(max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8),))
-        H = np.tril(H)
-        H += np.tril(H, -1).swapaxes(1, 2)
         H /= self.s[index].sum()
         return H
 
