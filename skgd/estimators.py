@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import effective_n_jobs
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_random_state
@@ -163,7 +162,7 @@ class _GDEstimator(BaseEstimator):
             standardize=not explicit if self.standardize == "auto" else bool(self.standardize),
             average=self.average,
             n_iter_no_change=int(self.n_iter_no_change),
-            n_threads=effective_n_jobs(self.n_jobs),
+            n_jobs=self.n_jobs,
             verbose=int(self.verbose),
             random_state=check_random_state(self.random_state),
         )
@@ -257,7 +256,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     epsilon : float, default=0.1
         Where the Huber loss becomes linear, in the unit of y.
     n_jobs : int or None, default=None
-        Threads for passes over all rows; results do not depend on it.
+        Threads for passes over all rows; results do not depend on it.  None: all cores where X is large enough to share,
+        one inside of joblib's workers.
     random_state : int, RandomState or None, default=None
         Order of the rows.
     learning_rate : {"auto", "constant", "optimal", "invscaling", "adaptive"}, default="auto"
@@ -469,7 +469,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     verbose : int, default=0
         Whether to print the objective after each pass or epoch.
     n_jobs : int or None, default=None
-        Threads for passes over all rows; results do not depend on it.
+        Threads for passes over all rows; results do not depend on it.  None: all cores where X is large enough to share,
+        one inside of joblib's workers.
     random_state : int, RandomState or None, default=None
         Order of the rows.
     learning_rate : {"auto", "constant", "optimal", "invscaling", "adaptive"}, default="auto"

@@ -29,7 +29,7 @@ class Options:
     standardize: bool
     average: bool | int
     n_iter_no_change: int
-    n_threads: int
+    n_jobs: int | None
     verbose: int
     random_state: np.random.RandomState
 

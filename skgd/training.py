@@ -12,8 +12,9 @@ from .coordinates import identity
 from .history import History
 from .objective import Objective
 from .options import Options
+from .rows import stored_entries
 from .solvers import Solution, adam, gd, sgd
-from .threads import threads
+from .threads import thread_count, threads
 
 
 class Fit(NamedTuple):
@@ -48,7 +49,8 @@ def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, o
         If numbers leave the range of floats.
     """
     n, d = X.shape
-    with threads(options.n_threads) as team, np.errstate(over="ignore", invalid="ignore"):
+    count = thread_count(options.n_jobs, stored_entries(X) * loss.columns)
+    with threads(count) as team, np.errstate(over="ignore", invalid="ignore"):
         objective = Objective(X, loss, Y, s * (n / s.sum()), l1, l2, identity(d, options.fit_intercept), team)
         if options.standardize:
             objective = objective.in_coordinates(objective.standardise(options.fit_intercept))
