@@ -110,6 +110,25 @@ def curvature(rows, loss, index, Y, s, mean, scale, W, b, diagonal, edges, first
 
 
 @kernel
+def curvature_diagonal(rows, loss, Y, s, mean, W, b, edges, first, last, size):
+    """Per part, the sum of s_i (second derivative of the loss by score k) ((x - mean)^2, 1): (parts, D, K)."""
+    d, K = W.shape
+    out, c, in_memory = np.zeros((last - first, K, d + 1)), np.empty(size), np.empty(0, np.int64)
+    whole = new_tile(rows, Y.shape[0], K, size)
+    for p in range(first, last):
+        for start in range(edges[p], edges[p + 1], size):
+            m = min(size, edges[p + 1] - start)
+            tile = whole if m == size else new_tile(rows, Y.shape[0], K, m)
+            fill_tile(tile, in_memory, start, Y, s)
+            rows.scores(tile, W, b)
+            loss.curvatures(tile.targets, tile.weights, tile.Z)
+            for k in range(K):
+                loss.curvature_block(tile.weights, tile.Z, k, k, c[:m])
+                rows.add_squares(tile.row, c[:m], mean, out[p - first, k])
+    return (out,)
+
+
+@kernel
 def stochastic_steps(
     rows,
     loss,

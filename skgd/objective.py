@@ -139,6 +139,17 @@ class Objective:
         H /= self.s[index].sum()
         return H
 
+    def curvature_diagonal(self, theta: np.ndarray) -> np.ndarray:
+        """The diagonal (d + 1, K) of the Hessian of the loss part at theta.  One pass over X."""
+        W, b = self.coordinates.raw(theta)
+        mean, scale = self.coordinates
+        edges = partition(self.n, stored_entries(self.X) * self.K, PARTS, (self.d + 1) * self.K)
+        arguments = self.rows, self.loss, self.Y, self.s, mean, W, b
+        (q,) = self._sum(kernels.curvature_diagonal, edges, *arguments, tile=(self.tile,))
+        if self.sparse:
+            q[:, :-1] += mean**2 * q[:, -1:]
+        return np.ascontiguousarray((scale**2 * np.maximum(q, 0.0)).T) / self.n
+
 
 def partition(n: int, work: int, most: int, room: int) -> np.ndarray:
     """Edges of at most `most` parts of n rows, a function of the data's size alone.

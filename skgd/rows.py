@@ -149,6 +149,16 @@ class Dense(NamedTuple):
     def standardise_gram(self, mean, scale, H):
         """Nothing is left to do: the rows were standardised."""
 
+    def add_squares(self, index, c, mean, q):
+        """Add sum_i c_i ((x_i - mean)^2, 1) to q (d + 1,)."""
+        d = self.values.shape[1]
+        for i in range(len(index)):
+            x = self.values[index[i]]
+            for j in range(d):
+                centred = x[j] - mean[j]
+                q[j] += c[i] * centred * centred
+            q[d] += c[i]
+
     def moments(self, first, last, s, shift, out):
         """Add sums over the stored values x of each column, of s, s (x - shift), s (x - shift)^2 and 1, to out (4, d)."""
         for i in range(first, last):
@@ -254,6 +264,15 @@ class CSR(NamedTuple):
         for k in range(d):
             H[d, k] = scale[d] * scale[k] * (H[d, k] - mean[k] * H[d, d])
         H[d, d] *= scale[d] * scale[d]
+
+    def add_squares(self, index, c, mean, q):
+        """The same less mean^2 for every row, which zeros share: (x - mean)^2 - mean^2 = x (x - 2 mean)."""
+        d = len(q) - 1
+        for i in range(len(index)):
+            for p in range(self.indptr[index[i]], self.indptr[index[i] + 1]):
+                j, x = self.indices[p], self.data[p]
+                q[j] += c[i] * x * (x - 2.0 * mean[j])
+            q[d] += c[i]
 
     def moments(self, first, last, s, shift, out):
         for i in range(first, last):

@@ -66,7 +66,7 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
     F, gradient = objective.evaluate(theta)
     history.record(F, theta)
     negligible = 8 * EPS * F  # an objective that fell to this share of its start is zero but for rounding
-    values, gap = [F], np.inf
+    values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
     metric, effort = make(objective, theta), 1.0
     while len(values) <= max_iter:
@@ -74,7 +74,7 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
         target, slope, decrease = metric.minimise(theta, gradient, 1e-3 * min(tol, 1e-3) * F)
         decreases.append(max(decrease, 0.0))
         # 2. stop on the gap
-        gap = _gap(metric, decreases, values, tol) / max(F, negligible, TINY)
+        gap = _gap(metric, decreases, values, tol, whole) / max(F, negligible, TINY)
         if gap <= 0.25 * tol or F <= negligible:
             return Solution(theta, max(len(values) - 1, 1), gap, True)
         if F <= tol * values[0] and _separates(objective, F):
@@ -88,6 +88,7 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
             metric, decreases = make(objective, theta, effort), []
             continue
         new, F_new, new_gradient = found
+        whole = new is target
         # 4. update the curvature
         if metric.renewable and metric.passes < CHEAP:
             metric, decreases = make(objective, new, effort), []
@@ -117,11 +118,11 @@ def _separates(objective: Objective, F: float) -> bool:
     return unpenalised and objective.loss.scores_are_logits() and F * objective.n < np.log(2.0) * objective.s.min()
 
 
-def _gap(metric: QuasiNewton | Full | Limited, decreases: list[float], values: list[float], tol: float) -> float:
+def _gap(metric: QuasiNewton | Full | Limited, decreases: list[float], values: list[float], tol: float, whole: bool) -> float:
     """What F has still to lose, from the decreases of this metric's models and those that came true.
 
     Each is continued as a geometric series, and the larger sum counts: a model may be too steep, a rate be luck.  Without
-    matrices both flatter, so there the last `WINDOW` iterations count as well.
+    matrices, or after a step that had to be shortened, both flatter: there the last `WINDOW` iterations count as well.
     """
     estimate = decreases[-1]
     if len(decreases) > 1:
@@ -129,7 +130,7 @@ def _gap(metric: QuasiNewton | Full | Limited, decreases: list[float], values: l
         lost = values[-2] - values[-1]
         observed = min(lost / max(values[-3] - values[-2], TINY), 0.9) if len(decreases) > 2 else rate
         estimate = max(estimate / (1.0 - rate), lost * observed / (1.0 - observed))
-    if metric.faithful or estimate <= 1e-4 * tol * values[-1]:
+    if (metric.faithful and whole) or estimate <= 1e-4 * tol * values[-1]:
         return estimate
     return max(estimate, values[-WINDOW] - values[-1]) if len(values) >= WINDOW else max(estimate, tol * values[-1])
 
