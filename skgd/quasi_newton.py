@@ -64,4 +64,5 @@ class QuasiNewton:
         sy = float(np.vdot(step, y))
         if sy > 1e-14 * np.linalg.norm(step) * np.linalg.norm(y):
             self.pairs = [*self.pairs, (step, y, sy)][-MEMORY:]
-            self.scale = sy / float(np.vdot(y, self.base.solve(y)))
+            if not self.base.faithful:  # its unit is not known; that of a Hessian is
+                self.scale = sy / float(np.vdot(y, self.base.solve(y)))
