@@ -55,7 +55,7 @@ class Objective:
         self.coordinates, self.team = coordinates, team
         # Rows of a tile: as many as fit the nearest caches.
         entries, most = (8192, 64) if self.K == 1 else (32768, 256)
-        self.tile = max(8, min(entries // self.d, most))
+        self.tile = max(8, min(entries // max(self.d, self.K), most))
 
     @cached_property
     def l1(self) -> np.ndarray:
