@@ -79,6 +79,12 @@ class Objective:
         loss, G = self._sum(lambda part: kernels.record(self.rows, self.loss, self.Y, self.s, W, b, *part, self.tile))
         return loss / self.n + penalty_value(theta, self.l1, self.l2), self.coordinates.gradient(G / self.n)
 
+    def value(self, theta: np.ndarray) -> float:
+        """F(theta) without its gradient."""
+        W, b = self.coordinates.raw(theta)
+        (loss,) = self._sum(lambda part: (kernels.value(self.rows, self.loss, self.Y, self.s, W, b, *part, self.tile),))
+        return loss / self.n + penalty_value(theta, self.l1, self.l2)
+
     def _sum(self, record: Callable[[tuple[int, int]], tuple[Any, ...]]) -> list[Any]:
         """Add the records of all parts, in their order."""
         totals: list[Any] = []

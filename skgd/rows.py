@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils.extmath import row_norms
 
 from ._jit import ORDERED, kernel, struct, writable
 
@@ -177,6 +178,13 @@ def rows_of(X) -> Dense | CSR:
             X.sum_duplicates()
         return CSR(writable(X.data), writable(X.indices), writable(X.indptr))
     return Dense(writable(np.require(X, requirements=["C", "A"])))
+
+
+def squared_norms(rows: Dense | CSR, d: int) -> np.ndarray:
+    """|x_i|^2 of all rows, (n,)."""
+    if isinstance(rows, Dense):
+        return np.asarray(row_norms(rows.values, squared=True), dtype=float)
+    return np.asarray(row_norms(sp.csr_matrix(tuple(rows), shape=(len(rows.indptr) - 1, d)), squared=True), dtype=float)
 
 
 def stored_entries(X) -> int:
