@@ -79,11 +79,10 @@ class Objective:
         loss, G = self._sum(lambda part: kernels.record(self.rows, self.loss, self.Y, self.s, W, b, *part, self.tile))
         return loss / self.n + penalty_value(theta, self.l1, self.l2), self.coordinates.gradient(G / self.n)
 
-    def value(self, theta: np.ndarray) -> float:
-        """F(theta) without its gradient."""
-        W, b = self.coordinates.raw(theta)
-        (loss,) = self._sum(lambda part: (kernels.value(self.rows, self.loss, self.Y, self.s, W, b, *part, self.tile),))
-        return loss / self.n + penalty_value(theta, self.l1, self.l2)
+    def mean_loss(self, W: np.ndarray, b: np.ndarray) -> float:
+        """The loss part of F at raw coefficients, without its gradient."""
+        (loss,) = self._sum(lambda part: (kernels.loss_sum(self.rows, self.loss, self.Y, self.s, W, b, *part, self.tile),))
+        return loss / self.n
 
     def _sum(self, record: Callable[[tuple[int, int]], tuple[Any, ...]]) -> list[Any]:
         """Add the records of all parts, in their order."""

@@ -40,15 +40,13 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
     With solver='auto' the fit also ends, for another solver to go on, where the gap falls too slowly.
     """
     state = State(objective, theta)
-    F = objective.value(theta)
-    history.record(F, theta)
-    start, gaps = (theta, F), [np.inf]
+    start, gaps = _value(objective, *objective.coordinates.raw(theta)), [np.inf]
+    history.record(start, theta)
     for epoch in range(1, options.max_iter + 1):
         # 1. visit all rows
         state.visit(options.random_state.permutation(objective.n) if options.shuffle else np.arange(objective.n))
-        theta = state.theta()
-        F = objective.value(theta)
-        history.record(F, theta)
+        F = _value(objective, state.W, state.b)
+        history.record(F, state.W)
         if options.tol is None:
             continue
         # 2. stop on the gap
@@ -56,14 +54,14 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
         if gaps[-1] <= options.tol:
             gaps[-1] = state.gap(F) / F
         if gaps[-1] <= options.tol:
-            return Solution(theta, epoch, gaps[-1], True)
+            return Solution(state.theta(), epoch, gaps[-1], True)
         # 3. give way where this would take long
         if options.solver == "auto" and _epochs_left(gaps, options.tol) > PATIENCE:
             break
-    if F > start[1]:
-        theta, F = start
-        history.curve[-1] = F
-    return Solution(theta, epoch, gaps[-1], options.tol is None)
+    if F > start:
+        history.curve[-1] = start
+        return Solution(theta, epoch, gaps[-1], options.tol is None)
+    return Solution(state.theta(), epoch, gaps[-1], options.tol is None)
 
 
 def _heaviness(objective: Objective) -> np.ndarray:
@@ -78,6 +76,14 @@ def _epochs_left(gaps: list[float], tol: float) -> float:
         return 0.0
     pace = np.log(gaps[half] / gaps[-1]) / (len(gaps) - 1 - half)
     return np.log(gaps[-1] / tol) / pace if pace > 0.0 and tol > 0.0 else np.inf
+
+
+def _value(objective: Objective, W: np.ndarray, b: np.ndarray) -> float:
+    return objective.mean_loss(W, b) + _penalty(objective, W)
+
+
+def _penalty(objective: Objective, W: np.ndarray) -> float:
+    return 0.5 * objective.l2_raw * float(np.vdot(W, W))
 
 
 class State:
@@ -122,7 +128,7 @@ class State:
 
     def _dual(self, P: np.ndarray, W: np.ndarray) -> float:
         entropies = entr(P) + entr(1.0 - P) if self.objective.K == 1 else entr(P)
-        return float(self._mean(entropies).sum() - 0.5 * self.objective.l2_raw * np.vdot(W, W))
+        return float(self._mean(entropies).sum()) - _penalty(self.objective, W)
 
     def _coefficients(self, P: np.ndarray) -> np.ndarray:
         return self.unit * np.asarray(self.objective.X.T @ (self.s[:, None] * (self.Y - P)))
