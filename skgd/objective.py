@@ -59,7 +59,7 @@ class Objective:
         """L2 weights (d + 1,) of theta."""
         return np.append(self.l2_raw * self.coordinates.scale[:-1] ** 2, 0.0)
 
-    @property
+    @cached_property
     def tile(self) -> int:
         """Rows of a tile: up to 256 (64 for one column), as many as fit the nearest caches."""
         return int(np.clip((8192 if self.K == 1 else 32768) // self.d, 8, 64 if self.K == 1 else 256))

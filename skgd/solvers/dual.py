@@ -23,15 +23,19 @@ from ..options import Options
 from ..rows import squared_norms
 from . import Solution
 
-LIGHT = 10.0  # mean of q below which few epochs do
+LIGHT = 10.0  # mean of h q, h the curvature of the loss: below it, fewer epochs do than gd needs passes
+MANY = 1500  # coefficients, up to which gd has the whole Hessian and needs even fewer
 RATE = 0.1  # of the intercept's steps: the loss's curvature by its score is 1/2 at most
-PATIENCE = 30  # epochs that may still be needed before another solver is the better choice
+PATIENCE = 50  # epochs still needed that make another solver the better choice
 
 
 def pays(objective: Objective) -> bool:
-    """Whether the loss has this dual, and rows are light enough to be all but independent of each other."""
-    supported = isinstance(objective.loss, LogLoss | Softmax) and objective.l1_raw == 0.0 < objective.l2_raw
-    return supported and bool(_heaviness(objective).mean() <= LIGHT)
+    """Whether the loss has this dual, there are many coefficients, and rows are light enough to be almost independent."""
+    loss = objective.loss
+    if not isinstance(loss, LogLoss | Softmax) or objective.K * objective.d < MANY:
+        return False
+    curvature = 0.5 if isinstance(loss, Softmax) else 0.25
+    return objective.l1_raw == 0.0 < objective.l2_raw and curvature * _row_weights(objective).mean() <= LIGHT
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
@@ -50,9 +54,9 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
         if options.tol is None:
             continue
         # 2. stop on the gap
-        gaps.append(state.estimated_gap(F) / F)
+        gaps.append(_relative(state.estimated_gap(F), F))
         if gaps[-1] <= options.tol:
-            gaps[-1] = state.gap(F) / F
+            gaps[-1] = _relative(state.gap(F), F)
         if gaps[-1] <= options.tol:
             return Solution(state.theta(), epoch, gaps[-1], True)
         # 3. give way where this would take long
@@ -64,9 +68,14 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
     return Solution(state.theta(), epoch, gaps[-1], options.tol is None)
 
 
-def _heaviness(objective: Objective) -> np.ndarray:
+def _row_weights(objective: Objective) -> np.ndarray:
     """q (n,)."""
     return objective.s * squared_norms(objective.rows, objective.d) / (objective.l2_raw * objective.n)
+
+
+def _relative(gap: float, F: float) -> float:
+    """To the lower bound F - gap of the minimum."""
+    return gap / (F - gap) if gap < F else np.inf
 
 
 def _epochs_left(gaps: list[float], tol: float) -> float:
@@ -91,7 +100,7 @@ class State:
 
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
         self.objective, self.s = objective, objective.s
-        self.q, self.unit = _heaviness(objective), 1.0 / (objective.l2_raw * objective.n)
+        self.q, self.unit = _row_weights(objective), 1.0 / (objective.l2_raw * objective.n)
         self.Y = np.eye(objective.K)[objective.Y[0].astype(np.intp)] if objective.loss.coupled() else objective.Y.T.copy()
         W, self.b = objective.coordinates.raw(theta)
         if W.any():
@@ -116,11 +125,12 @@ class State:
         return F - self._dual(self.P, self.W) - (self.b @ self.excess if self.rate > 0.0 else 0.0)
 
     def gap(self, F: float) -> float:
-        """F - D >= F - F* with the probabilities mixed with constant ones, as little as makes their mean that of the classes."""
+        """F - D >= F - F*, D at probabilities whose mean is that of the classes."""
         P = self._balanced() if self.rate > 0.0 else self.P
         return F - self._dual(P, self._coefficients(P))
 
     def _balanced(self) -> np.ndarray:
+        """P mixed with constant probabilities, so few that their share shrinks with the excess."""
         wanted, actual = self._mean(self.Y), self._mean(self.P)
         ratios = np.append(wanted / actual, (1.0 - wanted) / (1.0 - actual))  # the second class of two, too
         share = min(2.0 * (1.0 - ratios.min()), 1.0)
