@@ -12,7 +12,6 @@ import numpy as np
 
 from ._jit import kernel
 from .losses import exp
-from .rows import new_tile
 
 
 @kernel
@@ -34,10 +33,11 @@ def logistic_step(z, q, p):
     u = side * max(side * z, 0.0)
     for _ in range(20):
         value = logistic(u)
-        change = (u + q * value - total) / (1.0 + q * value * (1.0 - value))
+        slope = value * (1.0 - value)
+        change = (u + q * value - total) / (1.0 + q * slope)
+        if abs(change) <= 0.01:  # its square is what this neglects
+            return value - slope * change
         u = side * max(side * (u - change), 0.0)
-        if abs(change) <= 1e-3:  # squared by the step just made
-            break
     return logistic(u)
 
 
@@ -72,21 +72,24 @@ def dual_epoch(rows, order, s, q, unit, rate, W, b, P, excess):
     optimum: the intercept has no dual, and follows what the mean would be if all rows changed like this one.
     """
     n, K = P.shape
-    tile = new_tile(rows, 1, K, 1)
     z, new, moved = np.empty(K), np.empty(K), np.empty(K)
     for i in order:
-        tile.row[0] = i
-        rows.scores(tile, W, b)
+        rows.row_scores(i, W, b, z)
         if K == 1:
-            new[0] = logistic_step(tile.Z[0, 0], q[i], P[i, 0])
+            new[0] = logistic_step(z[0], q[i], P[i, 0])
         else:
-            for k in range(K):
-                z[k] = tile.Z[k, 0]
             softmax_step(z, q[i], P[i], new, moved)
         for k in range(K):
             change = s[i] * (new[k] - P[i, k])
             b[k] -= rate * (change + excess[k])
             excess[k] += change / n
             P[i, k] = new[k]
-            tile.Z[k, 0] = -unit * change
-        rows.accumulate(tile, W)
+            moved[k] = -unit * change
+        rows.add_row(i, moved, W)
+
+
+@kernel
+def add_rows(rows, R, W):
+    """W (d, K) += X' R, with R (n, K)."""
+    for i in range(len(R)):
+        rows.add_row(i, R[i], W)

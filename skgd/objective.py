@@ -81,7 +81,7 @@ class Objective:
 
     def mean_loss(self, W: np.ndarray, b: np.ndarray) -> float:
         """The loss part of F at raw coefficients, without its gradient."""
-        (loss,) = self._sum(lambda part: (kernels.loss_sum(self.rows, self.loss, self.Y, self.s, W, b, *part, self.tile),))
+        (loss,) = self._sum(lambda part: (kernels.loss_sum(self.rows, self.loss, self.Y, self.s, W, b, *part, 64),))
         return loss / self.n
 
     def _sum(self, record: Callable[[tuple[int, int]], tuple[Any, ...]]) -> list[Any]:

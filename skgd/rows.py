@@ -76,6 +76,22 @@ class Dense(NamedTuple):
                 for k in range(G.shape[1]):
                     G[j, k] += product[j, k]
 
+    def row_scores(self, i, W, b, z):
+        """z (K,) = x_i W + b, of one row."""
+        x = self.values[i]
+        for k in range(len(z)):
+            z[k] = b[k]
+        for j in range(len(x)):
+            for k in range(len(z)):
+                z[k] += x[j] * W[j, k]
+
+    def add_row(self, i, r, W):
+        """W (d, K) += x_i r'."""
+        x = self.values[i]
+        for j in range(len(x)):
+            for k in range(len(r)):
+                W[j, k] += x[j] * r[k]
+
     def densify(self, index, out):
         """Copy rows into out (m, at least d)."""
         for i in range(len(index)):
@@ -152,6 +168,28 @@ class CSR(NamedTuple):
                     x, g_row = self.data[p], G[self.indices[p]]
                     for k in range(len(r_row)):
                         g_row[k] += x * r_row[k]
+
+    def row_scores(self, i, W, b, z):
+        if len(z) == 1:
+            z[0] = b[0] + sparse_dot(self.data, self.indices, self.indptr[i], self.indptr[i + 1], W[:, 0])
+        else:
+            for k in range(len(z)):
+                z[k] = b[k]
+            for p in range(self.indptr[i], self.indptr[i + 1]):
+                x, w = self.data[p], W[self.indices[p]]
+                for k in range(len(z)):
+                    z[k] += x * w[k]
+
+    def add_row(self, i, r, W):
+        if len(r) == 1:
+            step = r[0]
+            for p in range(self.indptr[i], self.indptr[i + 1]):
+                W[self.indices[p], 0] += step * self.data[p]
+        else:
+            for p in range(self.indptr[i], self.indptr[i + 1]):
+                x, w = self.data[p], W[self.indices[p]]
+                for k in range(len(r)):
+                    w[k] += x * r[k]
 
     def densify(self, index, out):
         out[:] = 0.0

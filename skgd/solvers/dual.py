@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import entr, expit, softmax
 
-from ..dual_steps import dual_epoch
+from ..dual_steps import add_rows, dual_epoch
 from ..history import History
 from ..losses import LogLoss, Softmax
 from ..objective import Objective
@@ -26,6 +26,7 @@ from . import Solution
 LIGHT = 10.0  # mean of h q, h the curvature of the loss: below it, fewer epochs do than gd needs passes
 MANY = 1500  # coefficients, up to which gd has the whole Hessian and needs even fewer
 RATE = 0.1  # of the intercept's steps: the loss's curvature by its score is 1/2 at most
+ROUNDING = 1e-13  # relative gap that the arithmetic cannot tell from none
 PATIENCE = 50  # epochs still needed that make another solver the better choice
 
 
@@ -55,12 +56,13 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
             continue
         # 2. stop on the gap
         gaps.append(_relative(state.estimated_gap(F), F))
-        if gaps[-1] <= options.tol:
+        tol = max(options.tol, ROUNDING)
+        if gaps[-1] <= tol:
             gaps[-1] = _relative(state.gap(F), F)
-        if gaps[-1] <= options.tol:
+        if gaps[-1] <= tol:
             return Solution(state.theta(), epoch, gaps[-1], True)
         # 3. give way where this would take long
-        if options.solver == "auto" and _epochs_left(gaps, options.tol) > PATIENCE:
+        if options.solver == "auto" and _epochs_left(gaps, tol) > PATIENCE:
             break
     if F > start:
         history.curve[-1] = start
@@ -84,7 +86,7 @@ def _epochs_left(gaps: list[float], tol: float) -> float:
     if half < 3:
         return 0.0
     pace = np.log(gaps[half] / gaps[-1]) / (len(gaps) - 1 - half)
-    return np.log(gaps[-1] / tol) / pace if pace > 0.0 and tol > 0.0 else np.inf
+    return np.log(gaps[-1] / tol) / pace if pace > 0.0 else np.inf
 
 
 def _value(objective: Objective, W: np.ndarray, b: np.ndarray) -> float:
@@ -141,7 +143,9 @@ class State:
         return float(self._mean(entropies).sum()) - _penalty(self.objective, W)
 
     def _coefficients(self, P: np.ndarray) -> np.ndarray:
-        return self.unit * np.asarray(self.objective.X.T @ (self.s[:, None] * (self.Y - P)))
+        W = np.zeros((self.objective.d, self.objective.K))
+        add_rows(self.objective.rows, self.unit * self.s[:, None] * (self.Y - P), W)
+        return W
 
     def _predicted(self, W: np.ndarray) -> np.ndarray:
         """Those of W and b: at an optimum, W comes from them."""
