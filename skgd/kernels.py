@@ -61,6 +61,21 @@ def record(rows, loss, Y, s, W, b, edges, first, last, size):
 
 
 @kernel
+def loss_sum(rows, loss, Y, s, W, b, edges, first, last, size):
+    """The first part of `record` alone."""
+    totals, in_memory = np.zeros(last - first), np.empty(0, np.int64)
+    whole = new_tile(rows, Y.shape[0], W.shape[1], size)
+    for p in range(first, last):
+        for start in range(edges[p], edges[p + 1], size):
+            m = min(size, edges[p + 1] - start)
+            tile = whole if m == size else new_tile(rows, Y.shape[0], W.shape[1], m)
+            fill_tile(tile, in_memory, start, Y, s)
+            rows.scores(tile, W, b)
+            totals[p - first] += loss.residuals(tile.targets, tile.weights, tile.Z)
+    return (totals,)
+
+
+@kernel
 def moments(rows, s, shift, edges, first, last):
     """Per part and column, over its stored values x: sums of s, s (x - shift), s (x - shift)^2, their number."""
     out = np.zeros((last - first, 4, len(shift)))

@@ -89,6 +89,12 @@ class Objective:
         loss, G = self._sum(kernels.record, edges, self.rows, self.loss, self.Y, self.s, W, b, tile=(self.tile,))
         return loss / self.n + penalty_value(theta, self.l1, self.l2), self.coordinates.gradient(G / self.n)
 
+    def mean_loss(self, W: np.ndarray, b: np.ndarray) -> float:
+        """The loss part of F at raw coefficients, without its gradient."""
+        edges = partition(self.n, stored_entries(self.X) * self.K, PARTS, 1)
+        (loss,) = self._sum(kernels.loss_sum, edges, self.rows, self.loss, self.Y, self.s, W, b, tile=(self.tile,))
+        return loss / self.n
+
     def _sum(self, kernel: Callable[..., tuple[np.ndarray, ...]], edges: np.ndarray, *arguments, tile=()) -> list[Any]:
         """Add the records that a kernel makes of the parts of the rows, in their order; threads take runs of parts."""
         count, size = len(edges) - 1, self.team.size

@@ -37,3 +37,9 @@ class Options:
     def automatic(self) -> bool:
         """Whether rates are derived from the data."""
         return self.learning_rate == "auto"
+
+    @property
+    def unspecific(self) -> bool:
+        """Whether nothing asks for mini-batches of a certain kind."""
+        plain = self.momentum == 0.0 and self.average in ("auto", False) and self.batch_size == "auto"
+        return self.automatic and plain

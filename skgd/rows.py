@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils.extmath import row_norms
 
 from ._jit import ORDERED, kernel, struct, writable
 
@@ -110,6 +111,22 @@ class Dense(NamedTuple):
             for j in range(d):
                 for k in range(G.shape[1]):
                     G[j, k] += product[j, k]
+
+    def row_scores(self, i, W, b, z):
+        """z (K,) = x_i W + b, of one row."""
+        x = self.values[i]
+        for k in range(len(z)):
+            z[k] = b[k]
+        for j in range(len(x)):
+            for k in range(len(z)):
+                z[k] += x[j] * W[j, k]
+
+    def add_row(self, i, r, W):
+        """W (d, K) += x_i r'."""
+        x = self.values[i]
+        for j in range(len(x)):
+            for k in range(len(r)):
+                W[j, k] += x[j] * r[k]
 
     def densify(self, index, out):
         """Copy rows into out (m, at least d)."""
@@ -229,6 +246,28 @@ class CSR(NamedTuple):
                     for k in range(len(r_row)):
                         g_row[k] += x * r_row[k]
 
+    def row_scores(self, i, W, b, z):
+        if len(z) == 1:
+            z[0] = b[0] + sparse_dot(self.data, self.indices, self.indptr[i], self.indptr[i + 1], W[:, 0])
+        else:
+            for k in range(len(z)):
+                z[k] = b[k]
+            for p in range(self.indptr[i], self.indptr[i + 1]):
+                x, w = self.data[p], W[self.indices[p]]
+                for k in range(len(z)):
+                    z[k] += x * w[k]
+
+    def add_row(self, i, r, W):
+        if len(r) == 1:
+            step = r[0]
+            for p in range(self.indptr[i], self.indptr[i + 1]):
+                W[self.indices[p], 0] += step * self.data[p]
+        else:
+            for p in range(self.indptr[i], self.indptr[i + 1]):
+                x, w = self.data[p], W[self.indices[p]]
+                for k in range(len(r)):
+                    w[k] += x * r[k]
+
     def densify(self, index, out):
         out[:] = 0.0
         for i in range(len(index)):
@@ -293,6 +332,13 @@ def rows_of(X) -> Dense | CSR:
             X.sum_duplicates()
         return CSR(writable(X.data), writable(X.indices), writable(X.indptr))
     return Dense(writable(np.require(X, requirements=["C", "A"])))
+
+
+def squared_norms(rows: Dense | CSR, d: int) -> np.ndarray:
+    """|x_i|^2 of all rows, (n,)."""
+    if isinstance(rows, Dense):
+        return np.asarray(row_norms(rows.values, squared=True), dtype=float)
+    return np.asarray(row_norms(sp.csr_matrix(tuple(rows), shape=(len(rows.indptr) - 1, d)), squared=True), dtype=float)
 
 
 def stored_entries(X) -> int:

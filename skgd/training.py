@@ -13,7 +13,7 @@ from .history import History
 from .objective import Objective
 from .options import Options
 from .rows import stored_entries
-from .solvers import Solution, adam, gd, sgd
+from .solvers import Solution, adam, dual, gd, sgd
 from .threads import thread_count, threads
 
 
@@ -75,9 +75,22 @@ def _first_guess(objective: Objective, options: Options) -> tuple[np.ndarray, np
 def _solve(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
     if options.solver == "adam":
         return adam.minimise(objective, theta, options, history)
+    if options.solver in ("auto", "sgd") and options.unspecific and dual.pays(objective):
+        return _dual(objective, theta, options, history)
     if options.solver == "sgd" or not options.automatic:
         return sgd.minimise(objective, theta, options, history)
     return gd.minimise(objective, theta, tol=options.tol or 0.0, max_iter=options.max_iter, history=history)
+
+
+def _dual(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
+    """Dual ascent; where it gave up with epochs left, gd goes on."""
+    solution = dual.minimise(objective, theta, options, history)
+    left = options.max_iter - solution.iterations
+    if solution.converged or left == 0:
+        return solution
+    history.curve.pop()  # the first thing that gd records
+    rest = gd.minimise(objective, solution.theta, tol=options.tol or 0.0, max_iter=left, history=history)
+    return rest._replace(iterations=solution.iterations + rest.iterations)
 
 
 def _warn(solution: Solution, options: Options) -> None:
