@@ -187,14 +187,13 @@ class Blocks:
 
 
 class Diagonal:
-    """The diagonal of the Hessian."""
+    """The diagonal of the Hessian.  Never renewed: what the steps have told since is worth more."""
 
-    faithful = False
+    renewable, faithful, passes = False, False, 0.0
 
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
         curvature = objective.curvature_diagonal(theta) + objective.l2[:, None]
         self.inverse = np.divide(1.0, curvature, out=np.zeros_like(curvature), where=curvature > 0.0)
-        self.passes, self.renewable = 1.0, not objective.loss.quadratic()
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         return self.inverse * gradient
