@@ -84,8 +84,8 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0) -
     rotation = None
     if constant:
         H, rotation = _at_constant_scores(objective, theta, H[0])
-    entries = np.arange(H.shape[1])
-    H[:, entries, entries] += np.tile(objective.l2, len(entries) // len(objective.l2))
+    diagonals = np.einsum("pii->pi", H)  # a view
+    diagonals += objective.l2 if diagonals.shape[1] == len(objective.l2) else np.tile(objective.l2, objective.K)
     later = Matrices(objective, constant=False, effort=effort) if constant else matrices
     renewable = later.pay and not objective.loss.quadratic()
     return Blocks(H, rotation, later.passes, renewable, renewable or objective.loss.quadratic())

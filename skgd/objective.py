@@ -67,6 +67,11 @@ class Objective:
         """L2 weights (d + 1,) of theta."""
         return np.append(self.l2_raw * self.coordinates.scale[:-1] ** 2, 0.0)
 
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """The partition of the rows for passes."""
+        return partition(self.n, stored_entries(self.X) * self.K, PARTS, (self.d + 1) * self.K)
+
     @property
     def sparse(self) -> bool:
         return sp.issparse(self.X)
@@ -85,14 +90,12 @@ class Objective:
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """F(theta), and the gradient (d + 1, K) of its loss part.  One pass over X."""
         W, b = self.coordinates.raw(theta)
-        edges = partition(self.n, stored_entries(self.X) * self.K, PARTS, (self.d + 1) * self.K)
-        loss, G = self._sum(kernels.record, edges, self.rows, self.loss, self.Y, self.s, W, b, tile=(self.tile,))
+        loss, G = self._sum(kernels.record, self.edges, self.rows, self.loss, self.Y, self.s, W, b, tile=(self.tile,))
         return loss / self.n + penalty_value(theta, self.l1, self.l2), self.coordinates.gradient(G / self.n)
 
     def mean_loss(self, W: np.ndarray, b: np.ndarray) -> float:
         """The loss part of F at raw coefficients, without its gradient."""
-        edges = partition(self.n, stored_entries(self.X) * self.K, PARTS, 1)
-        (loss,) = self._sum(kernels.loss_sum, edges, self.rows, self.loss, self.Y, self.s, W, b, tile=(self.tile,))
+        (loss,) = self._sum(kernels.loss_sum, self.edges, self.rows, self.loss, self.Y, self.s, W, b, tile=(self.tile,))
         return loss / self.n
 
     def _sum(self, kernel: Callable[..., tuple[np.ndarray, ...]], edges: np.ndarray, *arguments, tile=()) -> list[Any]:
@@ -149,9 +152,8 @@ class Objective:
         """The diagonal (d + 1, K) of the Hessian of the loss part at theta.  One pass over X."""
         W, b = self.coordinates.raw(theta)
         mean, scale = self.coordinates
-        edges = partition(self.n, stored_entries(self.X) * self.K, PARTS, (self.d + 1) * self.K)
         arguments = self.rows, self.loss, self.Y, self.s, mean, W, b
-        (q,) = self._sum(kernels.curvature_diagonal, edges, *arguments, tile=(self.tile,))
+        (q,) = self._sum(kernels.curvature_diagonal, self.edges, *arguments, tile=(self.tile,))
         if self.sparse:
             q[:, :-1] += mean**2 * q[:, -1:]
         return np.ascontiguousarray((scale**2 * np.maximum(q, 0.0)).T) / self.n
