@@ -55,6 +55,9 @@ def compile_all() -> None:
     }
     solvers = [("gd", "l2"), ("gd", "l1"), ("sgd", "l2"), ("adam", "l2")]
     cases = list(product(storages, problems, solvers))
+    text = 0.1 * sp.eye_array(80, 2000, format="csr")  # so many columns that the dual is solved
+    storages |= {f"text {dtype}": text.astype(dtype) for dtype in ("float64", "float32")}
+    cases += product(("text float64", "text float32"), ("log loss", "softmax"), [("auto", "l2")])
     start = time.perf_counter()
     for number, (storage, problem, (solver, penalty)) in enumerate(cases, 1):
         estimator, y = problems[problem]

@@ -28,7 +28,6 @@ PASSES = 50  # that a matrix saves against a diagonal, at least
 LARGEST = 6000  # side of a matrix, however many passes it would save
 SAMPLED = 6  # rows a coefficient, at least, for a matrix from a sample
 FIRST = 2.0  # passes that the first matrix may cost beyond that
-FLOOR = 0.1  # share of its expected curvature that a column keeps, if it hardly occurs in a sample
 
 
 def pass_cost(objective: Objective) -> float:
@@ -87,7 +86,7 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0) -
         H, rotation = _at_constant_scores(objective, theta, H[0])
     entries = np.arange(H.shape[1])
     H[:, entries, entries] += np.tile(objective.l2, len(entries) // len(objective.l2))
-    later = Matrices(objective, constant=False, effort=effort)
+    later = Matrices(objective, constant=False, effort=effort) if constant else matrices
     renewable = later.pay and not objective.loss.quadratic()
     return Blocks(H, rotation, later.passes, renewable, renewable or objective.loss.quadratic())
 
@@ -96,19 +95,23 @@ def hessian(objective: Objective, theta: np.ndarray, most_rows: int, diagonal: i
     """Hessian (P, N, N) of the loss part; coefficients are ordered by columns.  `diagonal` as in `Objective.curvature`."""
     H = objective.curvature(theta, most_rows, diagonal)
     if most_rows < objective.n:
-        _raise_rare_columns(objective, H, diagonal)
+        _shrink(objective, theta, H, diagonal, most_rows)
     return H if diagonal else _assembled(objective, H)
 
 
-def _raise_rare_columns(objective: Objective, H: np.ndarray, diagonal: int) -> None:
-    """Give columns that a sample missed the curvature which their variance lets expect, or steps along them would be long."""
-    d = objective.d
-    variances = np.where(objective.coordinates.scale[:-1] > 0.0, 1.0 - objective.l2[:-1] / objective.loss.smoothness(), 0.0)
+def _shrink(objective: Objective, theta: np.ndarray, H: np.ndarray, diagonal: int, rows: int) -> None:
+    """Correct the blocks of a sample by the diagonal of all rows.
+
+    Columns that the sample nearly missed get their curvature from it, and all blocks move towards it by the share
+    D/rows that sampling may have moved their eigenvalues away (as Ledoit and Wolf, 2004): steps would be followed too
+    far where the sample is nearly singular and the data is not.
+    """
+    exact = objective.curvature_diagonal(theta)
+    entries, share = np.arange(len(exact)), min(1.0, len(exact) / rows)
+    H *= 1.0 - share
     for k in range(diagonal or objective.K):
         block = H[k if diagonal else k * (k + 3) // 2]
-        entries = np.arange(d)
-        typical = np.mean(block[entries, entries])
-        block[entries, entries] = np.maximum(block[entries, entries], FLOOR * typical * variances)
+        block[entries, entries] = np.maximum(block[entries, entries], (1.0 - share) * exact[:, k]) + share * exact[:, k]
 
 
 def _assembled(objective: Objective, pairs: np.ndarray) -> np.ndarray:
@@ -184,15 +187,13 @@ class Blocks:
 
 
 class Diagonal:
-    """The curvature that columns of known variance have at constant scores: mean curvature times variance, plus the penalty."""
+    """The diagonal of the Hessian.  Never renewed: what the steps have told since is worth more."""
 
-    passes, renewable, faithful = 0.0, False, False
+    renewable, faithful, passes = False, False, 0.0
 
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
-        h = objective.loss.smoothness()
-        inert = objective.coordinates.scale == 0.0
-        curvature = np.maximum(h - objective.l2, 1e-3 * h) + objective.l2
-        self.inverse = np.where(inert, 0.0, 1.0 / curvature)[:, None]
+        curvature = objective.curvature_diagonal(theta) + objective.l2[:, None]
+        self.inverse = np.divide(1.0, curvature, out=np.zeros_like(curvature), where=curvature > 0.0)
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         return self.inverse * gradient

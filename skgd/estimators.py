@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import effective_n_jobs
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils import check_random_state
@@ -163,7 +162,7 @@ class _GDEstimator(BaseEstimator):
             standardize=not explicit if self.standardize == "auto" else bool(self.standardize),
             average=self.average,
             n_iter_no_change=int(self.n_iter_no_change),
-            n_threads=effective_n_jobs(self.n_jobs),
+            n_jobs=self.n_jobs,
             verbose=int(self.verbose),
             random_state=check_random_state(self.random_state),
         )
@@ -257,7 +256,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     epsilon : float, default=0.1
         Where the Huber loss becomes linear, in the unit of y.
     n_jobs : int or None, default=None
-        Threads for passes over all rows; results do not depend on it.
+        Threads for passes over all rows; results do not depend on it.  None: all cores where X is large enough to share,
+        one inside of joblib's workers.
     random_state : int, RandomState or None, default=None
         Order of the rows.
     learning_rate : {"auto", "constant", "optimal", "invscaling", "adaptive"}, default="auto"
@@ -444,10 +444,11 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         Cross-entropy: logistic regression for two classes, softmax for more.
     solver : {"auto", "gd", "sgd", "adam"}, default="auto"
         - "gd": full-batch descent in a curvature metric, (quasi-)Newton and proximal.  Few passes, and exact.
-        - "sgd": mini-batches, averaged.
+        - "sgd": mini-batches, averaged; dual coordinate ascent where `penalty` is "l2", columns are many and rows light,
+          as in text.
         - "adam": mini-batches with Adam's moments.
-        - "auto": an epoch of sgd where there are rows enough, then gd.  It is "sgd" where `learning_rate`, `momentum`,
-          `average` or `batch_size` ask for stochastic steps.
+        - "auto": dual coordinate ascent where it suits, as for sgd; else an epoch of sgd where there are rows enough, then
+          gd.  It is "sgd" where `learning_rate`, `momentum`, `average` or `batch_size` ask for stochastic steps.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         The intercept is never penalised.  L1 gives exact zeros.
     alpha : float, default=1e-4
@@ -469,7 +470,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     verbose : int, default=0
         Whether to print the objective after each pass or epoch.
     n_jobs : int or None, default=None
-        Threads for passes over all rows; results do not depend on it.
+        Threads for passes over all rows; results do not depend on it.  None: all cores where X is large enough to share,
+        one inside of joblib's workers.
     random_state : int, RandomState or None, default=None
         Order of the rows.
     learning_rate : {"auto", "constant", "optimal", "invscaling", "adaptive"}, default="auto"

@@ -61,6 +61,21 @@ def record(rows, loss, Y, s, W, b, edges, first, last, size):
 
 
 @kernel
+def loss_sum(rows, loss, Y, s, W, b, edges, first, last, size):
+    """The first part of `record` alone."""
+    totals, in_memory = np.zeros(last - first), np.empty(0, np.int64)
+    whole = new_tile(rows, Y.shape[0], W.shape[1], size)
+    for p in range(first, last):
+        for start in range(edges[p], edges[p + 1], size):
+            m = min(size, edges[p + 1] - start)
+            tile = whole if m == size else new_tile(rows, Y.shape[0], W.shape[1], m)
+            fill_tile(tile, in_memory, start, Y, s)
+            rows.scores(tile, W, b)
+            totals[p - first] += loss.residuals(tile.targets, tile.weights, tile.Z)
+    return (totals,)
+
+
+@kernel
 def moments(rows, s, shift, edges, first, last):
     """Per part and column, over its stored values x: sums of s, s (x - shift), s (x - shift)^2, their number."""
     out = np.zeros((last - first, 4, len(shift)))
@@ -79,7 +94,7 @@ def densify(rows, index, out):
 def curvature(rows, loss, index, Y, s, mean, scale, W, b, diagonal, edges, first, last, size):
     """Per part of `index`, the sum of s_i (Hessian of the loss in the scores) (x) x~ x~', x~ = scale * (x - mean, 1).
 
-    Returns (parts, P, D, D), D = d + 1, lower triangles only: the first `diagonal` blocks (k, k) of the Hessian in the scores,
+    Returns (parts, P, D, D), D = d + 1: the first `diagonal` blocks (k, k) of the Hessian in the scores,
     or, where `diagonal` is 0, all blocks (k, l) with l <= k, by rows.
     """
     D, K = len(scale), W.shape[1]
@@ -101,8 +116,31 @@ def curvature(rows, loss, index, Y, s, mean, scale, W, b, diagonal, edges, first
                     rows.add_gram(tile.row, c[:m], room, H[p - first, block])
                     block += 1
         for block in range(blocks):
-            rows.standardise_gram(mean, scale, H[p - first, block])
+            h = H[p - first, block]
+            rows.standardise_gram(mean, scale, h)
+            for j in range(D):
+                for k in range(j):
+                    h[k, j] = h[j, k]
     return (H,)
+
+
+@kernel
+def curvature_diagonal(rows, loss, Y, s, mean, W, b, edges, first, last, size):
+    """Per part, the sum of s_i (second derivative of the loss by score k) ((x - mean)^2, 1): (parts, D, K)."""
+    d, K = W.shape
+    out, c, in_memory = np.zeros((last - first, K, d + 1)), np.empty(size), np.empty(0, np.int64)
+    whole = new_tile(rows, Y.shape[0], K, size)
+    for p in range(first, last):
+        for start in range(edges[p], edges[p + 1], size):
+            m = min(size, edges[p + 1] - start)
+            tile = whole if m == size else new_tile(rows, Y.shape[0], K, m)
+            fill_tile(tile, in_memory, start, Y, s)
+            rows.scores(tile, W, b)
+            loss.curvatures(tile.targets, tile.weights, tile.Z)
+            for k in range(K):
+                loss.curvature_block(tile.weights, tile.Z, k, k, c[:m])
+                rows.add_squares(tile.row, c[:m], mean, out[p - first, k])
+    return (out,)
 
 
 @kernel

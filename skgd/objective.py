@@ -55,7 +55,7 @@ class Objective:
         self.coordinates, self.team = coordinates, team
         # Rows of a tile: as many as fit the nearest caches.
         entries, most = (8192, 64) if self.K == 1 else (32768, 256)
-        self.tile = max(8, min(entries // self.d, most))
+        self.tile = max(8, min(entries // max(self.d, self.K), most))
 
     @cached_property
     def l1(self) -> np.ndarray:
@@ -89,10 +89,18 @@ class Objective:
         loss, G = self._sum(kernels.record, edges, self.rows, self.loss, self.Y, self.s, W, b, tile=(self.tile,))
         return loss / self.n + penalty_value(theta, self.l1, self.l2), self.coordinates.gradient(G / self.n)
 
+    def mean_loss(self, W: np.ndarray, b: np.ndarray) -> float:
+        """The loss part of F at raw coefficients, without its gradient."""
+        edges = partition(self.n, stored_entries(self.X) * self.K, PARTS, 1)
+        (loss,) = self._sum(kernels.loss_sum, edges, self.rows, self.loss, self.Y, self.s, W, b, tile=(self.tile,))
+        return loss / self.n
+
     def _sum(self, kernel: Callable[..., tuple[np.ndarray, ...]], edges: np.ndarray, *arguments, tile=()) -> list[Any]:
         """Add the records that a kernel makes of the parts of the rows, in their order; threads take runs of parts."""
-        count = len(edges) - 1
-        cuts = [count * share // self.team.size for share in range(self.team.size + 1)]
+        count, size = len(edges) - 1, self.team.size
+        if count == 1:
+            return [values[0] for values in kernel(*arguments, edges, 0, 1, *tile)]
+        cuts = [count * share // size for share in range(size + 1)]
         runs = [(first, last) for first, last in pairwise(cuts) if first < last]
         records = list(self.team.map(lambda run: kernel(*arguments, edges, *run, *tile), runs))
         return [np.concatenate(values).sum(axis=0) for values in zip(*records, strict=True)]
@@ -134,10 +142,19 @@ class Objective:
         edges = partition(len(index), len(index) * self.d * (diagonal or self.K * self.K), LARGE_PARTS, 1)
         arguments = self.rows, self.loss, index, self.Y, self.s, mean, scale, W, b, diagonal
         (H,) = self._sum(kernels.curvature, edges, *arguments, tile=(max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8),))
-        H = np.tril(H)
-        H += np.tril(H, -1).swapaxes(1, 2)
         H /= self.s[index].sum()
         return H
+
+    def curvature_diagonal(self, theta: np.ndarray) -> np.ndarray:
+        """The diagonal (d + 1, K) of the Hessian of the loss part at theta.  One pass over X."""
+        W, b = self.coordinates.raw(theta)
+        mean, scale = self.coordinates
+        edges = partition(self.n, stored_entries(self.X) * self.K, PARTS, (self.d + 1) * self.K)
+        arguments = self.rows, self.loss, self.Y, self.s, mean, W, b
+        (q,) = self._sum(kernels.curvature_diagonal, edges, *arguments, tile=(self.tile,))
+        if self.sparse:
+            q[:, :-1] += mean**2 * q[:, -1:]
+        return np.ascontiguousarray((scale**2 * np.maximum(q, 0.0)).T) / self.n
 
 
 def partition(n: int, work: int, most: int, room: int) -> np.ndarray:

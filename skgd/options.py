@@ -29,7 +29,7 @@ class Options:
     standardize: bool
     average: bool | int
     n_iter_no_change: int
-    n_threads: int
+    n_jobs: int | None
     verbose: int
     random_state: np.random.RandomState
 
@@ -37,3 +37,9 @@ class Options:
     def automatic(self) -> bool:
         """Whether rates are derived from the data."""
         return self.learning_rate == "auto"
+
+    @property
+    def unspecific(self) -> bool:
+        """Whether nothing asks for mini-batches of a certain kind."""
+        plain = self.momentum == 0.0 and self.average in ("auto", False) and self.batch_size == "auto"
+        return self.automatic and plain

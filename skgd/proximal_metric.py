@@ -54,12 +54,12 @@ class Full:
     def _block(self, p: int) -> np.ndarray:
         return self.B[p if len(self.B) > 1 else 0]  # a quadratic loss has one curvature for all its columns
 
-    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float]:
-        """The minimiser of the model at theta plus the penalty, exact zeros included, and the decrease to it."""
+    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float, float]:
+        """The minimiser of the model at theta plus the penalty, exact zeros included; slope and decrease."""
         blocks = zip(self._split(theta), self._split(gradient), strict=True)
         new = [descend_matrix(self._block(p), g, w, self.l1, self.l2, tol) for p, (w, g) in enumerate(blocks)]
         target = self._join(np.array(new), theta.shape)
-        return target, _decrease(self, theta, gradient, target)
+        return target, *_descent(self, theta, gradient, target)
 
     def product(self, step: np.ndarray) -> np.ndarray:
         return self._join(np.array([self._block(p) @ s for p, s in enumerate(self._split(step))]), step.shape)
@@ -102,9 +102,9 @@ class Limited:
         inner = -np.block([[S @ BS.T, L], [L.T, -np.diag(np.diagonal(SY))]])
         return LowRank(diagonal, np.ascontiguousarray(np.vstack([BS, Y]).T), inner)
 
-    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float]:
+    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float, float]:
         target = descend_low_rank(self.B, gradient.ravel(), theta.ravel(), self.l1, self.l2, tol).reshape(theta.shape)
-        return target, _decrease(self, theta, gradient, target)
+        return target, *_descent(self, theta, gradient, target)
 
     def product(self, step: np.ndarray) -> np.ndarray:
         return (self.B @ step.ravel()).reshape(step.shape)
@@ -116,8 +116,9 @@ class Limited:
             self.B = self._compact()
 
 
-def _decrease(metric: Full | Limited, theta: np.ndarray, gradient: np.ndarray, target: np.ndarray) -> float:
-    """Of the model plus the penalty, from theta to target."""
+def _descent(metric: Full | Limited, theta: np.ndarray, gradient: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """From theta to target: the slope of the loss plus the change of the penalty, and the decrease of the model."""
     step, objective = target - theta, metric.objective
     change = penalty_value(target, objective.l1, objective.l2) - penalty_value(theta, objective.l1, objective.l2)
-    return -float(np.vdot(gradient, step)) - change - 0.5 * float(np.vdot(step, metric.product(step)))
+    slope = float(np.vdot(gradient, step)) + change
+    return slope, -slope - 0.5 * float(np.vdot(step, metric.product(step)))

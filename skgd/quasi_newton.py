@@ -42,8 +42,11 @@ class QuasiNewton:
         """Cost of renewing it, in passes over X."""
         return self.base.passes
 
-    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float]:
-        """The minimiser of the model at theta, exactly, and the decrease to it; `gradient` is that of the loss part."""
+    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float, float]:
+        """The minimiser of the model at theta, exactly, the slope of F towards it, and the model's decrease.
+
+        `gradient` is that of the loss part.
+        """
         slope = gradient + self.l2 * theta
         q, shares = slope.copy(), []
         for s, y, sy in reversed(self.pairs):
@@ -52,7 +55,8 @@ class QuasiNewton:
         q = self.scale * self.base.solve(q)
         for (s, y, sy), share in zip(self.pairs, reversed(shares), strict=True):
             q += (share - np.vdot(y, q) / sy) * s
-        return theta - q, 0.5 * float(np.vdot(slope, q))
+        descent = float(np.vdot(slope, q))
+        return theta - q, -descent, 0.5 * descent
 
     def update(self, step: np.ndarray, change: np.ndarray) -> None:
         """Remember that a step changes the gradient of the loss part by `change`."""
@@ -60,4 +64,5 @@ class QuasiNewton:
         sy = float(np.vdot(step, y))
         if sy > 1e-14 * np.linalg.norm(step) * np.linalg.norm(y):
             self.pairs = [*self.pairs, (step, y, sy)][-MEMORY:]
-            self.scale = sy / float(np.vdot(y, self.base.solve(y)))
+            if not self.base.faithful:  # its unit is not known; that of a Hessian is
+                self.scale = sy / float(np.vdot(y, self.base.solve(y)))

@@ -14,9 +14,9 @@ import numpy as np
 import scipy.linalg as la
 
 from .coordinates import identity
+from .curvature import OVERHEAD, PASSES, PRODUCT, factor_cost, pass_cost
 from .objective import Objective
 
-MOST_ROWS = 2000  # whose Gram matrix is decomposed in a second or so
 COLUMNS = 512  # of X that are centred at a time
 NEGLIGIBLE = 1e-3  # variance, relative to the penalty, of a column whose coefficient hardly matters
 RESOLVED = 1e-10  # variance, relative to the largest, that squared singular values still show
@@ -73,12 +73,15 @@ class RowSpace:
 
 
 def pays(objective: Objective) -> bool:
-    """Whether there are fewer rows than columns, few enough to decompose their Gram matrix, and L2 alone is penalised.
+    """Whether L2 alone is penalised, and rows are so few that their Gram matrix costs less than the passes it saves.
 
     The Gram matrix squares singular values: it must still resolve every column that has a say.
     """
-    few = objective.n < objective.d and objective.n <= MOST_ROWS
-    if not few or objective.l1_raw > 0.0 or objective.l2_raw == 0.0:
+    n, d = objective.n, objective.d
+    if n >= d or objective.l1_raw > 0.0 or objective.l2_raw == 0.0:
+        return False
+    decomposition = 27.0 * factor_cost(n)  # 9 n^3 operations against n^3 / 3
+    if 0.5 * PRODUCT * n * n * d + decomposition > PASSES * (OVERHEAD + n * pass_cost(objective)):
         return False
     scale = objective.coordinates.scale[:-1]
     varying = scale > 0.0

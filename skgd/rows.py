@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils.extmath import row_norms
 
 from ._jit import ORDERED, kernel, struct, writable
 
@@ -111,6 +112,22 @@ class Dense(NamedTuple):
                 for k in range(G.shape[1]):
                     G[j, k] += product[j, k]
 
+    def row_scores(self, i, W, b, z):
+        """z (K,) = x_i W + b, of one row."""
+        x = self.values[i]
+        for k in range(len(z)):
+            z[k] = b[k]
+        for j in range(len(x)):
+            for k in range(len(z)):
+                z[k] += x[j] * W[j, k]
+
+    def add_row(self, i, r, W):
+        """W (d, K) += x_i r'."""
+        x = self.values[i]
+        for j in range(len(x)):
+            for k in range(len(r)):
+                W[j, k] += x[j] * r[k]
+
     def densify(self, index, out):
         """Copy rows into out (m, at least d)."""
         for i in range(len(index)):
@@ -148,6 +165,16 @@ class Dense(NamedTuple):
 
     def standardise_gram(self, mean, scale, H):
         """Nothing is left to do: the rows were standardised."""
+
+    def add_squares(self, index, c, mean, q):
+        """Add sum_i c_i ((x_i - mean)^2, 1) to q (d + 1,)."""
+        d = self.values.shape[1]
+        for i in range(len(index)):
+            x = self.values[index[i]]
+            for j in range(d):
+                centred = x[j] - mean[j]
+                q[j] += c[i] * centred * centred
+            q[d] += c[i]
 
     def moments(self, first, last, s, shift, out):
         """Add sums over the stored values x of each column, of s, s (x - shift), s (x - shift)^2 and 1, to out (4, d)."""
@@ -219,6 +246,28 @@ class CSR(NamedTuple):
                     for k in range(len(r_row)):
                         g_row[k] += x * r_row[k]
 
+    def row_scores(self, i, W, b, z):
+        if len(z) == 1:
+            z[0] = b[0] + sparse_dot(self.data, self.indices, self.indptr[i], self.indptr[i + 1], W[:, 0])
+        else:
+            for k in range(len(z)):
+                z[k] = b[k]
+            for p in range(self.indptr[i], self.indptr[i + 1]):
+                x, w = self.data[p], W[self.indices[p]]
+                for k in range(len(z)):
+                    z[k] += x * w[k]
+
+    def add_row(self, i, r, W):
+        if len(r) == 1:
+            step = r[0]
+            for p in range(self.indptr[i], self.indptr[i + 1]):
+                W[self.indices[p], 0] += step * self.data[p]
+        else:
+            for p in range(self.indptr[i], self.indptr[i + 1]):
+                x, w = self.data[p], W[self.indices[p]]
+                for k in range(len(r)):
+                    w[k] += x * r[k]
+
     def densify(self, index, out):
         out[:] = 0.0
         for i in range(len(index)):
@@ -255,6 +304,15 @@ class CSR(NamedTuple):
             H[d, k] = scale[d] * scale[k] * (H[d, k] - mean[k] * H[d, d])
         H[d, d] *= scale[d] * scale[d]
 
+    def add_squares(self, index, c, mean, q):
+        """The same less mean^2 for every row, which zeros share: (x - mean)^2 - mean^2 = x (x - 2 mean)."""
+        d = len(q) - 1
+        for i in range(len(index)):
+            for p in range(self.indptr[index[i]], self.indptr[index[i] + 1]):
+                j, x = self.indices[p], self.data[p]
+                q[j] += c[i] * x * (x - 2.0 * mean[j])
+            q[d] += c[i]
+
     def moments(self, first, last, s, shift, out):
         for i in range(first, last):
             for p in range(self.indptr[i], self.indptr[i + 1]):
@@ -274,6 +332,13 @@ def rows_of(X) -> Dense | CSR:
             X.sum_duplicates()
         return CSR(writable(X.data), writable(X.indices), writable(X.indptr))
     return Dense(writable(np.require(X, requirements=["C", "A"])))
+
+
+def squared_norms(rows: Dense | CSR, d: int) -> np.ndarray:
+    """|x_i|^2 of all rows, (n,)."""
+    if isinstance(rows, Dense):
+        return np.asarray(row_norms(rows.values, squared=True), dtype=float)
+    return np.asarray(row_norms(sp.csr_matrix(tuple(rows), shape=(len(rows.indptr) - 1, d)), squared=True), dtype=float)
 
 
 def stored_entries(X) -> int:

@@ -13,6 +13,8 @@ from functools import cache
 from threading import Lock
 from typing import Any, NamedTuple
 
+from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
 
 
@@ -24,6 +26,15 @@ class Team(NamedTuple):
 
 
 ALONE = Team(1, map)
+SHARED = 2_000_000  # entries of X, times columns of scores, from which threads pay by default
+
+
+def thread_count(n_jobs: int | None, work: int) -> int:
+    """Threads for passes of so much work: `n_jobs` as joblib counts; None: all cores where that pays, one inside joblib."""
+    if n_jobs is not None:
+        return effective_n_jobs(n_jobs)
+    nested = get_active_backend()[0].nesting_level or 0
+    return 1 if nested or work < SHARED else effective_n_jobs(-1)
 
 
 @contextmanager

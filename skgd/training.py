@@ -12,8 +12,9 @@ from .coordinates import identity
 from .history import History
 from .objective import Objective
 from .options import Options
-from .solvers import Solution, adam, gd, sgd
-from .threads import threads
+from .rows import stored_entries
+from .solvers import Solution, adam, dual, gd, sgd
+from .threads import thread_count, threads
 
 
 class Fit(NamedTuple):
@@ -48,7 +49,8 @@ def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, o
         If numbers leave the range of floats.
     """
     n, d = X.shape
-    with threads(options.n_threads) as team, np.errstate(over="ignore", invalid="ignore"):
+    count = thread_count(options.n_jobs, stored_entries(X) * loss.columns)
+    with threads(count) as team, np.errstate(over="ignore", invalid="ignore"):
         objective = Objective(X, loss, Y, s * (n / s.sum()), l1, l2, identity(d, options.fit_intercept), team)
         if options.standardize:
             objective = objective.in_coordinates(objective.standardise(options.fit_intercept))
@@ -73,9 +75,22 @@ def _first_guess(objective: Objective, options: Options) -> tuple[np.ndarray, np
 def _solve(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
     if options.solver == "adam":
         return adam.minimise(objective, theta, options, history)
+    if options.solver in ("auto", "sgd") and options.unspecific and dual.pays(objective):
+        return _dual(objective, theta, options, history)
     if options.solver == "sgd" or not options.automatic:
         return sgd.minimise(objective, theta, options, history)
     return gd.minimise(objective, theta, tol=options.tol or 0.0, max_iter=options.max_iter, history=history)
+
+
+def _dual(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
+    """Dual ascent; where it gave up with epochs left, gd goes on."""
+    solution = dual.minimise(objective, theta, options, history)
+    left = options.max_iter - solution.iterations
+    if solution.converged or left == 0:
+        return solution
+    history.curve.pop()  # the first thing that gd records
+    rest = gd.minimise(objective, solution.theta, tol=options.tol or 0.0, max_iter=left, history=history)
+    return rest._replace(iterations=solution.iterations + rest.iterations)
 
 
 def _warn(solution: Solution, options: Options) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 from .. import row_space
 from ..history import History
 from ..objective import Objective
-from ..penalties import penalty_value
 from ..proximal_metric import Full, Limited, proximal_metric
 from ..quasi_newton import QuasiNewton
 from ..rows import stored_entries
@@ -24,6 +23,7 @@ GROWTH = 8  # of samples
 ROWS = 20  # of a sample, for each coefficient
 WORTHWHILE = 32_000  # entries of a sample, below which an iteration costs as much on any number of rows
 RENEWED = 0.03
+CHEAP = 0.3  # passes for which curvature is renewed at every step
 SOON, MORE = 3, 4.0  # a curvature that stalls after so few iterations came from too few rows: more effort for the next
 WINDOW = 10  # iterations over which a limited metric has to have gained little
 SEPARABLE = (
@@ -66,21 +66,20 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
     F, gradient = objective.evaluate(theta)
     history.record(F, theta)
     negligible = 8 * EPS * F  # an objective that fell to this share of its start is zero but for rounding
-    values, gap = [F], np.inf
+    values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
     metric, effort = make(objective, theta), 1.0
     while len(values) <= max_iter:
         # 1. minimise the model
-        target, decrease = metric.minimise(theta, gradient, 1e-3 * min(tol, 1e-3) * F)
+        target, slope, decrease = metric.minimise(theta, gradient, 1e-3 * min(tol, 1e-3) * F)
         decreases.append(max(decrease, 0.0))
         # 2. stop on the gap
-        gap = _gap(metric, decreases, values, tol) / max(F, negligible, TINY)
+        gap = _gap(metric, decreases, values, tol, whole) / max(F, negligible, TINY)
         if gap <= 0.25 * tol or F <= negligible:
             return Solution(theta, max(len(values) - 1, 1), gap, True)
         if F <= tol * values[0] and _separates(objective, F):
             return Solution(theta, len(values) - 1, 1.0, False, SEPARABLE.format(tol=tol))
         # 3. step, shortened where it has to be, unless new curvature pays
-        slope = float(np.vdot(gradient, target - theta)) + _penalty_change(objective, theta, target)
         found = None if _stalled(metric, decreases) else _search(objective, theta, target, F, slope)
         if found is None:
             if len(decreases) == 1 or not metric.renewable:
@@ -89,8 +88,12 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
             metric, decreases = make(objective, theta, effort), []
             continue
         new, F_new, new_gradient = found
+        whole = new is target
         # 4. update the curvature
-        metric.update(new - theta, new_gradient - gradient)
+        if metric.renewable and metric.passes < CHEAP:
+            metric, decreases = make(objective, new, effort), []
+        else:
+            metric.update(new - theta, new_gradient - gradient)
         theta, F, gradient = new, F_new, new_gradient
         values.append(F)
         history.record(F, theta)
@@ -115,23 +118,19 @@ def _separates(objective: Objective, F: float) -> bool:
     return unpenalised and objective.loss.scores_are_logits() and F * objective.n < np.log(2.0) * objective.s.min()
 
 
-def _penalty_change(objective: Objective, old: np.ndarray, new: np.ndarray) -> float:
-    return penalty_value(new, objective.l1, objective.l2) - penalty_value(old, objective.l1, objective.l2)
-
-
-def _gap(metric: QuasiNewton | Full | Limited, decreases: list[float], values: list[float], tol: float) -> float:
+def _gap(metric: QuasiNewton | Full | Limited, decreases: list[float], values: list[float], tol: float, whole: bool) -> float:
     """What F has still to lose, from the decreases of this metric's models and those that came true.
 
     Each is continued as a geometric series, and the larger sum counts: a model may be too steep, a rate be luck.  Without
-    matrices both flatter, so there the last `WINDOW` iterations count as well.
+    matrices, or after a step that had to be shortened, both flatter: there the last `WINDOW` iterations count as well.
     """
     estimate = decreases[-1]
     if len(decreases) > 1:
         rate = min(decreases[-1] / max(decreases[-2], TINY), 0.9)
-        lost = -np.diff(values[-min(len(decreases), 3) :])
-        observed = min(lost[-1] / max(lost[0], TINY), 0.9) if len(lost) > 1 else rate
-        estimate = max(estimate / (1.0 - rate), lost[-1] * observed / (1.0 - observed))
-    if metric.faithful or estimate <= 1e-4 * tol * values[-1]:
+        lost = values[-2] - values[-1]
+        observed = min(lost / max(values[-3] - values[-2], TINY), 0.9) if len(decreases) > 2 else rate
+        estimate = max(estimate / (1.0 - rate), lost * observed / (1.0 - observed))
+    if (metric.faithful and whole) or estimate <= 1e-4 * tol * values[-1]:
         return estimate
     return max(estimate, values[-WINDOW] - values[-1]) if len(values) >= WINDOW else max(estimate, tol * values[-1])
 
