@@ -116,6 +116,17 @@ def test_record_of_a_range_of_parts(storage, K):
 
 
 @STORAGE
+@pytest.mark.parametrize("loss", [SquaredError(2), LogLoss(1), Softmax(CLASSES, 0.2)], ids=["squared", "binary", "softmax"])
+def test_loss_sum_is_the_loss_of_a_record(storage, loss):
+    X, s = data()
+    (W, b), Y, edges = coefficients(loss.columns), targets(loss), np.array([0, 13, 30, N])
+    (totals,) = kernels.loss_sum(rows_of(storage(X)), loss, Y, s, W, b, edges, 1, 3, 8)
+    parts = [slice(first, last) for first, last in pairwise(edges[1:])]
+    expected = [expected_record(loss, X[part], Y[:, part], s[part], W, b)[0] for part in parts]
+    np.testing.assert_allclose(totals, expected, rtol=1e-12)
+
+
+@STORAGE
 def test_add_gradient_takes_rows_in_the_order_asked_for_and_adds(storage):
     X, s = data()
     loss, (W, b) = SquaredError(1), coefficients(1)
@@ -201,9 +212,9 @@ def blocks(storage, loss, index, diagonal, edges, size, d=D):
     return H, np.array([expected_blocks(loss, X[part], s[part], mean, scale, W, b, pairs) for part in parts])
 
 
-def assert_lower_triangles(H, expected):
+def assert_blocks(H, expected):
     assert H.shape == expected.shape
-    np.testing.assert_allclose(np.tril(H), np.tril(expected), rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(H, expected, rtol=1e-11, atol=1e-11)
 
 
 HESSIANS = {
@@ -221,7 +232,7 @@ HESSIANS = {
 def test_curvature(storage, loss, diagonal):
     """Two parts of 20 and 13 rows, some of them twice: with tiles of 8, the last ones have 4 and 5."""
     index = np.r_[np.arange(0, N, 2), 5, 5]
-    assert_lower_triangles(*blocks(storage, loss, index, diagonal, [0, 20, len(index)], 8))
+    assert_blocks(*blocks(storage, loss, index, diagonal, [0, 20, len(index)], 8))
 
 
 @STORAGE
@@ -229,12 +240,12 @@ def test_curvature(storage, loss, diagonal):
 @pytest.mark.parametrize("size", [16, 128])
 def test_curvature_of_any_number_of_columns(storage, size, d):
     """Entries are computed four by two; what is left over is not forgotten."""
-    assert_lower_triangles(*blocks(storage, LogLoss(1), np.arange(N), 1, [0, N], size, d))
+    assert_blocks(*blocks(storage, LogLoss(1), np.arange(N), 1, [0, N], size, d))
 
 
 def test_curvature_of_many_columns():
     """BLAS multiplies whole tiles; the last one, of 13 rows, it does not."""
-    assert_lower_triangles(*blocks(np.asarray, LogLoss(1), np.arange(N), 1, [0, N], 16, d=WIDE + 2))
+    assert_blocks(*blocks(np.asarray, LogLoss(1), np.arange(N), 1, [0, N], 16, d=WIDE + 2))
 
 
 @STORAGE
@@ -243,3 +254,18 @@ def test_curvature_of_a_range_of_parts(storage):
     loss, (W, b), (mean, scale) = LogLoss(1), coefficients(1), standardisation(D)
     arguments = rows_of(storage(X)), loss, np.arange(N), targets(loss), s, mean, scale, W, b, 1, np.array([0, 13, 30, N])
     np.testing.assert_array_equal(kernels.curvature(*arguments, 1, 2, 8)[0], kernels.curvature(*arguments, 0, 3, 8)[0][1:2])
+
+
+@EVERY_STORAGE
+@pytest.mark.parametrize("loss", [SquaredError(2), LogLoss(1), Softmax(CLASSES, 0.2)], ids=["squared", "binary", "softmax"])
+def test_curvature_diagonal(storage, loss):
+    """Sums of second derivatives times ((x - mean)^2, 1); of CSR less the mean^2 that zeros share."""
+    X, s = data()
+    (W, b), (mean, _), edges = coefficients(loss.columns), standardisation(D), np.array([0, 13, 30, N])
+    stored = storage(X)
+    (q,) = kernels.curvature_diagonal(rows_of(stored), loss, targets(loss), s, mean, W, b, edges, 1, 3, 8)
+    second = s[:, None] * np.einsum("nkk->nk", second_derivatives(loss, X @ W + b))
+    shared = mean**2 if sp.issparse(stored) else 0.0
+    squares = np.column_stack([(X - mean) ** 2 - shared, np.ones(N)])
+    for part, (first, last) in zip(q, pairwise(edges[1:]), strict=True):
+        np.testing.assert_allclose(part, second[first:last].T @ squares[first:last], rtol=1e-11, atol=1e-11)

@@ -143,6 +143,23 @@ def test_curvature_of_softmax_may_be_of_the_first_columns_alone(diagonal):
     np.testing.assert_allclose(objective.curvature(theta, N, diagonal), pairs[[0, 2, 5][:diagonal]], rtol=1e-13)
 
 
+@STORAGE
+@LOSSES
+def test_curvature_diagonal_is_that_of_the_curvature(loss, storage):
+    objective = objective_of(loss, storage)
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+    blocks = objective.curvature(theta, N, loss.columns)
+    np.testing.assert_allclose(objective.curvature_diagonal(theta), np.einsum("kjj->jk", blocks), rtol=1e-11, atol=1e-13)
+
+
+@STORAGE
+@LOSSES
+def test_mean_loss_is_the_objective_without_its_penalty(loss, storage):
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+    objective = objective_of(loss, storage)
+    assert objective.mean_loss(*COORDINATES.raw(theta)) == pytest.approx(expected_loss(loss, theta)[0], rel=1e-13)
+
+
 def test_curvature_of_fewer_rows_is_their_weighted_mean():
     loss = LogLoss(1)
     X, _, s = data(loss)
@@ -197,7 +214,9 @@ def test_any_number_of_threads_gives_the_same_bits(loss, storage):
         with threads(count) as team:
             objective = objective_of(loss, storage, coordinates, team, **LARGE)
             curvatures = [objective.curvature(theta, objective.n, diagonal) for diagonal in (0, 1)]
-            results.append([*objective.evaluate(theta), *objective.standardise(True), *curvatures])
+            curvatures.append(objective.curvature_diagonal(theta))
+            loss_alone = objective.mean_loss(*coordinates.raw(theta))
+            results.append([*objective.evaluate(theta), *objective.standardise(True), *curvatures, loss_alone])
     for result in results[1:]:
         for value, expected in zip(result, results[0], strict=True):
             np.testing.assert_array_equal(value, expected)

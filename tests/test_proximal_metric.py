@@ -8,7 +8,6 @@ from problems import LOSSES, D, objective_of, path, random_theta
 
 from skgd.curvature import LARGEST
 from skgd.losses import LogLoss, SquaredError
-from skgd.penalties import penalty_value
 from skgd.proximal_metric import MEMORY, Full, Limited, proximal_metric
 
 EVERY_LOSS = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
@@ -21,18 +20,19 @@ def bfgs(B, step, change):
     return B - np.outer(B @ s, B @ s) / (s @ B @ s) + np.outer(y, y) / (y @ s)
 
 
-def model_decrease(metric, objective, theta, gradient, new):
-    """Of the model plus the penalty, from theta to new."""
-    step = new - theta
-    loss = np.vdot(gradient, step) + 0.5 * np.vdot(step, metric.product(step))
-    return penalty_value(theta, objective.l1, objective.l2) - penalty_value(new, objective.l1, objective.l2) - loss
+def assert_descent(metric, objective, theta, gradient, new, slope, decrease):
+    """From theta to new: of the loss plus the change of the penalty, and of the model."""
+    step, l1, l2 = new - theta, objective.l1[:, None], objective.l2[:, None]
+    change = (l1 * (abs(new) - abs(theta)) + 0.5 * l2 * (new**2 - theta**2)).sum()
+    assert slope == pytest.approx(np.vdot(gradient, step) + change, rel=1e-12)
+    assert decrease == pytest.approx(-slope - 0.5 * np.vdot(step, metric.product(step)), rel=1e-12)
 
 
 def minimised(metric, theta, gradient, calls):
     """The minimiser of the model, by starting again where the last call stopped: one ends at a share of its own decrease."""
     new = theta
     for _ in range(calls):
-        new, _ = metric.minimise(new, gradient + metric.product(new - theta), 0.0)
+        new, *_ = metric.minimise(new, gradient + metric.product(new - theta), 0.0)
     return new
 
 
@@ -105,8 +105,8 @@ def test_full_minimise_solves_the_model_and_tells_its_decrease(loss):
     theta = random_theta(objective)
     gradient = objective.evaluate(theta)[1]
     metric = proximal_metric(objective, theta)
-    new, decrease = metric.minimise(theta, gradient, 0.0)
-    assert decrease == pytest.approx(model_decrease(metric, objective, theta, gradient, new), rel=1e-12)
+    new, slope, decrease = metric.minimise(theta, gradient, 0.0)
+    assert_descent(metric, objective, theta, gradient, new, slope, decrease)
     new = minimised(metric, theta, gradient, 20)
     assert (new == 0.0).any()
     assert model_violation(metric, objective, theta, gradient, new) < 1e-9
@@ -149,8 +149,8 @@ def test_limited_minimise_solves_the_model_and_tells_its_decrease(loss, steps):
         metric.update(step, change)
     theta = random_theta(objective)
     gradient = objective.evaluate(theta)[1]
-    new, decrease = metric.minimise(theta, gradient, 0.0)
-    assert decrease == pytest.approx(model_decrease(metric, objective, theta, gradient, new), rel=1e-12)
+    new, slope, decrease = metric.minimise(theta, gradient, 0.0)
+    assert_descent(metric, objective, theta, gradient, new, slope, decrease)
     new = minimised(metric, theta, gradient, 60)
     assert model_violation(metric, objective, theta, gradient, new) < 1e-9
 
