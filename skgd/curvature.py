@@ -27,6 +27,7 @@ SCATTER = 3.0  # one at a random place
 PASSES = 50  # that a matrix saves against a diagonal, at least
 LARGEST = 6000  # side of a matrix, however many passes it would save
 SAMPLED = 6  # rows a coefficient, at least, for a matrix from a sample
+UNDECIDED = 1e-10  # L2 weight, relative to the curvature of a column, that is none
 FIRST = 2.0  # passes that the first matrix may cost beyond that
 
 
@@ -128,10 +129,10 @@ def _assembled(objective: Objective, pairs: np.ndarray) -> np.ndarray:
 def _fix_shifts(objective: Objective, H: np.ndarray) -> None:
     """Give curvature to the directions that a coupled loss cannot see, and no penalty decides: equal shifts of all scores.
 
-    Gradients have no part along them, so steps get none either, instead of rounding divided by zero.
+    Gradients have no part along them, so steps get none either, instead of rounding divided by next to nothing.
     """
-    free = np.flatnonzero((objective.l1 == 0.0) & (objective.l2 == 0.0) & (objective.coordinates.scale > 0.0))
     trace = np.einsum("kjkj->j", H)
+    free = np.flatnonzero((objective.l1 == 0.0) & (objective.l2 <= UNDECIDED * trace))
     for j in free:
         H[:, j, :, j] += trace[j] / len(H) ** 2
 
@@ -146,7 +147,12 @@ def _at_constant_scores(objective: Objective, theta: np.ndarray, first: np.ndarr
     p /= p.sum()
     values, rotation = np.linalg.eigh(np.diag(p) - np.outer(p, p))
     values[0] = 0.0  # of equal shifts
-    return values[:, None, None] * (first / (p[0] * (1.0 - p[0]))), rotation
+    C = first / (p[0] * (1.0 - p[0]))
+    H = values[:, None, None] * C
+    trace = values.sum() * C.diagonal()
+    free = np.flatnonzero(objective.l2 <= UNDECIDED * trace)
+    H[0, free, free] = trace[free] / len(p)  # as `_fix_shifts`
+    return H, rotation
 
 
 class Blocks:

@@ -20,8 +20,8 @@ def coordinates_of(X, s=None, ridge=0.0, fit_intercept=True, shift=None):
         if fit_intercept:
             row = X[[int(np.argmax(s))]]
             shift = np.asarray(row.toarray() if sp.issparse(row) else row, dtype=float).ravel()
-    moments = kernels.moments(rows_of(X), s, shift, 0, n)
-    return standardised(moments, shift, n, float(s.sum()), ridge, fit_intercept)
+    (moments,) = kernels.moments(rows_of(X), s, shift, np.array([0, n]), 0, 1)
+    return standardised(moments[0], shift, n, float(s.sum()), ridge, fit_intercept)
 
 
 def sparse_data(n=60, d=5, seed=0):

@@ -1,213 +1,238 @@
-"""Metrics: secant equations, and the compact form of L-BFGS against the recursion in its textbook form."""
+"""Curvature of the smooth part against Hessians that NumPy makes row by row, and their inverses."""
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from problems import LOSSES, SQUARED, D, objective_of, random_theta
+from scipy.linalg import eigvalsh
+from scipy.special import expit, softmax
 
-from skgd.coordinates import identity
-from skgd.curvature import LARGEST, MEMORY, Full, Limited, metric_at
-from skgd.losses import LogLoss, Softmax, SquaredError
-from skgd.objective import Objective
+from skgd.curvature import LARGEST, Blocks, Diagonal, Matrices, curvature_at, hessian
+from skgd.losses import Huber, LogLoss, Softmax, SquaredError
 
-N, D = 40, 4
-LOSSES = {"binary": LogLoss(1), "two columns": LogLoss(2), "softmax": Softmax(3, 0.2)}
-EVERY_LOSS = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
-L1 = pytest.mark.parametrize("l1", [0.0, 0.02])
-
-
-def objective_of(loss, l1=0.0, l2=0.1, fit_intercept=True, d=D):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(N, d))
-    if isinstance(loss, Softmax):
-        Y = rng.integers(loss.columns, size=(1, N)).astype(float)
-    elif isinstance(loss, LogLoss):
-        Y = rng.integers(2, size=(loss.columns, N)).astype(float)
-    else:
-        Y = rng.normal(size=(loss.columns, N))
-    objective = Objective(X, loss, Y, np.ones(N), l1, l2, identity(d, fit_intercept))
-    return objective.in_coordinates(objective.standardise(fit_intercept))
+STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
+ALL = SQUARED | LOSSES
+EVERY_LOSS = pytest.mark.parametrize("loss", ALL.values(), ids=ALL.keys())
 
 
-def path(objective, steps, seed=1):
-    """Steps between points, and the changes of the gradient along them."""
-    rng = np.random.default_rng(seed)
-    theta = rng.normal(size=(objective.d + 1, objective.K)) * (objective.coordinates.scale > 0.0)[:, None]
-    for _ in range(steps):
-        step = rng.normal(size=theta.shape) * (objective.coordinates.scale > 0.0)[:, None]
-        yield step, objective.evaluate(theta + step)[1] - objective.evaluate(theta)[1]
-        theta = theta + step
+def rows(n=40, d=D):
+    rng = np.random.default_rng(5)
+    return (rng.normal(size=(n, d)) + np.linspace(-1.0, 1.0, d)) * (rng.uniform(size=(n, d)) < 0.8)
 
 
-def bfgs(B, step, change):
-    """Nocedal and Wright (2006), equation 6.19."""
-    s, y = step.ravel(), change.ravel()
-    return B - np.outer(B @ s, B @ s) / (s @ B @ s) + np.outer(y, y) / (y @ s)
+def standardised_rows(objective):
+    X = objective.X.toarray() if objective.sparse else objective.X
+    mean, scale = objective.coordinates
+    return np.column_stack([X - mean, np.ones(len(X))]) * scale
 
 
-def model_violation(metric, objective, theta, gradient, new):
-    """Of 0 in the subdifferential of model plus penalty at `new`."""
-    l1, l2 = objective.l1[:, None], objective.l2[:, None]
-    slope = gradient + metric.product(new - theta) + l2 * new
-    return np.where(new != 0.0, abs(slope + l1 * np.sign(new)), np.maximum(abs(slope) - l1, 0.0)).max()
+def expected_hessian(objective, theta):
+    """Of the loss part, (K D, K D), coefficients ordered by columns."""
+    A, K = standardised_rows(objective), objective.K
+    Z, H = A @ theta, 0.0
+    for a, z, s in zip(A, Z, objective.s, strict=True):
+        if isinstance(objective.loss, Softmax):
+            second = np.diag(softmax(z)) - np.outer(softmax(z), softmax(z))
+        elif isinstance(objective.loss, LogLoss):
+            second = np.diag(expit(z) * expit(-z))
+        else:
+            second = np.eye(K)
+        H += s * np.kron(second, np.outer(a, a))
+    return H / objective.n
 
 
-# ---------------------------------------------------------------- full
+def by_columns(theta):
+    return theta.T.ravel()
+
+
+# ---------------------------------------------------------------- the Hessian
+@STORAGE
+@pytest.mark.parametrize("weighted", [False, True])
+def test_hessian_of_softmax_is_one_matrix(weighted, storage):
+    """Plus a curvature for equal shifts of the intercepts, which alone are not penalised."""
+    objective = objective_of(LOSSES["softmax"], storage(rows()), weighted=weighted)
+    theta = random_theta(objective)
+    shift = by_columns(np.vstack([np.zeros((D, 3)), np.ones((1, 3))]))
+    H, expected = hessian(objective, theta, objective.n, 0)[0], expected_hessian(objective, theta)
+    extra = H - expected
+    assert shift @ expected @ shift == pytest.approx(0.0, abs=1e-14)
+    assert shift @ extra @ shift == pytest.approx(np.trace(expected[D :: D + 1, D :: D + 1]), rel=1e-12)
+    np.testing.assert_allclose(extra, np.outer(shift, shift) * (shift @ extra @ shift) / 9.0, atol=1e-14)
+
+
+@STORAGE
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", [LogLoss(1), LogLoss(2)], ids=["binary", "two columns"])
+def test_hessian_of_separable_columns_is_a_block_for_each(loss, weighted, storage):
+    objective = objective_of(loss, storage(rows()), weighted=weighted)
+    theta = random_theta(objective)
+    expected = expected_hessian(objective, theta).reshape(loss.columns, D + 1, loss.columns, D + 1)
+    for k, block in enumerate(hessian(objective, theta, objective.n, loss.columns)):
+        np.testing.assert_allclose(block, expected[k, :, k], rtol=1e-12, atol=1e-14)
+
+
+@STORAGE
+@pytest.mark.parametrize("loss", [LogLoss(2), Softmax(3, 0.2)], ids=["two columns", "softmax"])
+def test_columns_that_a_sample_missed_have_the_curvature_of_all_rows(loss, storage):
+    """A step along them would be of any length; and constant columns get none."""
+    X = np.random.default_rng(0).normal(size=(2000, 4))
+    X[:, 1], X[:, 2] = 0.0, 3.0
+    X[1:20:2, 1] = 1.0  # odd rows: every tenth misses them
+    objective, D = objective_of(loss, storage(X), l2=1e-4), 5
+    theta, diagonal = random_theta(objective), 0 if loss.coupled() else loss.columns
+    exact, sampled = (hessian(objective, theta, most, diagonal) for most in (2000, 200))
+    for k in range(loss.columns):
+        of_all, of_sample = (H[0, k * D :, k * D :] if loss.coupled() else H[k] for H in (exact, sampled))
+        assert of_sample[1, 1] == pytest.approx(of_all[1, 1], rel=0.1)
+        assert of_sample[2, 2] == 0.0
+        np.testing.assert_allclose(np.diagonal(of_sample)[[0, 3]], np.diagonal(of_all)[[0, 3]], rtol=0.5)
+    index = np.arange(0, 2000, 10)
+    assert np.square(standardised_rows(objective)[index, 1]).mean() < 0.01  # what the sample itself says
+
+
+@pytest.mark.parametrize("rows", [10, 40, 2000])
+def test_the_curvature_of_a_sample_is_never_singular(rows):
+    """Though the sample itself is, with fewer rows than the 31 coefficients."""
+    objective = objective_of(LogLoss(1), np.random.default_rng(0).normal(size=(2000, 30)), l2=0.0)
+    theta = np.zeros((31, 1))
+    exact, sampled = (hessian(objective, theta, most, 1)[0] for most in (2000, rows))
+    ratios = eigvalsh(sampled, exact)
+    assert ratios.min() > 0.1
+    assert ratios.max() < 10.0
+    if rows == 2000:
+        np.testing.assert_array_equal(sampled, exact)
+
+
+# ---------------------------------------------------------------- its inverse
+def assert_inverse(objective, theta, rtol=1e-9):
+    """`solve` undoes the Hessian with the penalty, on gradients such as the loss has: their intercepts need not shift."""
+    solve, l2 = curvature_at(objective, theta).solve, np.tile(objective.l2, objective.K)
+    H = expected_hessian(objective, theta) + np.diag(l2)
+    gradient = objective.evaluate(random_theta(objective, seed=3))[1]
+    x = np.linalg.pinv(H, rcond=1e-11, hermitian=True) @ by_columns(gradient)
+    np.testing.assert_allclose(by_columns(solve(gradient)), x, rtol=rtol, atol=1e-10)
+
+
+@STORAGE
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
 @EVERY_LOSS
-def test_full_metric_is_the_hessian(loss):
-    objective = objective_of(loss)
-    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
-    metric = metric_at(objective, theta)
-    assert isinstance(metric, Full)
-    step = np.random.default_rng(2).normal(size=theta.shape)
-    step -= step.mean(axis=1, keepdims=True) * loss.coupled()  # shifts that softmax cannot see are another test
-    difference = (objective.evaluate(theta + 1e-5 * step)[1] - objective.evaluate(theta - 1e-5 * step)[1]) / 2e-5
-    np.testing.assert_allclose(metric.product(step), difference, rtol=1e-6, atol=1e-8)
+def test_curvature_is_the_inverse_of_the_hessian(loss, fit_intercept, weighted, storage):
+    objective = objective_of(loss, storage(rows()), weighted=weighted, fit_intercept=fit_intercept)
+    assert_inverse(objective, random_theta(objective))
 
 
-@EVERY_LOSS
-def test_full_update_maps_the_step_to_the_change(loss):
-    objective = objective_of(loss)
-    metric = metric_at(objective, np.zeros((D + 1, loss.columns)))
-    for step, change in path(objective, 5):
-        metric.update(step, change)
-        np.testing.assert_allclose(metric.product(step), change, rtol=1e-10, atol=1e-13)
-        for block in metric.B:
-            np.testing.assert_allclose(block, block.T, rtol=1e-10, atol=1e-13)
-            assert np.linalg.eigvalsh(block).min() > -1e-12  # softmax does not see equal shifts
-
-
-def test_full_update_is_the_bfgs_formula():
-    objective = objective_of(LogLoss(1))
-    metric = metric_at(objective, np.zeros((D + 1, 1)))
-    B = metric.B[0].copy()
-    for step, change in path(objective, 5):
-        metric.update(step, change)
-        B = bfgs(B, step, change)
-        np.testing.assert_allclose(metric.B[0], B, rtol=1e-10, atol=1e-13)
-
-
-def test_full_update_ignores_changes_without_positive_curvature():
-    metric = metric_at(objective_of(LogLoss(1)), np.zeros((D + 1, 1)))
-    before = metric.B.copy()
-    step = np.ones((D + 1, 1))
-    metric.update(step, -step)
-    metric.update(step, 0.0 * step)
-    np.testing.assert_array_equal(metric.B, before)
-
-
-def test_a_quadratic_loss_has_one_exact_curvature_for_all_its_columns():
-    objective = objective_of(SquaredError(3))
-    metric = metric_at(objective, np.zeros((D + 1, 3)))
-    assert metric.B.shape == (1, D + 1, D + 1)
-    assert not metric.renewable
-    before = metric.B.copy()
-    for step, change in path(objective, 3):
-        np.testing.assert_allclose(metric.product(step), change, rtol=1e-10, atol=1e-12)
-        metric.update(step, change)
-    np.testing.assert_array_equal(metric.B, before)
-
-
-@L1
-@EVERY_LOSS
-def test_full_minimise_solves_the_model(loss, l1):
-    objective = objective_of(loss, l1=l1)
-    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
-    gradient = objective.evaluate(theta)[1]
-    metric = metric_at(objective, theta)
-    new = metric.minimise(theta, gradient, 0.0)
-    if l1:
-        for _ in range(20):  # one call ends at a share of its own decrease
-            new = metric.minimise(new, gradient + metric.product(new - theta), 0.0)
-    assert model_violation(metric, objective, theta, gradient, new) < 1e-9
-
-
-@pytest.mark.parametrize("fit_intercept", [True, False])
-def test_least_squares_is_one_step(fit_intercept):
-    loss = SquaredError(2)
-    objective = objective_of(loss, l2=0.0, fit_intercept=fit_intercept)
-    theta = np.random.default_rng(1).normal(size=(D + 1, 2))
-    new = metric_at(objective, theta).minimise(theta, objective.evaluate(theta)[1], 0.0)
-    W, b = objective.coordinates.raw(new)
-    A = np.column_stack([objective.X, np.ones(N)]) if fit_intercept else objective.X
-    expected = np.linalg.lstsq(A, objective.Y.T, rcond=None)[0]
-    np.testing.assert_allclose(np.vstack([W, b])[: A.shape[1]], expected, rtol=1e-10, atol=1e-12)
-
-
+@STORAGE
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
 @pytest.mark.parametrize("l2", [0.0, 0.1])
-def test_steps_of_softmax_do_not_shift_what_nothing_decides(l2):
-    """An equal shift of all scores changes no loss: steps sum to zero over the classes where no penalty wants otherwise."""
+def test_curvature_of_softmax_at_constant_scores_is_that_inverse_by_smaller_matrices(l2, fit_intercept, weighted, storage):
+    """One of K in number and D in side, instead of one of K D."""
     loss = LOSSES["softmax"]
-    objective = objective_of(loss, l2=l2)
-    theta = np.random.default_rng(1).normal(size=(D + 1, 3))
-    step = metric_at(objective, theta).minimise(theta, objective.evaluate(theta)[1], 0.0) - theta
-    free = objective.l2 == 0.0
-    assert free[-1]
-    np.testing.assert_allclose(step[free].sum(axis=1), 0.0, atol=1e-10)
-
-
-# ---------------------------------------------------------------- limited
-@EVERY_LOSS
-def test_limited_update_maps_the_step_to_the_change(loss):
-    objective = objective_of(loss)
-    metric = Limited(objective)
-    for step, change in path(objective, MEMORY + 3):
-        metric.update(step, change)
-        np.testing.assert_allclose(metric.product(step), change, rtol=1e-8, atol=1e-10)
+    objective = objective_of(loss, storage(rows()), weighted=weighted, fit_intercept=fit_intercept, l2=l2)
+    theta = np.zeros((D + 1, 3))
+    theta[-1] = [0.3, -1.0, 0.7] if fit_intercept else 0.0
+    assert curvature_at(objective, theta).rotation.shape == (3, 3)
+    assert_inverse(objective, theta)
 
 
 @EVERY_LOSS
-@pytest.mark.parametrize("steps", [1, 4, MEMORY + 3])
-def test_limited_metric_is_the_bfgs_recursion(loss, steps):
-    """Of the last pairs, from a diagonal scaled such that the last pair fits it."""
-    objective = objective_of(loss)
-    metric = Limited(objective)
-    pairs = list(path(objective, steps))
-    start = metric.product(np.ones((D + 1, loss.columns))).ravel()  # the diagonal, before any pair
-    for step, change in pairs:
-        metric.update(step, change)
-    s, y = (array.ravel() for array in pairs[-1])
-    B = np.diag(start) * ((y @ (y / start)) / (s @ y))
-    for step, change in pairs[-MEMORY:]:
-        B = bfgs(B, step, change)
-    columns = np.eye(len(s)).reshape(-1, D + 1, loss.columns)
-    np.testing.assert_allclose([metric.product(column).ravel() for column in columns], B, rtol=1e-8, atol=1e-9)
+def test_curvature_undoes_the_change_of_the_gradient(loss):
+    objective = objective_of(loss, rows(), weighted=True)
+    theta, step = random_theta(objective), random_theta(objective, seed=2)
+    step -= step.mean(axis=1, keepdims=True) * loss.coupled()  # equal shifts change nothing
+    change = objective.evaluate(theta + 1e-5 * step)[1] - objective.evaluate(theta - 1e-5 * step)[1]
+    solved = curvature_at(objective, theta).solve(change / 2e-5 + objective.l2[:, None] * step)
+    np.testing.assert_allclose(solved, step, rtol=1e-6, atol=1e-8)
 
 
-@L1
 @EVERY_LOSS
-@pytest.mark.parametrize("steps", [0, 4])
-def test_limited_minimise_solves_the_model(loss, l1, steps):
-    objective = objective_of(loss, l1=l1)
-    metric = Limited(objective)
-    for step, change in path(objective, steps):
-        metric.update(step, change)
-    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+def test_float32_has_the_curvature_of_its_values(loss):
+    X = rows().astype(np.float32)
+    single, double = (objective_of(loss, array) for array in (X, X.astype(float)))
+    theta = random_theta(single)
+    gradient = single.evaluate(theta)[1]
+    solved, expected = (curvature_at(objective, theta).solve(gradient) for objective in (single, double))
+    np.testing.assert_allclose(solved, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_penalty_next_to_nothing_does_not_blow_up_the_rounding_of_shifts(constant):
+    """L2 weights of theta are tiny where columns are large; gradients sum to zero over the classes but for rounding."""
+    objective = objective_of(LOSSES["softmax"], rows() * np.array([1e20, 1e10, 1.0, 1e15]), l2=1e-4)
+    theta = np.zeros((D + 1, 3)) if constant else random_theta(objective)
     gradient = objective.evaluate(theta)[1]
-    new = metric.minimise(theta, gradient, 0.0)
-    if l1:
-        for _ in range(60):
-            new = metric.minimise(new, gradient + metric.product(new - theta), 0.0)
-    assert model_violation(metric, objective, theta, gradient, new) < 1e-9
+    shift = 1e-17 * np.ones((D + 1, 3))
+    curvature = curvature_at(objective, theta)
+    assert (objective.l2 < 1e-15).sum() == 4
+    np.testing.assert_allclose(curvature.solve(gradient + shift), curvature.solve(gradient), rtol=1e-8, atol=1e-12)
 
 
-def test_limited_update_ignores_changes_without_positive_curvature():
-    metric = Limited(objective_of(LogLoss(1)))
-    step = np.ones((D + 1, 1))
-    before = metric.product(step)
-    metric.update(step, -step)
-    metric.update(step, 0.0 * step)
-    np.testing.assert_array_equal(metric.product(step), before)
+def test_constant_columns_stay_where_they_are():
+    X = rows()
+    X[:, 2] = 7.0
+    for loss in ALL.values():
+        objective = objective_of(loss, X)
+        for theta in (random_theta(objective), np.zeros((D + 1, loss.columns))):
+            np.testing.assert_array_equal(curvature_at(objective, theta).solve(np.ones(theta.shape))[2], 0.0)
 
 
-def test_limited_metric_has_no_curvature_where_there_is_no_intercept():
-    objective = objective_of(LogLoss(1), fit_intercept=False)
-    metric = Limited(objective)
-    for step, change in path(objective, 3):
-        metric.update(step, change)
-    theta = np.zeros((D + 1, 1))
-    assert metric.minimise(theta, objective.evaluate(theta)[1], 0.0)[-1] == 0.0
+# ---------------------------------------------------------------- what it costs, and what it is worth
+def test_a_quadratic_loss_has_one_curvature_everywhere():
+    curvature = curvature_at(objective_of(SquaredError(3)), np.zeros((D + 1, 3)))
+    assert len(curvature.solvers) == 1
+    assert not curvature.renewable
+    assert curvature.faithful
 
 
-def test_metric_is_limited_where_the_matrix_would_be_large():
-    assert isinstance(metric_at(objective_of(LogLoss(1), d=LARGEST), np.zeros((LARGEST + 1, 1))), Limited)
-    assert isinstance(metric_at(objective_of(LOSSES["softmax"], d=LARGEST // 3), np.zeros((LARGEST // 3 + 1, 3))), Limited)
-    assert isinstance(metric_at(objective_of(LOSSES["softmax"], d=20), np.zeros((21, 3))), Full)
+@pytest.mark.parametrize("loss", [*LOSSES.values(), Huber(1)], ids=[*LOSSES, "huber"])
+def test_other_losses_have_another_one_elsewhere(loss):
+    objective = objective_of(loss)
+    curvature = curvature_at(objective, random_theta(objective))
+    assert isinstance(curvature, Blocks)
+    assert curvature.renewable
+    assert curvature.faithful
+
+
+def test_curvature_is_a_diagonal_where_matrices_do_not_pay():
+    """Too large, or too slow: a matrix of side 2,000 costs more than the passes over 40 rows that it could save."""
+    for loss, d in ((LogLoss(1), LARGEST), (Softmax(3, 0.2), LARGEST // 3), (LogLoss(1), 2000), (SquaredError(1), 2000)):
+        objective = objective_of(loss, d=d)
+        curvature = curvature_at(objective, random_theta(objective))
+        assert isinstance(curvature, Diagonal)
+        assert not curvature.renewable
+        assert not curvature.faithful
+
+
+@STORAGE
+@EVERY_LOSS
+def test_diagonal_is_that_of_the_hessian(loss, storage):
+    X = rows()
+    X[:, 2] = 7.0
+    objective = objective_of(loss, storage(X), weighted=True)
+    theta, gradient = random_theta(objective), random_theta(objective, seed=2)
+    H = np.diagonal(expected_hessian(objective, theta)).reshape(loss.columns, D + 1).T + objective.l2[:, None]
+    expected = np.divide(gradient, H, out=np.zeros_like(gradient), where=objective.coordinates.scale[:, None] > 0.0)
+    np.testing.assert_allclose(Diagonal(objective, theta).solve(gradient), expected, rtol=1e-10)
+
+
+def test_matrices_of_many_rows_come_from_a_sample_and_more_effort_takes_more():
+    X = np.random.default_rng(0).normal(size=(20_000, 100))
+    few = Matrices(objective_of(LogLoss(1), X), constant=False)
+    assert few.side < few.rows < 20_000 / 2
+    assert few.rows < Matrices(objective_of(LogLoss(1), X), constant=False, effort=1.5).rows < 20_000
+    assert Matrices(objective_of(LogLoss(1), X), constant=False, effort=1e3).rows == 20_000
+    assert Matrices(objective_of(SquaredError(1), X), constant=False).rows == 20_000
+    assert Matrices(objective_of(Softmax(3, 0.2), X), constant=True).rows == 20_000
+
+
+def test_matrices_are_as_many_and_as_large_as_the_loss_needs():
+    sizes = {}
+    for name, loss in ALL.items():
+        for constant in (False, True):
+            matrices = Matrices(objective_of(loss), constant)
+            sizes[name, constant] = matrices.count, matrices.side
+    assert sizes["two targets", False] == (1, D + 1)
+    assert sizes["two columns", False] == (2, D + 1)
+    assert sizes["softmax", False] == (1, 3 * (D + 1))
+    assert sizes["softmax", True] == (3, D + 1)

@@ -1,5 +1,7 @@
 """Compiled passes over rows against NumPy, for every way to store X."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -7,9 +9,10 @@ from scipy.special import expit, log_softmax, softmax
 
 from skgd import kernels
 from skgd.losses import LogLoss, Softmax, SquaredError
-from skgd.rows import rows_of
+from skgd.rows import WIDE, new_tile, rows_of
 
 N, D, CLASSES = 61, 5, 3
+WHOLE = np.array([0, N])  # all rows as one part
 
 
 def csr(X, index_dtype=np.int32):
@@ -29,16 +32,16 @@ EVERY_STORAGE = pytest.mark.parametrize("storage", STORAGES.values(), ids=STORAG
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, csr], ids=["dense", "csr"])
 
 
-def data(seed=0):
+def data(seed=0, d=D):
     """X, whose values float32 holds exactly, and weights."""
     rng = np.random.default_rng(seed)
-    X = rng.normal(size=(N, D)) * (rng.uniform(size=(N, D)) < 0.6)
+    X = rng.normal(size=(N, d)) * (rng.uniform(size=(N, d)) < 0.6)
     return X.astype(np.float32).astype(np.float64), rng.uniform(0.1, 2.0, N)
 
 
-def coefficients(K, seed=1):
+def coefficients(K, seed=1, d=D):
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(D, K)), rng.normal(size=K)
+    return rng.normal(size=(d, K)), rng.normal(size=K)
 
 
 def targets(loss, seed=2):
@@ -82,8 +85,8 @@ def test_record_is_the_loss_and_its_gradient(storage, K, size):
     X, s = data()
     loss, (W, b) = SquaredError(K), coefficients(K)
     Y = targets(loss)
-    result = kernels.record(rows_of(storage(X)), loss, Y, s, W, b, 0, N, size)
-    assert_record(result, expected_record(loss, X, Y, s, W, b))
+    totals, G = kernels.record(rows_of(storage(X)), loss, Y, s, W, b, WHOLE, 0, 1, size)
+    assert_record((totals[0], G[0]), expected_record(loss, X, Y, s, W, b))
 
 
 @STORAGE
@@ -92,21 +95,35 @@ def test_record_of_classification(storage, loss):
     X, s = data()
     W, b = coefficients(loss.columns)
     Y = targets(loss)
-    result = kernels.record(rows_of(storage(X)), loss, Y, s, W, b, 0, N, 16)
-    assert_record(result, expected_record(loss, X, Y, s, W, b))
+    totals, G = kernels.record(rows_of(storage(X)), loss, Y, s, W, b, WHOLE, 0, 1, 16)
+    assert_record((totals[0], G[0]), expected_record(loss, X, Y, s, W, b))
 
 
 @STORAGE
 @pytest.mark.parametrize("K", [1, 3])
-def test_records_of_parts_add_up(storage, K):
+def test_record_of_a_range_of_parts(storage, K):
+    """Each part has its own, and the same one whichever parts a thread takes with it."""
     X, s = data()
     loss, (W, b) = SquaredError(K), coefficients(K)
-    Y, rows = targets(loss), rows_of(storage(X))
-    part = kernels.record(rows, loss, Y, s, W, b, 13, 30, 8)
-    assert_record(part, expected_record(loss, X[13:30], Y[:, 13:30], s[13:30], W, b))
-    parts = [kernels.record(rows, loss, Y, s, W, b, *edges, 8) for edges in ((0, 13), (13, 30), (30, N))]
-    whole = kernels.record(rows, loss, Y, s, W, b, 0, N, 8)
-    assert_record([sum(values) for values in zip(*parts, strict=True)], whole)
+    Y, rows, edges = targets(loss), rows_of(storage(X)), np.array([0, 13, 30, N])
+    arguments = rows, loss, Y, s, W, b, edges
+    totals, G = kernels.record(*arguments, 0, 3, 8)
+    for p, (first, last) in enumerate(pairwise(edges)):
+        part = slice(first, last)
+        assert_record((totals[p], G[p]), expected_record(loss, X[part], Y[:, part], s[part], W, b))
+    for record, expected in zip(kernels.record(*arguments, 1, 3, 8), (totals[1:], G[1:]), strict=True):
+        np.testing.assert_array_equal(record, expected)
+
+
+@STORAGE
+@pytest.mark.parametrize("loss", [SquaredError(2), LogLoss(1), Softmax(CLASSES, 0.2)], ids=["squared", "binary", "softmax"])
+def test_loss_sum_is_the_loss_of_a_record(storage, loss):
+    X, s = data()
+    (W, b), Y, edges = coefficients(loss.columns), targets(loss), np.array([0, 13, 30, N])
+    (totals,) = kernels.loss_sum(rows_of(storage(X)), loss, Y, s, W, b, edges, 1, 3, 8)
+    parts = [slice(first, last) for first, last in pairwise(edges[1:])]
+    expected = [expected_record(loss, X[part], Y[:, part], s[part], W, b)[0] for part in parts]
+    np.testing.assert_allclose(totals, expected, rtol=1e-12)
 
 
 @STORAGE
@@ -115,7 +132,7 @@ def test_add_gradient_takes_rows_in_the_order_asked_for_and_adds(storage):
     loss, (W, b) = SquaredError(1), coefficients(1)
     Y, rows, order = targets(loss), rows_of(storage(X)), np.random.default_rng(3).permutation(N)
     G = np.ones((D + 1, 1))
-    total = kernels.add_gradient(rows, loss, order, 5, 28, Y, s, W, b, kernels.new_tile(rows, 1, 1, 8), G)
+    total = kernels.add_gradient(rows, loss, order, 5, 28, Y, s, W, b, new_tile(rows, 1, 1, 8), G)
     picked = order[5:28]
     expected, gradient = expected_record(loss, X[picked], Y[:, picked], s[picked], W, b)
     assert_record((total, G - 1.0), (expected, gradient))
@@ -130,9 +147,9 @@ def test_kernels_do_not_write_to_x(storage):
         array.flags.writeable = False
     loss, (W, b) = Softmax(CLASSES, 0.2), coefficients(CLASSES)
     Y, rows = targets(loss), rows_of(stored)
-    kernels.record(rows, loss, Y, s, W, b, 0, N, 16)
-    kernels.moments(rows, s, np.ones(D), 0, N)
-    kernels.curvature(rows, loss, np.arange(N), Y, s, np.zeros(D), np.ones(D + 1), np.zeros((D + 1, CLASSES)), CLASSES, 16)
+    kernels.record(rows, loss, Y, s, W, b, WHOLE, 0, 1, 16)
+    kernels.moments(rows, s, np.ones(D), WHOLE, 0, 1)
+    kernels.curvature(rows, loss, np.arange(N), Y, s, np.zeros(D), np.ones(D + 1), W, b, 0, WHOLE, 0, 1, 16)
     np.testing.assert_array_equal(stored.toarray() if sp.issparse(stored) else stored, X)
 
 
@@ -143,9 +160,9 @@ def test_values_that_are_not_finite_reach_the_record(storage, bad):
     X[40, 2] = bad
     loss, (W, b) = LogLoss(1), coefficients(1)
     with np.errstate(invalid="ignore"):  # with the JIT off, NumPy warns
-        total, G = kernels.record(rows_of(storage(X)), loss, targets(loss), s, W, b, 0, N, 16)
-    assert not np.isfinite(total)
-    assert not np.isfinite(G[2, 0])
+        totals, G = kernels.record(rows_of(storage(X)), loss, targets(loss), s, W, b, WHOLE, 0, 1, 16)
+    assert not np.isfinite(totals[0])
+    assert not np.isfinite(G[0, 2, 0])
 
 
 # ---------------------------------------------------------------- moments
@@ -154,49 +171,101 @@ def test_moments_are_sums_over_stored_values(storage):
     X, s = data()
     stored = storage(X)
     shift = np.linspace(-1.0, 1.0, D)
-    present = X[7:50] != 0.0 if sp.issparse(stored) else np.ones((43, D), bool)
-    weights, centred = s[7:50, None] * present, X[7:50] - shift
-    expected = [weights, weights * centred, weights * centred**2, present]
-    moments = kernels.moments(rows_of(stored), s, shift, 7, 50)
-    np.testing.assert_allclose(moments, [values.sum(axis=0) for values in expected], rtol=1e-12, atol=1e-12)
+    present = X != 0.0 if sp.issparse(stored) else np.ones((N, D), bool)
+    weights, centred, edges = s[:, None] * present, X - shift, np.array([0, 7, 50, N])
+    expected = np.array([weights, weights * centred, weights * centred**2, present])
+    (moments,) = kernels.moments(rows_of(stored), s, shift, edges, 1, 3)
+    for part, (first, last) in zip(moments, pairwise(edges[1:]), strict=True):
+        np.testing.assert_allclose(part, expected[:, first:last].sum(axis=1), rtol=1e-12, atol=1e-12)
 
 
 # ---------------------------------------------------------------- curvature
-def curvature_problem(K):
+def second_derivatives(loss, Z):
+    """(n, K, K), by the scores Z (n, K)."""
+    if isinstance(loss, Softmax):
+        P = softmax(Z, axis=1)
+        return P[:, :, None] * np.eye(loss.columns) - P[:, :, None] * P[:, None, :]
+    return (expit(Z) * expit(-Z) if isinstance(loss, LogLoss) else np.ones_like(Z))[:, :, None] * np.eye(loss.columns)
+
+
+def expected_blocks(loss, X, s, mean, scale, W, b, pairs):
+    """sum_i s_i (Hessian in the scores)_kl x~_i x~_i' for pairs (k, l)."""
+    A, second = standardised_columns(X, mean, scale), second_derivatives(loss, X @ W + b)
+    return np.array([(A.T * (s * second[:, k, l])) @ A for k, l in pairs])
+
+
+def standardisation(d):
+    """Means and scales, that of one column zero, as constant columns have it."""
+    scale = np.linspace(0.5, 2.0, d + 1)
+    scale[d // 2] = 0.0
+    return np.linspace(-1.0, 1.0, d), scale
+
+
+def blocks(storage, loss, index, diagonal, edges, size, d=D):
+    """Blocks of the kernel, and those expected, for each part of `index`."""
+    X, s = data(d=d)
+    (W, b), (mean, scale), Y = coefficients(loss.columns, d=d), standardisation(d), targets(loss)
+    arguments = rows_of(storage(X)), loss, index, Y, s, mean, scale, W, b, diagonal, np.array(edges)
+    (H,) = kernels.curvature(*arguments, 0, len(edges) - 1, size)
+    pairs = [(k, k) for k in range(diagonal)] or [(k, l) for k in range(loss.columns) for l in range(k + 1)]
+    parts = [index[first:last] for first, last in pairwise(edges)]
+    return H, np.array([expected_blocks(loss, X[part], s[part], mean, scale, W, b, pairs) for part in parts])
+
+
+def assert_blocks(H, expected):
+    assert H.shape == expected.shape
+    np.testing.assert_allclose(H, expected, rtol=1e-11, atol=1e-11)
+
+
+HESSIANS = {
+    "squared, one block": (SquaredError(2), 1),
+    "binary": (LogLoss(1), 1),
+    "two columns": (LogLoss(2), 2),
+    "softmax, all pairs": (Softmax(CLASSES, 0.2), 0),
+    "softmax, diagonal": (Softmax(CLASSES, 0.2), CLASSES),
+    "softmax, first": (Softmax(CLASSES, 0.2), 1),
+}
+
+
+@EVERY_STORAGE
+@pytest.mark.parametrize(("loss", "diagonal"), HESSIANS.values(), ids=HESSIANS.keys())
+def test_curvature(storage, loss, diagonal):
+    """Two parts of 20 and 13 rows, some of them twice: with tiles of 8, the last ones have 4 and 5."""
+    index = np.r_[np.arange(0, N, 2), 5, 5]
+    assert_blocks(*blocks(storage, loss, index, diagonal, [0, 20, len(index)], 8))
+
+
+@STORAGE
+@pytest.mark.parametrize("d", [1, 2, 3, 4, 6, 7, 8, 10])
+@pytest.mark.parametrize("size", [16, 128])
+def test_curvature_of_any_number_of_columns(storage, size, d):
+    """Entries are computed four by two; what is left over is not forgotten."""
+    assert_blocks(*blocks(storage, LogLoss(1), np.arange(N), 1, [0, N], size, d))
+
+
+def test_curvature_of_many_columns():
+    """BLAS multiplies whole tiles; the last one, of 13 rows, it does not."""
+    assert_blocks(*blocks(np.asarray, LogLoss(1), np.arange(N), 1, [0, N], 16, d=WIDE + 2))
+
+
+@STORAGE
+def test_curvature_of_a_range_of_parts(storage):
     X, s = data()
-    mean, scale = np.linspace(-1.0, 1.0, D), np.array([0.5, 2.0, 1.0, 0.0, 3.0, 1.5])
-    theta, index = np.vstack([*coefficients(K)]), np.r_[np.arange(0, N, 2), 5, 5]
-    return X, s, mean, scale, theta, index
+    loss, (W, b), (mean, scale) = LogLoss(1), coefficients(1), standardisation(D)
+    arguments = rows_of(storage(X)), loss, np.arange(N), targets(loss), s, mean, scale, W, b, 1, np.array([0, 13, 30, N])
+    np.testing.assert_array_equal(kernels.curvature(*arguments, 1, 2, 8)[0], kernels.curvature(*arguments, 0, 3, 8)[0][1:2])
 
 
-@STORAGE
-@pytest.mark.parametrize("size", [8, 128])
-def test_curvature_of_two_separable_columns(storage, size):
-    X, s, mean, scale, theta, index = curvature_problem(2)
-    loss = LogLoss(2)
-    H = kernels.curvature(rows_of(storage(X)), loss, index, targets(loss), s, mean, scale, theta, 2, size)
-    A = standardised_columns(X, mean, scale)[index]
-    P = expit(A @ theta)
-    for k in range(2):
-        np.testing.assert_allclose(H[k], (A.T * (s[index] * P[:, k] * (1.0 - P[:, k]))) @ A, rtol=1e-12, atol=1e-12)
-
-
-@STORAGE
-def test_curvature_of_a_quadratic_loss_is_one_block_for_all_columns(storage):
-    X, s, mean, scale, theta, index = curvature_problem(2)
-    loss = SquaredError(2)
-    H = kernels.curvature(rows_of(storage(X)), loss, index, targets(loss), s, mean, scale, theta, 1, 16)
-    A = standardised_columns(X, mean, scale)[index]
-    np.testing.assert_allclose(H, [(A.T * s[index]) @ A], rtol=1e-12, atol=1e-12)
-
-
-@STORAGE
-def test_curvature_of_softmax_couples_the_columns(storage):
-    X, s, mean, scale, theta, index = curvature_problem(CLASSES)
-    loss = Softmax(CLASSES, 0.2)
-    H = kernels.curvature(rows_of(storage(X)), loss, index, targets(loss), s, mean, scale, theta, CLASSES, 16)
-    A = standardised_columns(X, mean, scale)[index]
-    P = softmax(A @ theta, axis=1)
-    expected = sum(np.kron(s[i] * (np.diag(p) - np.outer(p, p)), np.outer(a, a)) for i, p, a in zip(index, P, A, strict=True))
-    assert H.shape == (1, CLASSES * (D + 1), CLASSES * (D + 1))
-    np.testing.assert_allclose(H[0], expected, rtol=1e-12, atol=1e-12)
+@EVERY_STORAGE
+@pytest.mark.parametrize("loss", [SquaredError(2), LogLoss(1), Softmax(CLASSES, 0.2)], ids=["squared", "binary", "softmax"])
+def test_curvature_diagonal(storage, loss):
+    """Sums of second derivatives times ((x - mean)^2, 1); of CSR less the mean^2 that zeros share."""
+    X, s = data()
+    (W, b), (mean, _), edges = coefficients(loss.columns), standardisation(D), np.array([0, 13, 30, N])
+    stored = storage(X)
+    (q,) = kernels.curvature_diagonal(rows_of(stored), loss, targets(loss), s, mean, W, b, edges, 1, 3, 8)
+    second = s[:, None] * np.einsum("nkk->nk", second_derivatives(loss, X @ W + b))
+    shared = mean**2 if sp.issparse(stored) else 0.0
+    squares = np.column_stack([(X - mean) ** 2 - shared, np.ones(N)])
+    for part, (first, last) in zip(q, pairwise(edges[1:]), strict=True):
+        np.testing.assert_allclose(part, second[first:last].T @ squares[first:last], rtol=1e-11, atol=1e-11)

@@ -7,8 +7,9 @@ from scipy.special import expit, log_softmax, softmax
 
 from skgd.coordinates import Coordinates, identity
 from skgd.losses import LogLoss, Softmax, SquaredError
-from skgd.objective import PARTS, Objective
-from skgd.threads import threads
+from skgd.objective import LARGE_PARTS, PARTS, SMALL, Objective, partition
+from skgd.rows import stored_entries
+from skgd.threads import ALONE, threads
 
 N, D = 53, 4
 L1, L2 = 0.02, 0.3
@@ -28,9 +29,9 @@ def data(loss, n=N, d=D, seed=0):
     return X, Y, s * (n / s.sum())
 
 
-def objective_of(loss, storage=np.asarray, coordinates=COORDINATES, run=map, l1=L1, l2=L2, **size):
+def objective_of(loss, storage=np.asarray, coordinates=COORDINATES, team=ALONE, l1=L1, l2=L2, **size):
     X, Y, s = data(loss, **size)
-    return Objective(storage(X), loss, Y, s, l1, l2, coordinates, run)
+    return Objective(storage(X), loss, Y, s, l1, l2, coordinates, team)
 
 
 def expected_loss(loss, theta):
@@ -109,24 +110,54 @@ def test_standardised_columns_have_curvature_one_with_an_l2_penalty():
     """h (variance scale^2) + l2 scale^2 = h: loss and penalty together."""
     objective = objective_of(SquaredError(1))
     objective = objective.in_coordinates(objective.standardise(True))
-    H = objective.curvature(np.zeros((D + 1, 1)), N)[0]
+    H = objective.curvature(np.zeros((D + 1, 1)), N, 1)[0]
     np.testing.assert_allclose(np.diagonal(H) + objective.l2, 1.0, rtol=1e-12)
+
+
+def curvature_by_differences(objective, theta, k, l, direction):
+    """Change of the gradient's column k along a direction (D,) of column l."""
+    step = np.zeros_like(theta)
+    step[:, l] = 1e-5 * direction
+    return (objective.evaluate(theta + step)[1] - objective.evaluate(theta - step)[1])[:, k] / 2e-5
 
 
 @STORAGE
 @LOSSES
 def test_curvature_is_the_derivative_of_the_gradient(loss, storage):
+    objective, K = objective_of(loss, storage), loss.columns
+    theta, direction = np.random.default_rng(1).normal(size=(D + 1, K)), np.random.default_rng(2).normal(size=D + 1)
+    pairs = [(k, l) for k in range(K) for l in range(k + 1)] if loss.coupled() else [(k, k) for k in range(K)]
+    H = objective.curvature(theta, N, 0 if loss.coupled() else K)
+    assert len(H) == len(pairs)
+    for block, (k, l) in zip(H, pairs, strict=True):
+        np.testing.assert_array_equal(block, block.T)
+        expected = curvature_by_differences(objective, theta, k, l, direction)
+        np.testing.assert_allclose(block @ direction, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("diagonal", [1, 2, 3])
+def test_curvature_of_softmax_may_be_of_the_first_columns_alone(diagonal):
+    objective = objective_of(Softmax(3, 0.2))
+    theta = np.random.default_rng(1).normal(size=(D + 1, 3))
+    pairs = objective.curvature(theta, N)
+    np.testing.assert_allclose(objective.curvature(theta, N, diagonal), pairs[[0, 2, 5][:diagonal]], rtol=1e-13)
+
+
+@STORAGE
+@LOSSES
+def test_curvature_diagonal_is_that_of_the_curvature(loss, storage):
     objective = objective_of(loss, storage)
     theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
-    H = objective.curvature(theta, N)
-    step = np.random.default_rng(2).normal(size=theta.shape)
-    h = 1e-5 * step
-    difference = (objective.evaluate(theta + h)[1] - objective.evaluate(theta - h)[1]) / 2e-5
-    if loss.coupled():
-        product = (H[0] @ step.T.ravel()).reshape(loss.columns, D + 1).T
-    else:
-        product = np.column_stack([H[k if len(H) > 1 else 0] @ step[:, k] for k in range(loss.columns)])
-    np.testing.assert_allclose(product, difference, rtol=1e-6, atol=1e-7)
+    blocks = objective.curvature(theta, N, loss.columns)
+    np.testing.assert_allclose(objective.curvature_diagonal(theta), np.einsum("kjj->jk", blocks), rtol=1e-11, atol=1e-13)
+
+
+@STORAGE
+@LOSSES
+def test_mean_loss_is_the_objective_without_its_penalty(loss, storage):
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+    objective = objective_of(loss, storage)
+    assert objective.mean_loss(*COORDINATES.raw(theta)) == pytest.approx(expected_loss(loss, theta)[0], rel=1e-13)
 
 
 def test_curvature_of_fewer_rows_is_their_weighted_mean():
@@ -134,11 +165,11 @@ def test_curvature_of_fewer_rows_is_their_weighted_mean():
     X, _, s = data(loss)
     objective = objective_of(loss)
     theta = np.random.default_rng(1).normal(size=(D + 1, 1))
-    index = np.arange(0, N, 5)
+    index = np.arange(0, N, 6)  # 53 rows in the smallest steps that leave at most 10
     A = (np.column_stack([X - COORDINATES.mean, np.ones(N)]) * COORDINATES.scale)[index]
     p = expit(A @ theta)[:, 0]
     expected = (A.T * (s[index] * p * (1.0 - p))) @ A / s[index].sum()
-    np.testing.assert_allclose(objective.curvature(theta, 10)[0], expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(objective.curvature(theta, 10, 1)[0], expected, rtol=1e-12, atol=1e-14)
 
 
 def test_score_scale_is_the_deviation_of_targets_and_one_for_log_odds():
@@ -152,31 +183,45 @@ def test_score_scale_is_the_deviation_of_targets_and_one_for_log_odds():
 
 
 # ---------------------------------------------------------------- parts and threads
-LARGE = {"n": 4111, "d": 30}
+LARGE = {"n": 18_011, "d": 30}  # in parts that pay, for records and for matrices
 
 
-def test_parts_cover_all_rows_once():
-    large, small = objective_of(LogLoss(1), **LARGE), objective_of(LogLoss(1))
-    assert list(small.parts()) == [(0, N)]
-    parts = list(large.parts())
-    assert len(parts) == PARTS > 1
-    assert [row for edges in parts for row in range(*edges)] == list(range(LARGE["n"]))
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 1000, 18_011])
+@pytest.mark.parametrize("work", [0, SMALL, 5 * SMALL - 1, 100 * SMALL])
+@pytest.mark.parametrize("most", [1, LARGE_PARTS, PARTS])
+def test_partition_covers_all_rows_once(most, work, n):
+    edges = partition(n, work, most, 1)
+    assert edges[0] == 0
+    assert edges[-1] == n
+    assert (np.diff(edges) >= n // (len(edges) - 1)).all()
+    assert len(edges) - 1 <= most
+
+
+def test_parts_are_worth_handing_out_and_their_records_small():
+    assert len(partition(1000, SMALL - 1, PARTS, 1)) - 1 == 1
+    assert len(partition(1000, 3 * SMALL, PARTS, 1)) - 1 == 3
+    assert len(partition(1000, 100 * SMALL, PARTS, 1)) - 1 == PARTS
+    assert len(partition(1000, 100 * SMALL, PARTS, 5 * SMALL)) - 1 == 5
 
 
 @STORAGE
-@pytest.mark.parametrize("loss", [LogLoss(1), Softmax(3, 0.2)], ids=["binary", "softmax"])
+@pytest.mark.parametrize("loss", [LogLoss(1), SquaredError(2), Softmax(3, 0.2)], ids=["binary", "squared", "softmax"])
 def test_any_number_of_threads_gives_the_same_bits(loss, storage):
     theta = np.random.default_rng(1).normal(size=(LARGE["d"] + 1, loss.columns))
     coordinates = Coordinates(np.linspace(-1.0, 1.0, LARGE["d"]), np.linspace(0.5, 1.5, LARGE["d"] + 1))
     results = []
-    for count in (1, 2, 5):
-        with threads(count) as run:
-            objective = objective_of(loss, storage, coordinates, run, **LARGE)
-            assert len(list(objective.parts())) == PARTS
-            results.append([*objective.evaluate(theta), *objective.standardise(True)])
+    for count in (1, 2, 3, 5):
+        with threads(count) as team:
+            objective = objective_of(loss, storage, coordinates, team, **LARGE)
+            curvatures = [objective.curvature(theta, objective.n, diagonal) for diagonal in (0, 1)]
+            curvatures.append(objective.curvature_diagonal(theta))
+            loss_alone = objective.mean_loss(*coordinates.raw(theta))
+            results.append([*objective.evaluate(theta), *objective.standardise(True), *curvatures, loss_alone])
     for result in results[1:]:
         for value, expected in zip(result, results[0], strict=True):
             np.testing.assert_array_equal(value, expected)
+    edges = partition(objective.n, stored_entries(objective.X) * objective.K, PARTS, (objective.d + 1) * objective.K)
+    assert len(edges) > LARGE_PARTS + 1  # threads had something to share
 
 
 def test_parts_add_up_to_the_whole():
@@ -195,5 +240,22 @@ def test_threads_hand_on_what_a_part_raises():
         raise OverflowError(part)
 
     for count in (1, 2):
-        with threads(count) as run, pytest.raises(OverflowError):
-            list(run(fail, [1, 2, 3]))
+        with threads(count) as team, pytest.raises(OverflowError):
+            list(team.map(fail, [1, 2, 3]))
+
+
+# ---------------------------------------------------------------- samples
+@STORAGE
+@LOSSES
+def test_sample_is_the_objective_of_evenly_spaced_rows(loss, storage):
+    objective = objective_of(loss, storage)
+    X, Y, s = data(loss)
+    every = slice(0, N, 4)  # 53 rows in the smallest steps that leave at most 15
+    sample = objective.sample(15)
+    alone = Objective(storage(X[every]), loss, Y[:, every], s[every] / s[every].mean(), L1, L2, COORDINATES)
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+    assert sample.n == 14
+    assert sample.s.mean() == pytest.approx(1.0, rel=1e-14)
+    for value, expected in zip(sample.evaluate(theta), alone.evaluate(theta), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-14)
+    assert not np.shares_memory(sample.Y, objective.Y)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skgd.quadratic import LowRank, descend_low_rank, descend_matrix, solve_low_rank, solve_matrix
+from skgd.quadratic import LowRank, descend_low_rank, descend_matrix, factor, solve_matrix
 
 N, RANK = 12, 4
 
@@ -63,6 +63,22 @@ def test_solve_matrix_keeps_coordinates_without_curvature_at_zero():
     np.testing.assert_array_equal(solve_matrix(np.zeros((2, 2)), np.ones(2)), 0.0)
 
 
+@pytest.mark.parametrize("rank", [4, 50])
+def test_factor_solves_for_any_number_of_columns(rank):
+    """One vector, or a matrix of them, by Cholesky or, where it is singular, by eigenvalues; more than once."""
+    A = np.random.default_rng(0).normal(size=(rank, N))
+    A /= np.linalg.norm(A, axis=0)
+    B, R = A.T @ A, np.random.default_rng(9).normal(size=(N, 3))
+    solve, expected = factor(B), np.linalg.pinv(B, hermitian=True) @ R
+    np.testing.assert_allclose(solve(R), expected, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(solve(R[:, 1]), expected[:, 1], rtol=1e-9, atol=1e-11)
+
+
+def test_factor_takes_a_matrix_that_is_singular_but_for_rounding_as_singular():
+    B = np.ones((3, 3)) + 1e-15 * np.eye(3)
+    np.testing.assert_allclose(factor(B)(np.ones(3)), 1.0 / 3.0, rtol=1e-12)
+
+
 def test_solve_matrix_leaves_its_arguments_alone():
     B, r = positive_definite(), np.ones(N)
     solve_matrix(B, r)
@@ -76,24 +92,9 @@ def test_low_rank_multiplies_as_its_matrix():
     np.testing.assert_allclose(B @ x, dense @ x, rtol=1e-12)
 
 
-def test_solve_low_rank_is_the_inverse():
-    B, dense = low_rank()
-    r = np.random.default_rng(1).normal(size=N)
-    np.testing.assert_allclose(solve_low_rank(B, r), np.linalg.inv(dense) @ r, rtol=1e-11)
-
-
-def test_solve_low_rank_of_a_diagonal():
+def test_low_rank_of_a_diagonal():
     B = LowRank(np.array([2.0, 0.0, 4.0]), np.empty((3, 0)), np.empty((0, 0)))
-    np.testing.assert_array_equal(solve_low_rank(B, np.ones(3)), [0.5, 0.0, 0.25])
     np.testing.assert_array_equal(B @ np.ones(3), [2.0, 0.0, 4.0])
-
-
-def test_solve_low_rank_keeps_coordinates_without_curvature_at_zero():
-    B, dense = low_rank()
-    wide = LowRank(np.append(B.diagonal, 0.0), np.vstack([B.U, np.zeros(RANK)]), B.M_inverse)
-    x = solve_low_rank(wide, np.ones(N + 1))
-    assert x[-1] == 0.0
-    np.testing.assert_allclose(x[:-1], np.linalg.solve(dense, np.ones(N)), rtol=1e-11)
 
 
 # ---------------------------------------------------------------- with an L1 penalty

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from skgd import kernels
-from skgd.rows import CSR, Dense, new_tile, rows_of, stored_entries
+from skgd.rows import CSR, Dense, add_products, new_tile, rows_of, stored_entries
 
 
 def data(n=11, d=4, seed=0):
@@ -133,3 +133,30 @@ def test_a_tile_is_scored_and_accumulated(storage, K):
     G = np.ones((4, K))
     rows.accumulate(tile, G)
     np.testing.assert_allclose(G, 1.0 + X[index].T @ R.T, rtol=1e-13, atol=1e-14)
+
+
+# ---------------------------------------------------------------- products
+@pytest.mark.parametrize("D", [1, 2, 3, 4, 5, 7, 8, 11])
+@pytest.mark.parametrize("m", [1, 5, 8])
+def test_add_products_is_the_lower_triangle_of_the_product(m, D):
+    """Added to what was there, from the first m of 8 columns, whatever the others hold."""
+    rng = np.random.default_rng(D)
+    A, B, H = (rng.normal(size=(D, size)) for size in (8, 8, D))
+    A[:, m:] = B[:, m:] = np.nan
+    expected = H + B[:, :m] @ A[:, :m].T
+    add_products(A, B, m, H)
+    np.testing.assert_allclose(np.tril(H), np.tril(expected), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
+def test_gram_of_standardised_rows(storage):
+    """The methods as plain Python, on rows in any order, fewer than there is room for."""
+    X, index, c = data(), np.array([3, 9, 3, 0, 10]), np.array([0.5, 2.0, 1.0, 0.1, 3.0])
+    mean, scale = np.array([1.0, -2.0, 0.3, 0.0]), np.array([0.5, 2.0, 0.0, 1.0, 1.7])
+    rows, H = rows_of(storage(X)), np.zeros((5, 5))
+    room = rows.gram_workspace(8)
+    rows.standardise(index, mean, scale, room)
+    rows.add_gram(index, c, room, H)
+    rows.standardise_gram(mean, scale, H)
+    A = np.column_stack([X[index] - mean, np.ones(5)]) * scale
+    np.testing.assert_allclose(np.tril(H), np.tril((A.T * c) @ A), rtol=1e-12, atol=1e-13)

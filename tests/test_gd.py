@@ -1,0 +1,159 @@
+"""Full-batch descent starts on samples of many rows, and ends where it would have ended without them."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose
+from problems import objective_of
+from sklearn.linear_model import ElasticNet, LogisticRegression
+
+from skgd import GDClassifier, GDRegressor
+from skgd.losses import Huber, LogLoss, Softmax, SquaredError
+from skgd.solvers.gd import GROWTH, sample_sizes
+
+ROWS, COLUMNS = 40_000, 8
+
+
+@pytest.fixture(scope="module")
+def many_rows():
+    """Columns of several scales, and a score that explains some of the labels."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(ROWS, COLUMNS)) * np.logspace(-2.0, 2.0, COLUMNS) + np.linspace(-5.0, 5.0, COLUMNS)
+    return X, ((X - X.mean(axis=0)) / X.std(axis=0)) @ rng.normal(size=COLUMNS) + rng.logistic(size=ROWS)
+
+
+def sampled(objective):
+    """Which rows are in samples."""
+    steps = {-(-objective.n // rows) for rows in sample_sizes(objective)}
+    return np.any([np.arange(objective.n) % step == 0 for step in steps], axis=0)
+
+
+def codes(z, classes):
+    return np.digitize(z, [0.0, 1.5][: classes - 1])
+
+
+def assert_optimal(model, X, y, weights=None, storage=np.asarray):
+    """Fitted to the minimum of scikit-learn's Newton method."""
+    s = np.ones(len(y)) if weights is None else weights
+    model.set_params(alpha=1e-3, tol=1e-9).fit(storage(X), y, weights)
+    expected = LogisticRegression(C=1.0 / (1e-3 * s.sum()), solver="newton-cholesky", tol=1e-12).fit(X, y, weights)
+    deviation = X.std(axis=0)
+    assert_allclose(model.coef_ * deviation, expected.coef_ * deviation, atol=1e-4 * np.abs(expected.coef_ * deviation).max())
+
+
+def test_samples_grow_from_enough_rows_to_an_eighth_of_all():
+    rng = np.random.default_rng(0)
+    sizes = {n: sample_sizes(objective_of(LogLoss(1), rng.normal(size=(n, 20)))) for n in (2_000, 40_000, 200_000)}
+    assert sizes[2_000] == []
+    assert sizes[40_000] == [5_000]
+    assert sizes[200_000] == [200_000 // GROWTH**2, 200_000 // GROWTH]
+
+
+def test_small_samples_of_many_coefficients_are_not_taken():
+    X = np.random.default_rng(0).normal(size=(20_000, 20))
+    assert sample_sizes(objective_of(LogLoss(1), X))
+    assert not sample_sizes(objective_of(Softmax(10, 0.1), X))
+
+
+@pytest.mark.parametrize("loss", [Huber(1), LogLoss(1), Softmax(3, 0.2)])
+def test_only_a_quadratic_loss_needs_no_sample(loss, many_rows):
+    X, z = many_rows
+    Y = codes(z, 3).astype(float)[None] if loss.coupled() else codes(z, 2).astype(float)[None]
+    assert sample_sizes(objective_of(loss, X, Y=Y))
+    assert not sample_sizes(objective_of(SquaredError(1), X, Y=Y))
+
+
+# ---------------------------------------------------------------- the minimum is the same
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_minimum_of_many_rows(classes, weighted, storage, many_rows):
+    X, z = many_rows
+    weights = np.random.default_rng(1).uniform(0.1, 3.0, ROWS) if weighted else None
+    assert_optimal(GDClassifier(), X, codes(z, classes), weights, storage)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("order", ["labels", "column"])
+def test_minimum_of_sorted_rows(order, classes, many_rows):
+    X, z = many_rows
+    y = codes(z, classes)
+    rows = np.argsort(y if order == "labels" else X[:, 3], kind="stable")
+    assert_optimal(GDClassifier(), X[rows], y[rows])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_minimum_where_no_sample_has_a_class(classes, many_rows):
+    X, z = many_rows
+    y = np.minimum(codes(z, classes), classes - 2)
+    absent = np.flatnonzero(~sampled(objective_of(LogLoss(1), X)))
+    y[absent[:2000:20]] = classes - 1
+    assert sample_sizes(objective_of(LogLoss(1), X, Y=np.minimum(y, 1.0)[None]))
+    assert_optimal(GDClassifier(), X, y)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("penalty", ["l2", None])
+def test_minimum_where_a_column_is_constant_in_every_sample(penalty, classes, many_rows):
+    """Its coefficient must not run away from noise, nor stay behind."""
+    X, z = many_rows[0].copy(), many_rows[1].copy()
+    outside = ~sampled(objective_of(LogLoss(1), X))
+    X[:, 2] = outside & (np.random.default_rng(1).random(ROWS) < 0.02)
+    z += 2.0 * X[:, 2]
+    y = codes(z, classes)
+    if penalty:
+        assert_optimal(GDClassifier(), X, y)
+    else:
+        model = GDClassifier(penalty=None, tol=1e-10).fit(X, y)
+        P = model.predict_proba(X)
+        residuals = P - np.eye(classes)[y]
+        scaled = np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(ROWS)])
+        assert_allclose(scaled.T @ residuals / ROWS, 0.0, atol=1e-6)
+
+
+def test_minimum_of_many_rows_with_an_l1_penalty(many_rows):
+    """Zeros are those of all rows: the optimality conditions say which."""
+    X, z = many_rows
+    y, alpha = codes(z, 2), 0.05
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    model = GDClassifier(penalty="l1", alpha=alpha, tol=1e-10).fit(X, y)
+    w = model.coef_[0]
+    gradient = X.T @ (model.predict_proba(X)[:, 1] - y) / ROWS
+    assert 0 < np.count_nonzero(w) < COLUMNS
+    assert_allclose(gradient[w != 0.0], -alpha * np.sign(w[w != 0.0]), atol=1e-5)
+    assert (np.abs(gradient[w == 0.0]) < alpha).all()
+
+
+def test_minimum_of_huber_regression(many_rows):
+    X, z = many_rows
+    y = z + 50.0 * (np.random.default_rng(1).random(ROWS) < 0.1)
+    model = GDRegressor("huber", epsilon=1.0, penalty=None, tol=1e-10).fit(X, y)
+    scaled = np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(ROWS)])
+    assert_allclose(scaled.T @ np.clip(model.predict(X) - y, -1.0, 1.0) / ROWS, 0.0, atol=1e-5)
+
+
+def test_minimum_of_many_rows_of_the_elastic_net(many_rows):
+    X, z = many_rows
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    expected = ElasticNet(alpha=0.3, l1_ratio=0.7, tol=1e-12).fit(X, z)
+    model = GDRegressor(penalty="elasticnet", alpha=0.3, l1_ratio=0.7, tol=1e-12).fit(X, z)
+    assert_allclose(model.coef_, expected.coef_, atol=1e-6)
+
+
+# ---------------------------------------------------------------- what a fit reports
+def test_samples_are_not_in_the_history(many_rows):
+    """The curve is of all rows: it starts at their objective where samples ended, and falls."""
+    X, z = many_rows
+    model = GDClassifier(tol=1e-9).fit(X, codes(z, 2))
+    assert len(model.loss_curve_) <= model.n_iter_ + 1
+    assert np.all(np.diff(model.loss_curve_) <= 1e-12)
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_samples_and_matrices_are_the_same_for_any_number_of_threads(classes, storage, many_rows):
+    X, z = many_rows
+    fits = [GDClassifier(n_jobs=jobs).fit(storage(X), codes(z, classes)) for jobs in (1, 2, 3)]
+    for model in fits[1:]:
+        np.testing.assert_array_equal(model.coef_, fits[0].coef_)
+        assert model.loss_curve_ == fits[0].loss_curve_

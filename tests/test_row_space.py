@@ -1,0 +1,183 @@
+"""Fewer rows than columns: the restricted problem has the minimum of the whole one."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from problems import LOSSES, SQUARED, objective_of, random_theta
+from scipy.optimize import minimize
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from skgd import GDClassifier, GDRegressor
+from skgd.losses import LogLoss
+from skgd.row_space import COLUMNS, RowSpace, pays
+
+ROWS, WIDE = 30, 80
+STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
+WEIGHTED = pytest.mark.parametrize("weighted", [False, True])
+INTERCEPT = pytest.mark.parametrize("fit_intercept", [False, True])
+ALL = SQUARED | LOSSES
+EVERY_LOSS = pytest.mark.parametrize("loss", ALL.values(), ids=ALL.keys())
+
+
+def wide(n=ROWS, d=WIDE, seed=0):
+    """Columns of several scales, off zero, half of them empty in a row; two are constant."""
+    rng = np.random.default_rng(seed)
+    X = (rng.normal(size=(n, d)) + rng.normal(size=d)) * np.logspace(-1.0, 1.0, d) * (rng.random((n, d)) < 0.5)
+    X[:, 3], X[:, 40] = 0.0, 2.0
+    return X
+
+
+def weights_of(weighted, n=ROWS):
+    return np.random.default_rng(4).uniform(0.1, 3.0, n) if weighted else None
+
+
+def assert_same_scores(model, expected, X, tol=1e-6):
+    assert_allclose(model.coef_, expected.coef_, atol=tol * np.abs(expected.coef_).max())
+    scores = X @ np.atleast_2d(expected.coef_).T + expected.intercept_
+    assert_allclose(X @ np.atleast_2d(model.coef_).T + model.intercept_, scores, atol=tol * np.abs(scores).max())
+
+
+# ---------------------------------------------------------------- fits against scikit-learn and SciPy
+@STORAGE
+@WEIGHTED
+@INTERCEPT
+@pytest.mark.parametrize("classes", [2, 3])
+def test_logistic_regression(classes, fit_intercept, weighted, storage):
+    X, weights, C = wide(), weights_of(weighted), 0.5
+    y = np.digitize(X[:, -1] + X[:, -5], np.quantile(X[:, -1] + X[:, -5], [0.4, 0.7][: classes - 1]))
+    expected = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12, fit_intercept=fit_intercept).fit(X, y, weights)
+    alpha = 1.0 / (C * (ROWS if weights is None else weights.sum()))
+    model = GDClassifier(alpha=alpha, tol=1e-12, fit_intercept=fit_intercept).fit(storage(X), y, weights)
+    assert_same_scores(model, expected, X)
+    assert_array_equal(model.coef_[:, [3, 40] if fit_intercept else [3]], 0.0)
+
+
+@STORAGE
+@WEIGHTED
+@INTERCEPT
+@pytest.mark.parametrize("targets", [1, 3])
+def test_ridge(targets, fit_intercept, weighted, storage):
+    X, weights, alpha = wide(), weights_of(weighted), 0.1
+    Y = 5.0 + X[:, -4:] @ np.random.default_rng(1).normal(size=(4, 3))[:, :targets].squeeze()
+    total = ROWS if weights is None else weights.sum()
+    expected = Ridge(alpha=alpha * total, fit_intercept=fit_intercept, solver="cholesky").fit(X, Y, weights)
+    model = GDRegressor(alpha=alpha, tol=1e-12, fit_intercept=fit_intercept).fit(storage(X), Y, weights)
+    assert_same_scores(model, expected, X)
+
+
+@STORAGE
+def test_huber(storage, objective):
+    X, alpha = wide(), 0.1
+    y = X[:, -1] + 30.0 * (np.random.default_rng(1).random(ROWS) < 0.2)
+    model = GDRegressor("huber", epsilon=1.0, alpha=alpha, tol=1e-12, max_iter=1000).fit(storage(X), y)
+
+    def value_and_gradient(p):
+        r = np.clip(X @ p[:-1] + p[-1] - y, -1.0, 1.0) / ROWS
+        return objective(model, X, y, None, p[:-1], p[-1:]), np.append(X.T @ r + alpha * p[:-1], r.sum())
+
+    best = minimize(value_and_gradient, np.zeros(WIDE + 1), jac=True, options={"gtol": 1e-9, "maxiter": 10_000})
+    assert objective(model, X, y) <= best.fun * (1 + 1e-8)
+    assert_allclose(model.coef_, best.x[:-1], atol=1e-4 * np.abs(best.x).max())
+
+
+@STORAGE
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_warm_start_is_projected_and_ends_at_the_same_minimum(classes, storage):
+    """From coefficients with a part outside the row space, as those of other data have."""
+    X, y = wide(), np.arange(ROWS) % classes
+    model = GDClassifier(alpha=0.01, tol=1e-12, warm_start=True)
+    model.fit(storage(wide(seed=1)), y)
+    cold = GDClassifier(alpha=0.01, tol=1e-12).fit(storage(X), y)
+    assert_same_scores(model.fit(storage(X), y), cold, X)
+    assert model.fit(storage(X), y).n_iter_ <= 1
+
+
+def test_more_columns_than_are_centred_at_a_time():
+    X = wide(20, 2 * COLUMNS + 5)
+    y = X[:, -1] + X[:, COLUMNS]
+    assert_same_scores(GDRegressor(alpha=0.1, tol=1e-12).fit(X, y), Ridge(alpha=2.0, solver="cholesky").fit(X, y), X)
+
+
+def test_float32():
+    X, y = wide().astype(np.float32), np.arange(ROWS) % 2
+    assert pays(objective_of(LogLoss(1), X))
+    expected = GDClassifier(alpha=0.01, tol=1e-12).fit(X.astype(float), y)
+    assert_same_scores(GDClassifier(alpha=0.01, tol=1e-12).fit(X, y), expected, X, tol=1e-5)
+
+
+# ---------------------------------------------------------------- the space
+@STORAGE
+@WEIGHTED
+@INTERCEPT
+@EVERY_LOSS
+def test_coefficients_of_the_space_have_one_objective_inside_and_outside(loss, fit_intercept, weighted, storage):
+    """Loss and penalty: the basis is orthonormal."""
+    outer = objective_of(loss, storage(wide()), weighted=weighted, fit_intercept=fit_intercept)
+    assert pays(outer)
+    space = RowSpace(outer)
+    inner = random_theta(space.objective)
+    theta = space.outside(inner)
+    assert outer.evaluate(theta)[0] == pytest.approx(space.objective.evaluate(inner)[0], rel=1e-10)
+    assert_allclose(space.inside(theta), inner, rtol=1e-7, atol=1e-8)
+
+
+@STORAGE
+@INTERCEPT
+@EVERY_LOSS
+def test_projection_keeps_the_scores_and_shortens_the_coefficients(loss, fit_intercept, storage):
+    outer = objective_of(loss, storage(wide()), fit_intercept=fit_intercept)
+    space, theta = RowSpace(outer), random_theta(outer)
+    W, b = outer.coordinates.raw(theta)
+    W_near, b_near = outer.coordinates.raw(space.outside(space.inside(theta)))
+    assert_allclose(outer.X @ W_near + b_near, outer.X @ W + b, rtol=1e-8, atol=1e-8)
+    assert np.square(W_near).sum() < np.square(W).sum()
+
+
+@INTERCEPT
+def test_the_space_has_the_rank_of_the_centred_rows(fit_intercept):
+    X = wide()
+    X[5] = X[6]
+    space = RowSpace(objective_of(LogLoss(1), X, fit_intercept=fit_intercept))
+    mean = X.mean(axis=0) if fit_intercept else 0.0
+    assert space.objective.d == np.linalg.matrix_rank(X - mean)
+    Q = (X - mean).T @ space.basis
+    assert_allclose(Q.T @ Q, np.eye(space.objective.d), atol=1e-9)
+
+
+# ---------------------------------------------------------------- where it pays
+def test_it_pays_with_fewer_rows_than_columns():
+    assert pays(objective_of(LogLoss(1), wide()))
+    assert not pays(objective_of(LogLoss(1), wide(WIDE, WIDE)))
+    assert not pays(objective_of(LogLoss(1), wide(WIDE + 1, WIDE)))
+
+
+def test_it_does_not_pay_where_passes_are_cheaper_than_a_decomposition():
+    """Of 3,000 rows with three entries each."""
+    X = sp.random(3000, 3001, density=1e-3, format="csr", random_state=0)
+    assert not pays(objective_of(LogLoss(1), X))
+    assert pays(objective_of(LogLoss(1), X[:100]))
+
+
+@pytest.mark.parametrize("penalty", [{"l1": 0.1}, {"l1": 0.1, "l2": 0.0}, {"l2": 0.0}])
+def test_it_needs_an_l2_penalty_alone(penalty):
+    """L1 has its minimum outside of the row space, and without a penalty coefficients may be anywhere."""
+    assert not pays(objective_of(LogLoss(1), wide(), **penalty))
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e7])
+def test_it_does_not_pay_where_squares_would_hide_a_column(unit):
+    """Whichever way, the gradient vanishes in all units."""
+    X, y, alpha = wide(), np.arange(ROWS) % 2, 1e-3
+    X[:, 7] = unit * (1.0 + X[:, 8])
+    assert pays(objective_of(LogLoss(1), X, l2=alpha)) == (unit == 1.0)
+    model = GDClassifier(alpha=alpha, tol=1e-12).fit(X, y)
+    r = (expit(X @ model.coef_[0] + model.intercept_) - y) / ROWS
+    gradient, deviation = X.T @ r + alpha * model.coef_[0], X.std(axis=0)
+    assert_allclose(gradient[deviation > 0.0] / deviation[deviation > 0.0], 0.0, atol=1e-5)
+    assert_allclose(r.sum(), 0.0, atol=1e-6)
+
+
+def test_it_does_not_pay_where_nothing_varies():
+    assert not pays(objective_of(LogLoss(1), np.full((ROWS, WIDE), 3.0)))
