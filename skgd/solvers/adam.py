@@ -14,8 +14,7 @@ from ..whitening import whitened
 from . import Solution, sgd, stochastic
 from .stochastic import Plan
 
-BATCH = 32
-RATE = 0.005  # of a coefficient's natural size: 1 over the deviation of its column, times that of the scores, over sqrt(h)
+RATE = 0.02  # of a coefficient: 1 over the deviation of its column, times that of the scores, over sqrt(h)
 FULL_BATCH_RATE = 0.1
 FULL_BATCH_EPSILON = 0.1  # without noise, gradients below this would be blown up to steps that overshoot for ever
 PATIENT = 3000.0  # steps before rates are damped, where an epoch is shorter than that
@@ -32,7 +31,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
 
 def _automatic_plan(objective: Objective, options: Options) -> Plan:
     whitening = whitened(objective)
-    batch, steps = sgd.balanced_batch(objective, options, whitening, BATCH)
+    batch, steps = sgd.balanced_batch(objective, options, whitening)
     largest, trace = whitening.spectrum(objective)
     if steps == 1:
         rate, delay, epsilon = FULL_BATCH_RATE, 50.0, max(FULL_BATCH_EPSILON, options.adam_epsilon)

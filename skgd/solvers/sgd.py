@@ -47,7 +47,7 @@ def start(objective: Objective, theta: np.ndarray, options: Options, history: Hi
 
 def automatic_plan(objective: Objective, options: Options, whitening: Whitening) -> tuple[Objective, Plan]:
     """Rates derived from the data, and the objective in coordinates where one rate suits the intercept too."""
-    batch, steps = balanced_batch(objective, options, whitening, BATCH)
+    batch, steps = balanced_batch(objective, options, whitening)
     full = steps == 1
     largest, trace = whitening.spectrum(objective)
     seen = curvature_seen(largest, trace, batch, full)
@@ -142,14 +142,14 @@ def averaging(options: Options, batch: int, default: bool) -> int | None:
     return -(-int(average) // batch)
 
 
-def balanced_batch(objective: Objective, options: Options, whitening: Whitening, usual: int) -> tuple[int, int]:
+def balanced_batch(objective: Objective, options: Options, whitening: Whitening) -> tuple[int, int]:
     """Rows a step, and steps an epoch, of nearly equal batches.
 
     A step sweeps over all d columns: rows with few non-zeros come in larger batches, so that the sweep never costs
     much more than the rows; and so do rows whose sweep multiplies by a matrix.
     """
     n = objective.n
-    usual = max(usual, len(whitening.matrix) // 2)
+    usual = max(BATCH, len(whitening.matrix) // 2)
     if options.batch_size == "auto":
         nonzeros = stored_entries(objective.X) / n
         batch = n if n <= SMALL else int(np.clip(objective.d / (8.0 * max(nonzeros, 1.0)), usual, 256))
