@@ -22,7 +22,7 @@ from . import Solution, stochastic
 from .stochastic import Plan
 
 SMALL = 64  # fewer rows make one batch
-BATCH = 16
+BATCH = 32
 PATIENT = 500.0  # steps before rates are damped, where an epoch is shorter than that
 
 
@@ -160,6 +160,6 @@ def balanced_batch(objective: Objective, options: Options, whitening: Whitening)
 
 
 def neighbours(objective: Objective, batch: int) -> int:
-    """Rows that stay together in a shuffle: about 2 KiB of X, which memory delivers at full speed, at most half a batch."""
+    """Rows that stay together in a shuffle: about 4 KiB of X, which memory delivers at full speed, at most half a batch."""
     row = 8.0 * stored_entries(objective.X) / objective.n
-    return int(np.clip(2048 / max(row, 1.0), 1, max(batch // 2, 1)))
+    return int(np.clip(4096 / max(row, 1.0), 1, max(batch // 2, 1)))
