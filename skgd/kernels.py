@@ -166,7 +166,7 @@ def stochastic_steps(
     empty; their gradient goes back the same way.  `table` (K, n), if not empty, holds the residuals last seen and `known`
     (D, K) their gradient; steps that are `reduced` follow known + what changed on the batch (SAGA; Defazio, Bach and
     Lacoste-Julien, 2014).  With `smoothness` h > 0, rates are at most 1/(h curvature), the curvature of the batch's
-    second moments along its gradient.  Returns False where a loss is no longer finite.
+    second moments along its gradient.  Returns False where a gradient is no longer finite.
     """
     (D, K), d, mixes = theta.shape, theta.shape[0] - 1, len(mixing) > 0
     W, b, G, raw = np.empty((d, K)), np.empty(K), np.empty((D, K)), np.empty((D, K))
@@ -188,7 +188,7 @@ def stochastic_steps(
                 b[k] -= mean[j] * W[j, k]
         # 2. the batch's gradient, in the coordinates of theta
         raw[:] = 0.0
-        value, squares = add_gradient(rows, loss, order, first, last, Y, s, W, b, batch_tile, table, raw)
+        _, squares = add_gradient(rows, loss, order, first, last, Y, s, W, b, batch_tile, table, raw)
         for j in range(d):
             for k in range(K):
                 raw[j, k] = scale[j] * (raw[j, k] - mean[j] * raw[d, k]) / m
@@ -208,7 +208,7 @@ def stochastic_steps(
                     G[j, k] += known[j, k]
                 known[j, k] += change * m / Y.shape[1]
                 G[j, k] += penalty.gradient(theta[j, k], l2[j])
-        if not np.isfinite(value + square):
+        if not np.isfinite(square):
             return False
         # 4. the step
         rate = rates[step]

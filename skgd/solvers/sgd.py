@@ -22,7 +22,8 @@ from . import Solution, stochastic
 from .stochastic import Plan
 
 SMALL = 64  # fewer rows make one batch
-BATCH = 32
+FEWEST, MOST = 16, 64  # rows a step, where a row is worth more than the sweep over all columns
+STEPS = 500  # of an epoch, from which on larger batches cost it little
 PATIENT = 500.0  # steps before rates are damped, where an epoch is shorter than that
 
 
@@ -149,7 +150,7 @@ def balanced_batch(objective: Objective, options: Options, whitening: Whitening)
     much more than the rows; and so do rows whose sweep multiplies by a matrix.
     """
     n = objective.n
-    usual = max(BATCH, len(whitening.matrix) // 2)
+    usual = max(int(np.clip(n // STEPS, FEWEST, MOST)), len(whitening.matrix) // 2)
     if options.batch_size == "auto":
         nonzeros = stored_entries(objective.X) / n
         batch = n if n <= SMALL else int(np.clip(objective.d / (8.0 * max(nonzeros, 1.0)), usual, 256))
