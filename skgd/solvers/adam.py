@@ -1,4 +1,8 @@
-"""Adam (Kingma and Ba, 2015): by default in standardised coordinates, averaged, its rate damped like 1/sqrt(t)."""
+"""Adam (Kingma and Ba, 2015): by default in whitened coordinates, averaged, its rate damped like 1/sqrt(t).
+
+Epsilon is such that no step is longer than one of sgd: once the noise is gone, dividing by it would only magnify what is
+left.
+"""
 
 from __future__ import annotations
 

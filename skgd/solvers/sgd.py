@@ -1,9 +1,9 @@
-"""Stochastic gradient descent: averaged, in standardised coordinates, with a rate derived from the data; or the textbook's.
+"""Stochastic gradient descent: averaged, in whitened coordinates, with a rate derived from the data; or the textbook's.
 
 The automatic rate is 1/(2 L), L the curvature that a batch of B rows sees: h (lambda (B - 1) + 2 trace) / B, with h the
-smoothness of the loss, lambda and trace the largest eigenvalue and the sum of all of the (implicitly standardised)
-second moments.  It is damped like 1/sqrt(t) from a quarter epoch on, and the iterates are averaged with growing
-weights.  Batches of all rows are free of noise: their rate and iterate stand as they are.
+smoothness of the loss, lambda and trace the largest eigenvalue and the sum of all of the second moments.  In the first
+epoch it is damped like 1/sqrt(t), from a quarter on; later the noise of steps is reduced instead.  Iterates are averaged
+with growing weights.  Batches of all rows are free of noise: their rate and iterate stand as they are.
 """
 
 from __future__ import annotations
