@@ -130,7 +130,7 @@ def test_a_table_of_residuals_leaves_only_what_changed(storage, loss):
     table, gradients = np.zeros((loss.columns, N)), []
     for seed in (1, 2):
         W, b = coefficients(loss.columns, seed)
-        G, tile = np.zeros((D + 1, loss.columns)), kernels.new_tile(rows, 1, loss.columns, 8)
+        G, tile = np.zeros((D + 1, loss.columns)), kernels.new_tile(rows, len(Y), loss.columns, 8)
         kernels.add_gradient(rows, loss, order, 0, N, Y, s, W, b, tile, table, G)
         gradients.append(expected_record(loss, X, Y, s, W, b)[1])
     np.testing.assert_allclose(G, gradients[1] - gradients[0], rtol=1e-12, atol=1e-12)
