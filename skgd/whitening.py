@@ -56,7 +56,7 @@ def whitened(objective: Objective) -> Whitening:
     C = second_moments(objective, ROWS * d) + np.diag(l2 / h)
     C += np.diag(np.where(objective.coordinates.scale[:-1] > 0.0, FLOOR, 1.0))
     mu, M = scipy.linalg.eigh(np.diag(l2), C)
-    return Whitening(M, np.append(np.maximum(mu, 0.0), 0.0))
+    return Whitening(np.ascontiguousarray(M), np.append(np.maximum(mu, 0.0), 0.0))
 
 
 def second_moments(objective: Objective, rows: int) -> np.ndarray:
