@@ -26,25 +26,35 @@ def fill_tile(tile, order, start, Y, s):
 
 
 @kernel
-def add_gradient(rows, loss, order, first, last, Y, s, W, b, whole, G):
-    """Add the gradient of sum_i s_i loss(y_i, x_i W + b) to G (d + 1, K), its last row the intercepts'; return the sum.
+def add_gradient(rows, loss, order, first, last, Y, s, W, b, whole, table, G):
+    """Add the gradient of sum_i s_i loss(y_i, x_i W + b) to G (d + 1, K), its last row the intercepts'.
 
-    The rows are order[first:last], or first..last where `order` is empty: their own order in memory.
+    The rows are order[first:last], or first..last where `order` is empty: their own order in memory.  A `table` (K, n)
+    that is not empty holds the residuals that rows had when last seen: it is brought up to date, and only what changed is
+    added.  Returns the sum of the losses, and that of the squares of what was added, per unit of weight.
     """
-    total, size, d = 0.0, len(whole.row), W.shape[0]
+    total, squares, size, d = 0.0, 0.0, len(whole.row), W.shape[0]
     for start in range(first, last, size):
         m = min(size, last - start)
         tile = whole if m == size else new_tile(rows, Y.shape[0], W.shape[1], m)
         fill_tile(tile, order, start, Y, s)
         rows.scores(tile, W, b)
         total += loss.residuals(tile.targets, tile.weights, tile.Z)
+        row, weights, Z = tile.row, tile.weights, tile.Z
+        if table.size:
+            for k in range(W.shape[1]):
+                for i in range(m):
+                    residual = Z[k, i]
+                    Z[k, i] = residual - table[k, row[i]]
+                    table[k, row[i]] = residual
         rows.accumulate(tile, G)
         for k in range(W.shape[1]):
             column = 0.0
             for i in range(m):
-                column += tile.Z[k, i]
+                column += Z[k, i]
+                squares += Z[k, i] * Z[k, i] / weights[i]
             G[d, k] += column
-    return total
+    return total, squares
 
 
 @kernel
@@ -55,8 +65,10 @@ def record(rows, loss, Y, s, W, b, edges, first, last, size):
     """
     totals, G = np.empty(last - first), np.zeros((last - first, W.shape[0] + 1, W.shape[1]))
     whole, in_memory = new_tile(rows, Y.shape[0], W.shape[1], size), np.empty(0, np.int64)
+    table = np.empty((0, 0))
     for p in range(first, last):
-        totals[p - first] = add_gradient(rows, loss, in_memory, edges[p], edges[p + 1], Y, s, W, b, whole, G[p - first])
+        total, _ = add_gradient(rows, loss, in_memory, edges[p], edges[p + 1], Y, s, W, b, whole, table, G[p - first])
+        totals[p - first] = total
     return totals, G
 
 
@@ -144,6 +156,20 @@ def curvature_diagonal(rows, loss, Y, s, mean, W, b, edges, first, last, size):
 
 
 @kernel
+def multiply(A, B, out):
+    """out = A B of small matrices, without the overhead of BLAS where B is a vector."""
+    if B.shape[1] > 1:
+        np.dot(A, B, out)
+    else:
+        b = B.reshape(-1)
+        for i in range(A.shape[0]):
+            a, total = A[i], 0.0
+            for j in range(len(a)):
+                total += a[j] * b[j]
+            out[i, 0] = total
+
+
+@kernel
 def stochastic_steps(
     rows,
     loss,
@@ -156,55 +182,78 @@ def stochastic_steps(
     s,
     mean,
     scale,
+    mixing,
+    mixing_t,
     l1,
     l2,
     rates,
     unit,
     decays,
-    capped,
+    smoothness,
     count,
     theta,
     average,
     memory,
+    table,
+    known,
+    reduced,
 ):
     """Step once on each mini-batch of `order`, theta (D, K) in place; `average` follows it with weights `decays`.
 
-    Scores are those of raw coefficients W = scale * theta; their gradient goes back the same way.  With `capped`, no
-    step leads away from any minimiser of its batch: rate <= 2 loss / |gradient|^2, the stochastic Polyak step (Loizou
-    et al., 2021).  Returns False where a loss is no longer finite.
+    Scores are those of raw coefficients W = scale * theta, or W = scale * (mixing theta) where `mixing` (d, d) is not
+    empty; their gradient goes back the same way.  `table` (K, n), if not empty, holds the residuals last seen and `known`
+    (D, K) their gradient; steps that are `reduced` follow known + what changed on the batch (SAGA; Defazio, Bach and
+    Lacoste-Julien, 2014).  With `smoothness` h > 0, rates are at most 1/(h curvature), the curvature of the batch's
+    second moments along its gradient.  Returns False where a gradient is no longer finite.
     """
-    (D, K), d = theta.shape, theta.shape[0] - 1
-    W, b, G = np.empty((d, K)), np.empty(K), np.empty((D, K))
+    (D, K), d, mixes = theta.shape, theta.shape[0] - 1, len(mixing) > 0
+    W, b, G, raw = np.empty((d, K)), np.empty(K), np.empty((D, K)), np.empty((D, K))
     batch_tile = new_tile(rows, Y.shape[0], K, min(size, batch))
     for step in range(len(rates)):
         first = step * batch
         last = min(first + batch, len(order))
         m = last - first
         # 1. raw coefficients
+        if mixes:
+            multiply(mixing, theta[:d], W)
+        else:
+            W[:] = theta[:d]
         for k in range(K):
             b[k] = scale[d] * theta[d, k]
         for j in range(d):
             for k in range(K):
-                W[j, k] = scale[j] * theta[j, k]
+                W[j, k] *= scale[j]
                 b[k] -= mean[j] * W[j, k]
         # 2. the batch's gradient, in the coordinates of theta
-        G[:] = 0.0
-        value = add_gradient(rows, loss, order, first, last, Y, s, W, b, batch_tile, G) / m
+        raw[:] = 0.0
+        _, squares = add_gradient(rows, loss, order, first, last, Y, s, W, b, batch_tile, table, raw)
+        for j in range(d):
+            for k in range(K):
+                raw[j, k] = scale[j] * (raw[j, k] - mean[j] * raw[d, k]) / m
+        for k in range(K):
+            G[d, k] = scale[d] * raw[d, k] / m
+        if mixes:
+            multiply(mixing_t, raw[:d], G[:d])
+        else:
+            G[:d] = raw[:d]
+        # 3. its noise reduced, and that of the penalty
         square = 0.0
         for j in range(D):
             for k in range(K):
-                centred = G[j, k] - mean[j] * G[d, k] if j < d else G[d, k]
-                G[j, k] = scale[j] * centred / m
-                square += G[j, k] * G[j, k]
+                change = G[j, k]
+                square += change * change
+                if reduced:
+                    G[j, k] += known[j, k]
+                known[j, k] += change * m / Y.shape[1]
                 G[j, k] += penalty.gradient(theta[j, k], l2[j])
-        if not np.isfinite(value + square):
+        if not np.isfinite(square):
             return False
-        # 3. the step
+        # 4. the step
         rate = rates[step]
-        if capped and rate * square > 2.0 * value:
-            rate = 2.0 * value / square
+        if rate * smoothness * square * m > squares:
+            rate = squares / (smoothness * square * m)
         rule.step(count + step, rate, unit, theta, G, memory, penalty, l1, l2)
-        # 4. the average
+        # 5. the average
         for j in range(D):
             for k in range(K):
                 average[j, k] += decays[step] * (theta[j, k] - average[j, k])

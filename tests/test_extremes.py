@@ -445,7 +445,8 @@ def test_warm_start_goes_on(data, solver, request):
     value, iterations = model.loss_curve_[-1], model.n_iter_
     model.fit(X, y)
     assert_allclose(model.loss_curve_[0], value, rtol=1e-8)
-    assert model.n_iter_ <= max(iterations - 1, 1)
+    fewest = 2 if solver in ("sgd", "adam") else 1  # epochs that can be compared
+    assert model.n_iter_ <= max(iterations - 1, fewest)
     model.sparsify().fit(X, y)
     assert model.loss_curve_[0] <= 1.02 * value
     assert model.set_params(warm_start=False).fit(X, y).n_iter_ == iterations

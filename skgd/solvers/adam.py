@@ -1,4 +1,8 @@
-"""Adam (Kingma and Ba, 2015): by default in standardised coordinates, averaged, its rate damped like 1/sqrt(t)."""
+"""Adam (Kingma and Ba, 2015): by default in whitened coordinates, averaged, its rate damped like 1/sqrt(t).
+
+Epsilon is such that no step is longer than one of sgd: once the noise is gone, dividing by it would only magnify what is
+left.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,11 @@ from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet
 from ..updates import Adam
+from ..whitening import whitened
 from . import Solution, sgd, stochastic
 from .stochastic import Plan
 
-BATCH = 32
-RATE = 0.01  # of a coefficient's natural size: 1 over the deviation of its column, times that of the scores
+RATE = 0.02  # of a coefficient: 1 over the deviation of its column, times that of the scores, over sqrt(h)
 FULL_BATCH_RATE = 0.1
 FULL_BATCH_EPSILON = 0.1  # without noise, gradients below this would be blown up to steps that overshoot for ever
 PATIENT = 3000.0  # steps before rates are damped, where an epoch is shorter than that
@@ -30,20 +34,25 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
 
 
 def _automatic_plan(objective: Objective, options: Options) -> Plan:
-    batch, steps = sgd.balanced_batch(objective, options, BATCH)
+    whitening = whitened(objective)
+    batch, steps = sgd.balanced_batch(objective, options, whitening)
+    largest, trace = whitening.spectrum(objective)
     if steps == 1:
         rate, delay, epsilon = FULL_BATCH_RATE, 50.0, max(FULL_BATCH_EPSILON, options.adam_epsilon)
     else:
-        rate, delay, epsilon = RATE, max(0.25 * steps, PATIENT), options.adam_epsilon
-    largest, _ = sgd.second_moments(objective)
+        rate, delay = RATE / np.sqrt(objective.loss.smoothness()), max(0.25 * steps, PATIENT)
+        longest = sgd.longest_rate(objective, sgd.curvature_seen(largest, trace, batch, full=False))
+        epsilon = rate / longest + options.adam_epsilon
     return Plan(
         rule=Adam(options.beta_1, options.beta_2, epsilon),
         schedule=lambda t: schedules.damped(t, rate, delay),
         batch=batch,
         penalty=ElasticNet(explicit=0.0),
         unit=objective.score_scale(),
+        whitening=whitening,
         average_from=sgd.averaging(options, batch, default=True),
         growing=True,
+        reduced=steps > 1,
         run=sgd.neighbours(objective, batch),
         shuffle=options.shuffle,
         smooth_rate=1.0 / (objective.loss.smoothness() * largest) if largest > 0.0 else 0.0,

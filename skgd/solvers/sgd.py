@@ -1,15 +1,14 @@
-"""Stochastic gradient descent: averaged, in standardised coordinates, with a rate derived from the data; or the textbook's.
+"""Stochastic gradient descent: averaged, in whitened coordinates, with a rate derived from the data; or the textbook's.
 
 The automatic rate is 1/(2 L), L the curvature that a batch of B rows sees: h (lambda (B - 1) + 2 trace) / B, with h the
-smoothness of the loss, lambda and trace the largest eigenvalue and the sum of all of the (implicitly standardised)
-second moments.  It is damped like 1/sqrt(t) from a quarter epoch on, and the iterates are averaged with growing
-weights.  Batches of all rows are free of noise: their rate and iterate stand as they are.
+smoothness of the loss, lambda and trace the largest eigenvalue and the sum of all of the second moments.  In the first
+epoch it is damped like 1/sqrt(t), from a quarter on; later the noise of steps is reduced instead.  Iterates are averaged
+with growing weights.  Batches of all rows are free of noise: their rate and iterate stand as they are.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 
 from .. import schedules
 from ..history import History
@@ -18,12 +17,13 @@ from ..options import Options
 from ..penalties import ElasticNet
 from ..rows import stored_entries
 from ..updates import Momentum
+from ..whitening import Whitening, identity, whitened
 from . import Solution, stochastic
 from .stochastic import Plan
 
 SMALL = 64  # fewer rows make one batch
-BATCH = 16
-SAMPLE = 1000  # rows that the moments are estimated from
+FEWEST, MOST = 16, 64  # rows a step, where a row is worth more than the sweep over all columns
+STEPS = 500  # of an epoch, from which on larger batches cost it little
 PATIENT = 500.0  # steps before rates are damped, where an epoch is shorter than that
 
 
@@ -31,37 +31,51 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
     """Epochs of sgd; of gradient descent, where solver='gd' has an explicit rate."""
     if not options.automatic:
         return stochastic.minimise(objective, theta, textbook_plan(objective, options, _rule(options)), options, history)
-    scaled, plan = automatic_plan(objective, options)
+    scaled, plan = automatic_plan(objective, options, whitened(objective))
     here, there = objective.coordinates, scaled.coordinates
     solution = stochastic.minimise(scaled, there.theta(*here.raw(theta)), plan, options, history)
     return solution._replace(theta=here.theta(*there.raw(solution.theta)))
 
 
-def automatic_plan(objective: Objective, options: Options) -> tuple[Objective, Plan]:
+def automatic_plan(objective: Objective, options: Options, whitening: Whitening) -> tuple[Objective, Plan]:
     """Rates derived from the data, and the objective in coordinates where one rate suits the intercept too."""
-    h = objective.loss.smoothness()
-    batch, steps = balanced_batch(objective, options, BATCH)
-    largest, trace = second_moments(objective)
+    batch, steps = balanced_batch(objective, options, whitening)
     full = steps == 1
-    seen = largest if full else (largest * (batch - 1) + 2.0 * trace) / batch
-    seen = seen if seen > 0.0 else 1.0  # there is only the intercept
-    rate = 0.5 * (1.0 - options.momentum) / (h * seen)
+    largest, trace = whitening.spectrum(objective)
+    seen = curvature_seen(largest, trace, batch, full)
+    rate = (1.0 - options.momentum) * longest_rate(objective, seen)
     delay = max(0.25 * steps, PATIENT)
+
+    def schedule(t):
+        return schedules.constant(t, rate) if full or t[0] > steps else schedules.damped(t, rate, delay)
+
     plan = Plan(
         rule=_rule(options),
-        schedule=lambda t: schedules.constant(t, rate) if full else schedules.damped(t, rate, delay),
+        schedule=schedule,
         batch=batch,
         penalty=ElasticNet(explicit=0.0),
         unit=np.ones(objective.K),
+        whitening=whitening,
         average_from=averaging(options, batch, default=not full),
         growing=True,
-        capped=True,
+        smoothness=0.5 if objective.loss.coupled() else objective.loss.smoothness(),
+        reduced=not full,
         run=neighbours(objective, batch),
         shuffle=options.shuffle,
-        smooth_rate=1.0 / (h * largest) if largest > 0.0 else 0.0,
+        smooth_rate=1.0 / (objective.loss.smoothness() * largest) if largest > 0.0 else 0.0,
     )
     # The intercept is uncorrelated with centred columns: its curvature is h alone, and its rate 1/(2 h).
     return objective.in_coordinates(objective.coordinates.rescaled_intercept(np.sqrt(seen))), plan
+
+
+def curvature_seen(largest: float, trace: float, batch: int, full: bool) -> float:
+    """The curvature that a batch sees, of a loss of unit smoothness; 1 if there is only the intercept."""
+    seen = largest if full else (largest * (batch - 1) + 2.0 * trace) / batch
+    return seen if seen > 0.0 else 1.0
+
+
+def longest_rate(objective: Objective, seen: float) -> float:
+    return 0.5 / (objective.loss.smoothness() * seen)
 
 
 def textbook_plan(objective: Objective, options: Options, rule) -> Plan:
@@ -92,6 +106,7 @@ def textbook_plan(objective: Objective, options: Options, rule) -> Plan:
         batch=batch,
         penalty=ElasticNet(explicit=1.0),
         unit=np.ones(objective.K),
+        whitening=identity(objective),
         average_from=averaging(options, batch, default=False),
         shuffle=options.shuffle,
         patience=options.n_iter_no_change,
@@ -119,13 +134,14 @@ def averaging(options: Options, batch: int, default: bool) -> int | None:
     return -(-int(average) // batch)
 
 
-def balanced_batch(objective: Objective, options: Options, usual: int) -> tuple[int, int]:
+def balanced_batch(objective: Objective, options: Options, whitening: Whitening) -> tuple[int, int]:
     """Rows a step, and steps an epoch, of nearly equal batches.
 
     A step sweeps over all d columns: rows with few non-zeros come in larger batches, so that the sweep never costs
-    much more than the rows.
+    much more than the rows; and so do rows whose sweep multiplies by a matrix.
     """
     n = objective.n
+    usual = max(int(np.clip(n // STEPS, FEWEST, MOST)), len(whitening.matrix) // 2)
     if options.batch_size == "auto":
         nonzeros = stored_entries(objective.X) / n
         batch = n if n <= SMALL else int(np.clip(objective.d / (8.0 * max(nonzeros, 1.0)), usual, 256))
@@ -136,25 +152,6 @@ def balanced_batch(objective: Objective, options: Options, usual: int) -> tuple[
 
 
 def neighbours(objective: Objective, batch: int) -> int:
-    """Rows that stay together in a shuffle: about 2 KiB of X, which memory delivers at full speed, at most half a batch."""
+    """Rows that stay together in a shuffle: about 4 KiB of X, which memory delivers at full speed, at most half a batch."""
     row = 8.0 * stored_entries(objective.X) / objective.n
-    return int(np.clip(2048 / max(row, 1.0), 1, max(batch // 2, 1)))
-
-
-def second_moments(objective: Objective) -> tuple[float, float]:
-    """Largest eigenvalue and trace of sum_i s_i x~_i x~_i' / n, from at most a thousand evenly spaced rows."""
-    mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
-    index = np.linspace(0, objective.n - 1, min(objective.n, SAMPLE)).astype(np.intp)
-    A = objective.X[index].astype(np.float64)  # float32 overflows where squares of its values do not
-    s = objective.s[index] / objective.s[index].sum()
-    squares = A.multiply(A) if sp.issparse(A) else A * A
-    trace = s @ (squares @ scale**2) - 2.0 * (s @ (A @ (scale**2 * mean))) + np.sum((scale * mean) ** 2)
-    v, largest = np.ones(objective.d), 0.0
-    for _ in range(30):
-        scores = A @ (scale * v) - mean @ (scale * v)
-        product = scale * ((s * scores) @ A - mean * (s @ scores))
-        largest = float(np.linalg.norm(product))
-        if largest == 0.0:
-            break
-        v = product / largest
-    return largest, max(float(trace), largest)
+    return int(np.clip(4096 / max(row, 1.0), 1, max(batch // 2, 1)))

@@ -6,7 +6,7 @@ What differs is the update rule, the schedule of rates and the batch; a batch of
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..history import History
 from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet, proximal_step
+from ..whitening import Whitening
 from . import Solution
 
 SEGMENT = 1 << 16  # steps between two returns from compiled code
@@ -42,8 +43,12 @@ class Plan:
         The step from which iterates are averaged; None: the last one counts.
     growing : bool
         Whether the average favours late iterates, with weights 2/(t + 1), or is uniform.
-    capped : bool
-        Whether the stochastic Polyak step bounds rates.
+    smoothness : float
+        Bound of the curvature of the loss, by which the rate of each batch is bounded; 0: it is not.
+    whitening : Whitening
+        Coordinates to step in.
+    reduced : bool
+        Whether the noise of steps is reduced from the second epoch on, when all residuals are known.
     run : int
         Rows that stay together when rows are shuffled: random enough, and read in order.
     shuffle : bool
@@ -62,9 +67,11 @@ class Plan:
     batch: int
     penalty: ElasticNet
     unit: np.ndarray
+    whitening: Whitening
     average_from: int | None = None
     growing: bool = False
-    capped: bool = False
+    smoothness: float = 0.0
+    reduced: bool = False
     run: int = 1
     shuffle: bool = True
     patience: int = 1
@@ -73,24 +80,25 @@ class Plan:
     smooth_rate: float = 0.0
 
 
-@dataclass
 class State:
-    """Where the steps are: iterate and average (D, K), the rule's memory (2, D, K), the number of steps, their slow-down."""
+    """Where the steps are, in the coordinates of the plan.
 
-    theta: np.ndarray
-    average: np.ndarray = field(init=False)
-    memory: np.ndarray = field(init=False)
-    steps: int = 0
-    slower: float = 1.0
+    Iterate and average (D, K), the rule's memory (2, D, K), the residuals last seen (K, n) and their gradient (D, K), the
+    numbers of steps made and of those before averaging, the slow-down of rates.
+    """
 
-    def __post_init__(self) -> None:
-        self.theta = self.theta.copy()
-        self.average = self.theta.copy()
-        self.memory = np.zeros((2, *self.theta.shape))
+    def __init__(self, objective: Objective, theta: np.ndarray, plan: Plan) -> None:
+        self.whitening = plan.whitening
+        self.phi = self.whitening.phi(theta)
+        self.average = self.phi.copy()
+        self.memory = np.zeros((2, *theta.shape))
+        self.table = np.zeros((objective.K, objective.n) if plan.reduced else (0, 0))
+        self.known = np.zeros(theta.shape)
+        self.steps, self.average_from, self.slower = 0, plan.average_from, 1.0
 
-    def result(self, plan: Plan) -> np.ndarray:
-        averaged = plan.average_from is not None and self.steps >= plan.average_from
-        return (self.average if averaged else self.theta).copy()
+    def result(self) -> np.ndarray:
+        averaged = self.average_from is not None and self.steps >= self.average_from
+        return self.whitening.theta(self.average if averaged else self.phi)
 
 
 def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Options, history: History) -> Solution:
@@ -100,14 +108,14 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
     gap; where convergence is faster it overstates it.  Explicit rates may never settle: with them the fit ends when F
     has not fallen, for `patience` epochs in a row.
     """
-    state = State(theta)
+    state = State(objective, theta, plan)
     F, _ = objective.evaluate(theta)
     history.record(F, theta)
     values, quiet, gap, converged = [F], 0, np.inf, options.tol is None
     for epoch in range(1, options.max_iter + 1):
         run_epoch(objective, plan, state, options.random_state, history)
-        F, gradient = objective.evaluate(state.result(plan))
-        history.record(F, state.theta)
+        F, gradient = objective.evaluate(state.result())
+        history.record(F, state.phi)
         values.append(F)
         if options.tol is None:
             continue
@@ -121,7 +129,7 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
                 continue
             converged = True
             break
-    result = state.result(plan)
+    result = state.result()
     if plan.smooth_rate and objective.l1_raw > 0.0:
         result, F = _sparse(objective, result, F, gradient, plan.smooth_rate)
     if plan.may_plateau and F > (1.0 + options.tol if options.tol is not None else RISEN) * values[0]:
@@ -137,6 +145,10 @@ def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.r
     n, batch = objective.n, min(plan.batch, objective.n)
     order = _order(n, plan.run, random_state) if plan.shuffle and batch < n else np.arange(n)
     mean, scale = objective.coordinates
+    mixing, l2 = plan.whitening
+    reduced = plan.reduced and state.steps > 0
+    if reduced and state.average_from is not None:  # iterates with more noise count no longer
+        state.average_from = max(state.average_from, -(-n // batch))
     for first in range(0, n, SEGMENT * batch):
         part = order[first : first + SEGMENT * batch]
         numbers = state.steps + 1.0 + np.arange(-(-len(part) // batch))
@@ -152,16 +164,21 @@ def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.r
             objective.s,
             mean,
             scale,
+            mixing,
+            np.ascontiguousarray(mixing.T),
             objective.l1,
-            objective.l2,
+            l2,
             plan.schedule(numbers) * state.slower,
             plan.unit,
-            _average_weights(plan, numbers),
-            plan.capped,
+            _average_weights(plan, state, numbers),
+            plan.smoothness,
             state.steps + 1,
-            state.theta,
+            state.phi,
             state.average,
             state.memory,
+            state.table,
+            state.known,
+            reduced,
         )
         if not finite:
             history.overflow()
@@ -177,9 +194,9 @@ def _order(n: int, run: int, random_state: np.random.RandomState) -> np.ndarray:
     return order[order < n]
 
 
-def _average_weights(plan: Plan, numbers: np.ndarray) -> np.ndarray:
+def _average_weights(plan: Plan, state: State, numbers: np.ndarray) -> np.ndarray:
     """The weight of each new iterate in the average: 2/(t + 1) is polynomial-decay averaging (Shamir and Zhang, 2013)."""
-    age = np.maximum(numbers - (plan.average_from or 0) + 1.0, 1.0)
+    age = np.maximum(numbers - (state.average_from or 0) + 1.0, 1.0)
     return 2.0 / (age + 1.0) if plan.growing else 1.0 / age
 
 

@@ -1,0 +1,88 @@
+"""Whitening: coordinates in which columns are uncorrelated, and the penalty still acts on each coefficient alone.
+
+Standardised columns may be nearly collinear, and steps along what tells them apart crawl.  With theta = M phi, where the
+columns of M solve the generalised eigenproblem  diag(l2) v = mu (C + diag(l2)/h) v  of the second moments C, loss and
+penalty together have curvature h in every direction of phi, and the penalty's share of it is mu.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+from .objective import Objective
+from .rows import stored_entries
+
+LARGEST = 256  # columns; beyond, the product with M would cost more than the rows of a step
+DENSE = 4  # columns for each entry of a row, up to which that product is worth its price
+ROWS = 20  # for each column, that second moments are estimated from
+SAMPLE = 1000  # rows that the spectrum is estimated from
+FLOOR = 1e-6  # share of a column's variance that is left to directions without any
+
+
+class Whitening(NamedTuple):
+    """Coefficients M phi of the columns, the intercept as it is; M empty: phi itself."""
+
+    matrix: np.ndarray  # (d, d), or (0, 0)
+    l2: np.ndarray  # (d + 1,) weights of the penalty on phi
+
+    def theta(self, phi: np.ndarray) -> np.ndarray:
+        return np.vstack([self.matrix @ phi[:-1], phi[-1:]]) if len(self.matrix) else phi.copy()
+
+    def phi(self, theta: np.ndarray) -> np.ndarray:
+        return np.vstack([np.linalg.solve(self.matrix, theta[:-1]), theta[-1:]]) if len(self.matrix) else theta.copy()
+
+    def spectrum(self, objective: Objective) -> tuple[float, float]:
+        """Largest eigenvalue and trace of the second moments by phi."""
+        if not len(self.matrix):
+            return _spectrum(objective)
+        return 1.0, len(self.matrix) - self.l2.sum() / objective.loss.smoothness()
+
+
+def identity(objective: Objective) -> Whitening:
+    return Whitening(np.empty((0, 0)), objective.l2)
+
+
+def whitened(objective: Objective) -> Whitening:
+    """Of the data in the coordinates of `objective`, where it pays and the penalty allows it."""
+    d, n = objective.d, objective.n
+    affordable = d <= min(LARGEST, DENSE * stored_entries(objective.X) / n)
+    if objective.l1_raw > 0.0 or not affordable or n < ROWS * d:
+        return identity(objective)
+    h, l2 = objective.loss.smoothness(), objective.l2[:-1]
+    C = second_moments(objective, ROWS * d) + np.diag(l2 / h)
+    C += np.diag(np.where(objective.coordinates.scale[:-1] > 0.0, FLOOR, 1.0))
+    mu, M = scipy.linalg.eigh(np.diag(l2), C)
+    return Whitening(np.ascontiguousarray(M), np.append(np.maximum(mu, 0.0), 0.0))
+
+
+def second_moments(objective: Objective, rows: int) -> np.ndarray:
+    """sum_i s_i x~_i x~_i' / sum_i s_i (d, d), from about `rows` evenly spaced rows."""
+    index = np.linspace(0, objective.n - 1, min(objective.n, max(rows, SAMPLE))).astype(np.intp)
+    A = objective.X[index].astype(np.float64)
+    A = (A.toarray() if sp.issparse(A) else A) - objective.coordinates.mean
+    A *= objective.coordinates.scale[:-1]
+    s = objective.s[index] / objective.s[index].sum()
+    return (A * s[:, None]).T @ A
+
+
+def _spectrum(objective: Objective) -> tuple[float, float]:
+    """Largest eigenvalue and trace of sum_i s_i x~_i x~_i' / n, from at most a thousand evenly spaced rows."""
+    mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
+    index = np.linspace(0, objective.n - 1, min(objective.n, SAMPLE)).astype(np.intp)
+    A = objective.X[index].astype(np.float64)  # float32 overflows where squares of its values do not
+    s = objective.s[index] / objective.s[index].sum()
+    squares = A.multiply(A) if sp.issparse(A) else A * A
+    trace = s @ (squares @ scale**2) - 2.0 * (s @ (A @ (scale**2 * mean))) + np.sum((scale * mean) ** 2)
+    v, largest = np.ones(objective.d), 0.0
+    for _ in range(30):
+        scores = A @ (scale * v) - mean @ (scale * v)
+        product = scale * ((s * scores) @ A - mean * (s @ scores))
+        largest = float(np.linalg.norm(product))
+        if largest == 0.0:
+            break
+        v = product / largest
+    return largest, max(float(trace), largest)
