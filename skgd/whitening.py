@@ -18,7 +18,8 @@ from .rows import stored_entries
 
 LARGEST = 256  # columns; beyond, the product with M would cost more than the rows of a step
 DENSE = 4  # columns for each entry of a row, up to which that product is worth its price
-ROWS = 20  # for each column, that second moments are estimated from
+FEWEST = 20  # rows for each column, below which directions without variance would be chance
+ROWS = 100  # for each column, that second moments are estimated from: rows of a direction the sample missed lead far astray
 SAMPLE = 1000  # rows that the spectrum is estimated from
 FLOOR = 1e-6  # share of a column's variance that is left to directions without any
 
@@ -50,7 +51,7 @@ def whitened(objective: Objective) -> Whitening:
     """Of the data in the coordinates of `objective`, where it pays and the penalty allows it."""
     d, n = objective.d, objective.n
     affordable = d <= min(LARGEST, DENSE * stored_entries(objective.X) / n)
-    if objective.l1_raw > 0.0 or not affordable or n < ROWS * d:
+    if objective.l1_raw > 0.0 or not affordable or n < FEWEST * d:
         return identity(objective)
     h, l2 = objective.loss.smoothness(), objective.l2[:-1]
     C = second_moments(objective, ROWS * d) + np.diag(l2 / h)
