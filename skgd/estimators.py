@@ -446,7 +446,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         - "sgd": mini-batches, averaged; dual coordinate ascent where `penalty` is "l2", columns are many and rows light,
           as in text.
         - "adam": mini-batches with Adam's moments.
-        - "auto": dual coordinate ascent where it suits, as for sgd; else gd.  It is "sgd" where `learning_rate`, `momentum`, `average` or `batch_size` ask for stochastic steps.
+        - "auto": dual coordinate ascent where it suits, as for sgd; else gd.  It is "sgd" where `learning_rate`,
+          `momentum`, `average` or `batch_size` ask for stochastic steps.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         The intercept is never penalised.  L1 gives exact zeros.
     alpha : float, default=1e-4
