@@ -21,6 +21,7 @@ from .rows import stored_entries
 ENTRY = 0.6  # of a row of X in a pass; `PRODUCT` for each of several columns
 NONZERO = 2.5  # of a sparse row
 OVERHEAD = 1e5  # of an iteration
+CHEAP = 3e5  # curvature for which it is not worth making do with the last one
 SCORE = 10.0  # exponential and logarithm of a score
 PRODUCT = 0.07  # a multiplication and addition inside a product of matrices
 SCATTER = 3.0  # one at a random place
@@ -65,7 +66,8 @@ class Matrices:
         enough = effort * max(SAMPLED * self.side, FIRST * a_pass / a_row)
         self.rows = objective.n if exact else int(min(objective.n, enough))
         self.diagonal = 0 if self.whole else computed
-        self.passes = (self.rows * a_row + self.count * factor_cost(self.side)) / a_pass
+        cost = self.rows * a_row + self.count * factor_cost(self.side)
+        self.passes, self.cheap = cost / a_pass, cost < CHEAP
 
     @property
     def pay(self) -> bool:
@@ -89,7 +91,7 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0) -
     diagonals += objective.l2 if diagonals.shape[1] == len(objective.l2) else np.tile(objective.l2, objective.K)
     later = Matrices(objective, constant=False, effort=effort) if constant else matrices
     renewable = later.pay and not objective.loss.quadratic()
-    return Blocks(H, rotation, later.passes, renewable, renewable or objective.loss.quadratic())
+    return Blocks(H, rotation, later, renewable, renewable or objective.loss.quadratic())
 
 
 def hessian(objective: Objective, theta: np.ndarray, most_rows: int, diagonal: int) -> np.ndarray:
@@ -163,8 +165,8 @@ class Blocks:
     matrices : ndarray of shape (P, N, N)
     rotation : ndarray of shape (K, K) or None
         Orthogonal; the matrices are those of theta @ rotation.
-    passes : float
-        Cost of making the next one.
+    later : Matrices
+        What the next one would be.
     renewable : bool
         Whether curvature taken at another point would be better.
     faithful : bool
@@ -172,12 +174,12 @@ class Blocks:
     """
 
     def __init__(
-        self, matrices: np.ndarray, rotation: np.ndarray | None, passes: float, renewable: bool, faithful: bool
+        self, matrices: np.ndarray, rotation: np.ndarray | None, later: Matrices, renewable: bool, faithful: bool
     ) -> None:
         self.solvers = [factor(matrix) for matrix in matrices]
         self.whole = matrices.shape[1] if len(matrices) == 1 else 0
         self.rotation = rotation
-        self.passes, self.renewable, self.faithful = passes, renewable, faithful
+        self.passes, self.cheap, self.renewable, self.faithful = later.passes, later.cheap, renewable, faithful
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         """The inverse times a gradient (D, K)."""
@@ -195,7 +197,7 @@ class Blocks:
 class Diagonal:
     """The diagonal of the Hessian.  Never renewed: what the steps have told since is worth more."""
 
-    renewable, faithful, passes = False, False, 0.0
+    renewable, faithful, cheap, passes = False, False, False, 0.0
 
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
         curvature = objective.curvature_diagonal(theta) + objective.l2[:, None]

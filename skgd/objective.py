@@ -18,7 +18,7 @@ from . import kernels
 from ._jit import writable
 from .coordinates import Coordinates, standardised
 from .penalties import penalty_value
-from .rows import rows_of, stored_entries
+from .rows import canonical, rows_of, stored_entries
 from .threads import ALONE, Team
 
 PARTS = 16  # of the rows of a large X: more than any thread count worth having here, few enough to cost nothing
@@ -47,8 +47,8 @@ class Objective:
     """
 
     def __init__(self, X, loss, Y, s, l1: float, l2: float, coordinates: Coordinates, team: Team = ALONE) -> None:
-        self.X, self.loss, self.Y, self.s = X, loss, writable(Y), s
-        self.rows = rows_of(X)
+        self.X, self.loss, self.Y, self.s = canonical(X), loss, writable(Y), s
+        self.rows = rows_of(self.X)
         self.n, self.d = X.shape
         self.K = loss.columns
         self.l1_raw, self.l2_raw = l1, l2

@@ -25,7 +25,7 @@ def proximal_metric(objective: Objective, theta: np.ndarray, effort: float = 1.0
     matrices = Matrices(objective, constant=False, effort=effort)
     if not matrices.pay:
         return Limited(objective)
-    return Full(objective, hessian(objective, theta, matrices.rows, matrices.diagonal), matrices.passes)
+    return Full(objective, hessian(objective, theta, matrices.rows, matrices.diagonal), matrices)
 
 
 class Full:
@@ -38,8 +38,9 @@ class Full:
         """Whether another point has another curvature."""
         return not self.exact
 
-    def __init__(self, objective: Objective, B: np.ndarray, passes: float) -> None:
-        self.objective, self.B, self.passes = objective, B, passes
+    def __init__(self, objective: Objective, B: np.ndarray, matrices: Matrices) -> None:
+        self.objective, self.B = objective, B
+        self.passes, self.cheap = matrices.passes, matrices.cheap
         self.exact = objective.loss.quadratic()
         copies = objective.K if objective.loss.coupled() else 1
         self.l1, self.l2 = np.tile(objective.l1, copies), np.tile(objective.l2, copies)
@@ -77,7 +78,7 @@ class Full:
 class Limited:
     """diag + U M U' of the last steps S and changes Y (Byrd, Nocedal and Schnabel, 1994, theorem 2.3)."""
 
-    renewable, faithful, passes = False, False, 0.0
+    renewable, faithful, cheap, passes = False, False, False, 0.0
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective

@@ -38,6 +38,11 @@ class QuasiNewton:
         return self.base.faithful
 
     @property
+    def cheap(self) -> bool:
+        """Whether renewing it costs next to nothing."""
+        return self.base.cheap
+
+    @property
     def passes(self) -> float:
         """Cost of renewing it, in passes over X."""
         return self.base.passes

@@ -324,12 +324,18 @@ class CSR(NamedTuple):
                 out[3, j] += 1.0
 
 
+def canonical(X):
+    """X, or a copy whose CSR entries are sorted and have no duplicates."""
+    if sp.issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
 def rows_of(X) -> Dense | CSR:
     """The rows of a validated X: a C-contiguous array, or a CSR matrix; nothing is copied but duplicate CSR entries."""
     if sp.issparse(X):
-        if not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
+        X = canonical(X)
         return CSR(writable(X.data), writable(X.indices), writable(X.indptr))
     return Dense(writable(np.require(X, requirements=["C", "A"])))
 

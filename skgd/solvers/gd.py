@@ -23,7 +23,6 @@ GROWTH = 8  # of samples
 ROWS = 20  # of a sample, for each coefficient
 WORTHWHILE = 32_000  # entries of a sample, below which an iteration costs as much on any number of rows
 RENEWED = 0.03
-CHEAP = 0.3  # passes for which curvature is renewed at every step
 SOON, MORE = 3, 4.0  # a curvature that stalls after so few iterations came from too few rows: more effort for the next
 WINDOW = 10  # iterations over which a limited metric has to have gained little
 SEPARABLE = (
@@ -62,6 +61,10 @@ def sample_sizes(objective: Objective) -> list[int]:
 
 def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
     """Iterate on all rows of the objective."""
+    # A coupled loss does not see equal shifts of all scores, and an L2 penalty prefers none.
+    shifts = objective.loss.coupled() and objective.l1_raw == 0.0
+    if shifts:
+        theta = theta - theta.mean(axis=1, keepdims=True)
     make = proximal_metric if objective.l1_raw > 0.0 else QuasiNewton
     F, gradient = objective.evaluate(theta)
     history.record(F, theta)
@@ -72,6 +75,8 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
     while len(values) <= max_iter:
         # 1. minimise the model
         target, slope, decrease = metric.minimise(theta, gradient, 1e-3 * min(tol, 1e-3) * F)
+        if shifts:
+            target -= target.mean(axis=1, keepdims=True)
         decreases.append(max(decrease, 0.0))
         # 2. stop on the gap
         gap = _gap(metric, decreases, values, tol, whole) / max(F, negligible, TINY)
@@ -90,7 +95,7 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
         new, F_new, new_gradient = found
         whole = new is target
         # 4. update the curvature
-        if metric.renewable and metric.passes < CHEAP:
+        if metric.renewable and metric.cheap:
             metric, decreases = make(objective, new, effort), []
         else:
             metric.update(new - theta, new_gradient - gradient)
