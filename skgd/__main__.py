@@ -41,9 +41,11 @@ def show() -> None:
 def compile_all() -> None:
     """Fit every common combination once, so that its kernels are in the cache."""
     rng = np.random.default_rng(0)
-    X, label, target = rng.standard_normal((80, 3)), np.arange(80), rng.standard_normal(80)
+    label, target = np.arange(80), rng.standard_normal(80)
+    tall, wide = rng.standard_normal((80, 3)), rng.standard_normal((8, 1500))  # wide: gd has the diagonal of a Hessian only
     storages = {
-        f"{kind} {dtype}": make(X.astype(dtype))
+        f"{shape}{kind} {dtype}": make(X.astype(dtype))
+        for shape, X in {"": tall, "wide ": wide}.items()
         for kind, make in {"dense": np.ascontiguousarray, "CSR": sp.csr_matrix}.items()
         for dtype in ("float64", "float32")
     }
@@ -54,7 +56,11 @@ def compile_all() -> None:
         "Huber": (GDRegressor("huber"), target),
     }
     solvers = [("gd", "l2"), ("gd", "l1"), ("sgd", "l2"), ("adam", "l2")]
-    cases = list(product(storages, problems, solvers))
+    cases = [
+        (*case, way)
+        for case in product(storages, problems)
+        for way in ([("gd", None)] if case[0].startswith("wide") else solvers)
+    ]
     text = 0.1 * sp.eye_array(80, 2000, format="csr")  # so many columns that the dual is solved
     storages |= {f"text {dtype}": text.astype(dtype) for dtype in ("float64", "float32")}
     cases += product(("text float64", "text float32"), ("log loss", "softmax"), [("auto", "l2")])
@@ -63,7 +69,8 @@ def compile_all() -> None:
         estimator, y = problems[problem]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            estimator.set_params(solver=solver, penalty=penalty, max_iter=2).fit(storages[storage], y)
+            X = storages[storage]
+            estimator.set_params(solver=solver, penalty=penalty, max_iter=2).fit(X, y[: X.shape[0]])
         filled = 30 * number // len(cases)
         print(f"\r[{'#' * filled:30s}] {number}/{len(cases)} {storage}, {problem}, {solver}".ljust(78), end="", flush=True)
     print(f"\nCompiled in {time.perf_counter() - start:.0f} s: {CACHE_FOLDER or 'for this process only, there is no cache'}")

@@ -11,14 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._jit import kernel
-from .losses import exp
-
-
-@kernel
-def logistic(z):
-    """1 / (1 + exp(-z))."""
-    e = exp(-abs(z))
-    return (1.0 if z >= 0.0 else e) / (1.0 + e)
+from .losses import exp, logistic
 
 
 @kernel

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from inspect import Parameter, signature
 from numbers import Integral, Real
@@ -138,13 +139,10 @@ class _GDEstimator(BaseEstimator):
 
     def _options(self) -> Options:
         explicit = self.learning_rate != "auto"
-        stochastic = explicit or self.momentum > 0 or self.average not in ("auto", False) or self.batch_size != "auto"
-        solver = "sgd" if self.solver == "auto" and stochastic else self.solver
-        self._warn_unused(solver, explicit)
         if self.learning_rate == "optimal" and self.alpha == 0:
             raise ValueError("learning_rate='optimal' divides by alpha: set alpha > 0, or use learning_rate='auto'.")
-        return Options(
-            solver=solver,
+        options = Options(
+            solver=self.solver,
             alpha=float(self.alpha),
             fit_intercept=bool(self.fit_intercept),
             max_iter=int(self.max_iter),
@@ -166,6 +164,10 @@ class _GDEstimator(BaseEstimator):
             verbose=int(self.verbose),
             random_state=check_random_state(self.random_state),
         )
+        if options.solver == "auto" and not options.unspecific:
+            options = replace(options, solver="sgd")
+        self._warn_unused(options.solver, explicit)
+        return options
 
     def _warn_unused(self, solver: str, explicit: bool) -> None:
         """Warn of parameters that were set and mean nothing to this solver."""
@@ -248,8 +250,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     shuffle : bool, default=True
         Whether to draw the rows in random order in every epoch.
     batch_size : int or "auto", default="auto"
-        Rows of a mini-batch.  "auto": 16 (32 for adam), more where rows have few non-zeros, all of up to 64 rows; with
-        an explicit `learning_rate`, 1.
+        Rows of a mini-batch.  "auto": 16 to 64, as there are rows, more where rows have few non-zeros or columns are many,
+        all of up to 64 rows; with an explicit `learning_rate`, 1.
     verbose : int, default=0
         Whether to print the objective after each pass or epoch.
     epsilon : float, default=0.1
@@ -464,8 +466,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     shuffle : bool, default=True
         Whether to draw the rows in random order in every epoch.
     batch_size : int or "auto", default="auto"
-        Rows of a mini-batch.  "auto": 16 (32 for adam), more where rows have few non-zeros, all of up to 64 rows; with
-        an explicit `learning_rate`, 1.
+        Rows of a mini-batch.  "auto": 16 to 64, as there are rows, more where rows have few non-zeros or columns are many,
+        all of up to 64 rows; with an explicit `learning_rate`, 1.
     verbose : int, default=0
         Whether to print the objective after each pass or epoch.
     n_jobs : int or None, default=None

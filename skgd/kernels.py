@@ -14,47 +14,31 @@ from .rows import new_tile
 
 
 @kernel
-def fill_tile(tile, order, start, Y, s):
-    """Take the rows order[start:] (where `order` is empty: start, start + 1, ...), their targets and weights."""
+def scored_tile(rows, whole, order, start, last, Y, s, W, b):
+    """The rows order[start:last] (where `order` is empty: start..last), at most a whole tile of them, with their scores."""
+    m = min(len(whole.row), last - start)
+    tile = whole if m == len(whole.row) else new_tile(rows, Y.shape[0], W.shape[1], m)
     row, targets, weights = tile.row, tile.targets, tile.weights
-    for i in range(len(row)):
+    for i in range(m):
         row[i] = order[start + i] if len(order) else start + i
         weights[i] = s[row[i]]
     for k in range(len(targets)):
-        for i in range(len(row)):
+        for i in range(m):
             targets[k, i] = Y[k, row[i]]
+    rows.scores(tile, W, b)
+    return tile
 
 
 @kernel
-def add_gradient(rows, loss, order, first, last, Y, s, W, b, whole, table, G):
-    """Add the gradient of sum_i s_i loss(y_i, x_i W + b) to G (d + 1, K), its last row the intercepts'.
-
-    The rows are order[first:last], or first..last where `order` is empty: their own order in memory.  A `table` (K, n)
-    that is not empty holds the residuals that rows had when last seen: it is brought up to date, and only what changed is
-    added.  Returns the sum of the losses, and that of the squares of what was added, per unit of weight.
-    """
-    total, squares, size, d = 0.0, 0.0, len(whole.row), W.shape[0]
-    for start in range(first, last, size):
-        m = min(size, last - start)
-        tile = whole if m == size else new_tile(rows, Y.shape[0], W.shape[1], m)
-        fill_tile(tile, order, start, Y, s)
-        rows.scores(tile, W, b)
-        total += loss.residuals(tile.targets, tile.weights, tile.Z)
-        row, weights, Z = tile.row, tile.weights, tile.Z
-        if table.size:
-            for k in range(W.shape[1]):
-                for i in range(m):
-                    residual = Z[k, i]
-                    Z[k, i] = residual - table[k, row[i]]
-                    table[k, row[i]] = residual
-        rows.accumulate(tile, G)
-        for k in range(W.shape[1]):
-            column = 0.0
-            for i in range(m):
-                column += Z[k, i]
-                squares += Z[k, i] * Z[k, i] / weights[i]
-            G[d, k] += column
-    return total, squares
+def add_gradient(rows, tile, G):
+    """Add the gradient of a tile, whose scores have become residuals, to G (d + 1, K), its last row the intercepts'."""
+    rows.accumulate(tile, G)
+    d, Z = len(G) - 1, tile.Z
+    for k in range(Z.shape[0]):
+        column = 0.0
+        for i in range(Z.shape[1]):
+            column += Z[k, i]
+        G[d, k] += column
 
 
 @kernel
@@ -63,12 +47,13 @@ def record(rows, loss, Y, s, W, b, edges, first, last, size):
 
     Returns, for each part, the sum of losses (last - first,) and the gradient (last - first, d + 1, K).
     """
-    totals, G = np.empty(last - first), np.zeros((last - first, W.shape[0] + 1, W.shape[1]))
+    totals, G = np.zeros(last - first), np.zeros((last - first, W.shape[0] + 1, W.shape[1]))
     whole, in_memory = new_tile(rows, Y.shape[0], W.shape[1], size), np.empty(0, np.int64)
-    table = np.empty((0, 0))
     for p in range(first, last):
-        total, _ = add_gradient(rows, loss, in_memory, edges[p], edges[p + 1], Y, s, W, b, whole, table, G[p - first])
-        totals[p - first] = total
+        for start in range(edges[p], edges[p + 1], size):
+            tile = scored_tile(rows, whole, in_memory, start, edges[p + 1], Y, s, W, b)
+            totals[p - first] += loss.residuals(tile.targets, tile.weights, tile.Z)
+            add_gradient(rows, tile, G[p - first])
     return totals, G
 
 
@@ -79,10 +64,7 @@ def loss_sum(rows, loss, Y, s, W, b, edges, first, last, size):
     whole = new_tile(rows, Y.shape[0], W.shape[1], size)
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
-            m = min(size, edges[p + 1] - start)
-            tile = whole if m == size else new_tile(rows, Y.shape[0], W.shape[1], m)
-            fill_tile(tile, in_memory, start, Y, s)
-            rows.scores(tile, W, b)
+            tile = scored_tile(rows, whole, in_memory, start, edges[p + 1], Y, s, W, b)
             totals[p - first] += loss.residuals(tile.targets, tile.weights, tile.Z)
     return (totals,)
 
@@ -115,13 +97,10 @@ def curvature(rows, loss, index, Y, s, mean, scale, W, b, diagonal, edges, first
     whole, room, c = new_tile(rows, Y.shape[0], K, size), rows.gram_workspace(size), np.empty(size)
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
-            m = min(size, edges[p + 1] - start)
-            tile = whole if m == size else new_tile(rows, Y.shape[0], K, m)
-            fill_tile(tile, index, start, Y, s)
-            rows.scores(tile, W, b)
+            tile = scored_tile(rows, whole, index, start, edges[p + 1], Y, s, W, b)
             loss.curvatures(tile.targets, tile.weights, tile.Z)
             rows.standardise(tile.row, mean, scale, room)
-            block = 0
+            m, block = len(tile.row), 0
             for k in range(diagonal if diagonal else K):
                 for l in range(k if diagonal else 0, k + 1):
                     loss.curvature_block(tile.weights, tile.Z, k, l, c[:m])
@@ -144,15 +123,36 @@ def curvature_diagonal(rows, loss, Y, s, mean, W, b, edges, first, last, size):
     whole = new_tile(rows, Y.shape[0], K, size)
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
-            m = min(size, edges[p + 1] - start)
-            tile = whole if m == size else new_tile(rows, Y.shape[0], K, m)
-            fill_tile(tile, in_memory, start, Y, s)
-            rows.scores(tile, W, b)
+            tile = scored_tile(rows, whole, in_memory, start, edges[p + 1], Y, s, W, b)
             loss.curvatures(tile.targets, tile.weights, tile.Z)
+            m = len(tile.row)
             for k in range(K):
                 loss.curvature_block(tile.weights, tile.Z, k, k, c[:m])
                 rows.add_squares(tile.row, c[:m], mean, out[p - first, k])
     return (out,)
+
+
+@kernel
+def add_changes(rows, loss, order, first, last, Y, s, W, b, whole, table, G):
+    """Add the gradient of sum_i s_i loss(y_i, x_i W + b) over the rows order[first:last] to G (d + 1, K).
+
+    A `table` (K, n) that is not empty holds the residuals that rows had when last seen: it is brought up to date, and only
+    what changed is added.  Returns the sum of the squares of the residuals that were added, per unit of weight.
+    """
+    squares, size = 0.0, len(whole.row)
+    for start in range(first, last, size):
+        tile = scored_tile(rows, whole, order, start, last, Y, s, W, b)
+        loss.residuals(tile.targets, tile.weights, tile.Z)
+        row, weights, Z = tile.row, tile.weights, tile.Z
+        for k in range(Z.shape[0]):
+            for i in range(Z.shape[1]):
+                if table.size:
+                    residual = Z[k, i]
+                    Z[k, i] = residual - table[k, row[i]]
+                    table[k, row[i]] = residual
+                squares += Z[k, i] * Z[k, i] / weights[i]
+        add_gradient(rows, tile, G)
+    return squares
 
 
 @kernel
@@ -226,7 +226,7 @@ def stochastic_steps(
                 b[k] -= mean[j] * W[j, k]
         # 2. the batch's gradient, in the coordinates of theta
         raw[:] = 0.0
-        _, squares = add_gradient(rows, loss, order, first, last, Y, s, W, b, batch_tile, table, raw)
+        squares = add_changes(rows, loss, order, first, last, Y, s, W, b, batch_tile, table, raw)
         for j in range(d):
             for k in range(K):
                 raw[j, k] = scale[j] * (raw[j, k] - mean[j] * raw[d, k]) / m

@@ -79,6 +79,13 @@ def log1p(e):
     return 2.0 * q * p
 
 
+@kernel
+def logistic(z):
+    """1 / (1 + exp(-z))."""
+    e = exp(-abs(z))
+    return (1.0 if z >= 0.0 else e) / (1.0 + e)
+
+
 def separable(cls):
     """Make a struct of a loss with independent columns, which defines value, derivative and curvature of one score."""
     for method in (coupled, residuals, curvatures, curvature_block):
@@ -185,8 +192,7 @@ class LogLoss(NamedTuple):
         return max(z, 0.0) + log1p(exp(-abs(z))) - y * z
 
     def derivative(self, y, z):
-        e = exp(-abs(z))
-        return (1.0 if z >= 0.0 else e) / (1.0 + e) - y
+        return logistic(z) - y
 
     def curvature(self, y, z):
         e = exp(-abs(z))

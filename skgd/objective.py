@@ -144,7 +144,8 @@ class Objective:
         mean, scale = self.coordinates
         edges = partition(len(index), len(index) * self.d * (diagonal or self.K * self.K), LARGE_PARTS, 1)
         arguments = self.rows, self.loss, index, self.Y, self.s, mean, scale, W, b, diagonal
-        (H,) = self._sum(kernels.curvature, edges, *arguments, tile=(max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8),))
+        tile = max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8)
+        (H,) = self._sum(kernels.curvature, edges, *arguments, tile=(tile,))
         H /= self.s[index].sum()
         return H
 

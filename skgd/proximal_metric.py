@@ -16,8 +16,7 @@ from .curvature import Matrices, hessian
 from .objective import Objective
 from .penalties import penalty_value
 from .quadratic import LowRank, descend_low_rank, descend_matrix
-
-MEMORY = 10  # steps that a limited metric remembers
+from .quasi_newton import MEMORY
 
 
 def proximal_metric(objective: Objective, theta: np.ndarray, effort: float = 1.0) -> Full | Limited:

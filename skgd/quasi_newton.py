@@ -26,26 +26,10 @@ class QuasiNewton:
     def __init__(self, objective: Objective, theta: np.ndarray, effort: float = 1.0) -> None:
         self.l2 = objective.l2[:, None]
         self.base = curvature_at(objective, theta, effort)
+        self.renewable, self.faithful = self.base.renewable, self.base.faithful
+        self.passes, self.cheap = self.base.passes, self.base.cheap
         self.pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # step s, change y of the gradient, s'y
         self.scale = 1.0
-
-    @property
-    def renewable(self) -> bool:
-        return self.base.renewable
-
-    @property
-    def faithful(self) -> bool:
-        return self.base.faithful
-
-    @property
-    def cheap(self) -> bool:
-        """Whether renewing it costs next to nothing."""
-        return self.base.cheap
-
-    @property
-    def passes(self) -> float:
-        """Cost of renewing it, in passes over X."""
-        return self.base.passes
 
     def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float, float]:
         """The minimiser of the model at theta, exactly, the slope of F towards it, and the model's decrease.

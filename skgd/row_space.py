@@ -2,8 +2,8 @@
 
 So with fewer rows than columns, the minimiser is W = Q U with an orthonormal basis Q (d, r) of the space that the centred
 rows span: the same problem with n x r data Z = X_c Q, whose Hessian is small.  X_c X_c' = V S V' gives Z = V S^(1/2) and
-Q = X_c' V S^(-1/2): X is read twice, whatever the number of iterations.  (The "kernel trick" of a linear kernel; Hastie and
-Tibshirani, 2004, section 2.)
+Q = X_c' V S^(-1/2): X is read twice, whatever the number of iterations.  (Hastie and Tibshirani, 2004; the
+"kernel trick" of a linear kernel.)
 """
 
 from __future__ import annotations

@@ -316,9 +316,9 @@ def test_without_shuffling_no_seed_matters(large):
 
 def test_fits_leave_the_global_generator_alone(two_classes):
     np.random.seed(0)  # noqa: NPY002  # the global state is the subject here
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002  # as above
     GDClassifier(solver="sgd", max_iter=2, random_state=0).fit(*two_classes)
-    assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002  # as above
 
 
 # ---------------------------------------------------------------- labels
