@@ -134,8 +134,8 @@ class _Memory:
         self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
 
 
-def exp2_int(k):
-    """2.0**k of an integer: in compiled code the bits of the float, so that loops over it vectorise."""
+def exp2(k):
+    """2.0**k of a float k that is an integer, |k| < 1023: in compiled code by its bits, so that loops over it vectorise."""
     return math.ldexp(1.0, int(k))
 
 
@@ -144,12 +144,14 @@ def _exp2_bits(context, k):
     from llvmlite import ir
 
     def codegen(context, builder, signature, args):
-        biased = builder.add(args[0], ir.Constant(args[0].type, 1023))
-        return builder.bitcast(builder.shl(biased, ir.Constant(args[0].type, 52)), ir.DoubleType())
+        # AVX2 converts no float to 64 bits of integer: the sum has the bits of k (modulo 2^51) in its last places.
+        bits = builder.bitcast(builder.fadd(args[0], ir.Constant(args[0].type, 1.5 * 2**52)), ir.IntType(64))
+        biased = builder.add(bits, ir.Constant(bits.type, 1023))
+        return builder.bitcast(builder.shl(biased, ir.Constant(bits.type, 52)), args[0].type)
 
-    return types.float64(types.int64), codegen
+    return types.float64(types.float64), codegen
 
 
-@overload(exp2_int, inline="always")
+@overload(exp2, inline="always")
 def _(k):
     return lambda k: _exp2_bits(k)

@@ -19,12 +19,20 @@ def scored_tile(rows, whole, order, start, last, Y, s, W, b):
     m = min(len(whole.row), last - start)
     tile = whole if m == len(whole.row) else new_tile(rows, Y.shape[0], W.shape[1], m)
     row, targets, weights = tile.row, tile.targets, tile.weights
-    for i in range(m):
-        row[i] = order[start + i] if len(order) else start + i
-        weights[i] = s[row[i]]
-    for k in range(len(targets)):
+    if len(order):
         for i in range(m):
-            targets[k, i] = Y[k, row[i]]
+            row[i] = order[start + i]
+            weights[i] = s[row[i]]
+        for k in range(len(targets)):
+            for i in range(m):
+                targets[k, i] = Y[k, row[i]]
+    else:
+        for i in range(m):
+            row[i] = start + i
+            weights[i] = s[start + i]
+        for k in range(len(targets)):
+            for i in range(m):
+                targets[k, i] = Y[k, start + i]
     rows.scores(tile, W, b)
     return tile
 

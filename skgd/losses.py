@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import ORDERED, exp2_int, kernel, struct
+from ._jit import ORDERED, exp2, kernel, struct
 
 
 @kernel(fastmath=ORDERED)
@@ -53,7 +53,7 @@ def exp(x):
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    return p * exp2_int(np.int64(k))
+    return p * exp2(k)
 
 
 @kernel

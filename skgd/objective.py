@@ -54,8 +54,8 @@ class Objective:
         self.l1_raw, self.l2_raw = l1, l2
         self.coordinates, self.team = coordinates, team
         # Rows of a tile: as many as fit the nearest caches.
-        entries, most = (8192, 64) if self.K == 1 else (32768, 256)
-        self.tile = max(8, min(entries // max(self.d, self.K), most))
+        entries = 16384 if self.K == 1 else 32768
+        self.tile = max(8, min(entries // max(self.d, self.K), 256))
 
     @cached_property
     def l1(self) -> np.ndarray:
