@@ -28,6 +28,8 @@ import numpy as np
 
 from ._jit import ORDERED, exp2, kernel, struct
 
+FAR = 4.0  # a score on the wrong side whose slope, 0.98, hardly tells it from any further one
+
 
 @kernel(fastmath=ORDERED)
 def exp(x):
@@ -196,7 +198,11 @@ class LogLoss(NamedTuple):
 
     def curvature(self, y, z):
         e = exp(-abs(z))
-        return e / ((1.0 + e) * (1.0 + e))
+        second = e / ((1.0 + e) * (1.0 + e))
+        # Far on the wrong side it vanishes and steps would have no end: there, as for Huber, that of the parabola
+        # which touches the loss at +-z and lies above it, tanh(z/2) / (2 z) (Jaakkola and Jordan, 2000).
+        wrong = abs(z) > FAR and (z > 0.0) == (y < 0.5)
+        return 0.5 * (1.0 - e) / ((1.0 + e) * abs(z)) if wrong else second
 
     def smoothness(self):
         return 0.25

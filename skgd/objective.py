@@ -18,7 +18,7 @@ from . import kernels
 from ._jit import writable
 from .coordinates import Coordinates, standardised
 from .penalties import penalty_value
-from .rows import canonical, rows_of, stored_entries
+from .rows import canonical, column_ranges, rows_of, stored_entries
 from .threads import ALONE, Team
 
 PARTS = 16  # of the rows of a large X: more than any thread count worth having here, few enough to cost nothing
@@ -39,14 +39,16 @@ class Objective:
         Targets, or class codes.
     s : ndarray of shape (n,)
         Weights of mean one.
-    l1, l2 : float
-        Weights of the penalty on raw coefficients.
+    l1 : float
+        Weight of the penalty on raw coefficients.
+    l2 : float or ndarray of shape (d,)
+        The same.
     coordinates : Coordinates
     team : Team
         The threads that share a pass.
     """
 
-    def __init__(self, X, loss, Y, s, l1: float, l2: float, coordinates: Coordinates, team: Team = ALONE) -> None:
+    def __init__(self, X, loss, Y, s, l1: float, l2, coordinates: Coordinates, team: Team = ALONE) -> None:
         self.X, self.loss, self.Y, self.s = canonical(X), loss, writable(Y), s
         self.rows = rows_of(self.X)
         self.n, self.d = X.shape
@@ -77,12 +79,18 @@ class Objective:
         return sp.issparse(self.X)
 
     def sample(self, rows: int) -> Objective:
-        """The objective of about `rows` evenly spaced rows, copied."""
+        """The objective of about `rows` evenly spaced rows, copied, with some more L2 penalty.
+
+        It is that of one more row, as large as the largest, in every column: what few rows say of a rare column
+        would else be believed without limit, and all rows contradict it.
+        """
         every = slice(0, self.n, -(-self.n // rows))
         s = np.ascontiguousarray(self.s[every])
         Y = np.ascontiguousarray(self.Y[:, every])
-        X = self.X[every]
-        return Objective(X, self.loss, Y, s * (len(s) / s.sum()), self.l1_raw, self.l2_raw, self.coordinates, self.team)
+        X, mean = self.X[every], self.coordinates.mean
+        low, high = column_ranges(X)
+        ridge = self.l2_raw + np.maximum(high - mean, mean - low) ** 2 * self.loss.smoothness() / len(s)
+        return Objective(X, self.loss, Y, s * (len(s) / s.sum()), self.l1_raw, ridge, self.coordinates, self.team)
 
     def in_coordinates(self, coordinates: Coordinates) -> Objective:
         return Objective(self.X, self.loss, self.Y, self.s, self.l1_raw, self.l2_raw, coordinates, self.team)

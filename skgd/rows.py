@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.extmath import row_norms
+from sklearn.utils.sparsefuncs import min_max_axis
 
 from ._jit import ORDERED, kernel, struct, writable
 
@@ -338,6 +339,11 @@ def rows_of(X) -> Dense | CSR:
         X = canonical(X)
         return CSR(writable(X.data), writable(X.indices), writable(X.indptr))
     return Dense(writable(np.require(X, requirements=["C", "A"])))
+
+
+def column_ranges(X) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest and the largest entry of each column."""
+    return min_max_axis(X, axis=0) if sp.issparse(X) else (X.min(axis=0), X.max(axis=0))
 
 
 def squared_norms(rows: Dense | CSR, d: int) -> np.ndarray:

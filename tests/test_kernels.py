@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from scipy.special import expit, log_softmax, softmax
 
 from skgd import kernels
-from skgd.losses import LogLoss, Softmax, SquaredError
+from skgd.losses import FAR, LogLoss, Softmax, SquaredError
 from skgd.rows import WIDE, new_tile, rows_of
 
 N, D, CLASSES = 61, 5, 3
@@ -195,17 +195,21 @@ def test_moments_are_sums_over_stored_values(storage):
 
 
 # ---------------------------------------------------------------- curvature
-def second_derivatives(loss, Z):
-    """(n, K, K), by the scores Z (n, K)."""
+def second_derivatives(loss, Z, Y):
+    """(n, K, K), by the scores Z (n, K); of a parabola above the loss where a score is far on the wrong side."""
     if isinstance(loss, Softmax):
         P = softmax(Z, axis=1)
         return P[:, :, None] * np.eye(loss.columns) - P[:, :, None] * P[:, None, :]
-    return (expit(Z) * expit(-Z) if isinstance(loss, LogLoss) else np.ones_like(Z))[:, :, None] * np.eye(loss.columns)
+    second = np.ones_like(Z)
+    if isinstance(loss, LogLoss):
+        wrong = (np.abs(Z) > FAR) & ((Z > 0.0) == (Y.T < 0.5))
+        second = np.where(wrong, np.tanh(0.5 * Z) / (2.0 * Z), expit(Z) * expit(-Z))
+    return second[:, :, None] * np.eye(loss.columns)
 
 
-def expected_blocks(loss, X, s, mean, scale, W, b, pairs):
+def expected_blocks(loss, X, Y, s, mean, scale, W, b, pairs):
     """sum_i s_i (Hessian in the scores)_kl x~_i x~_i' for pairs (k, l)."""
-    A, second = standardised_columns(X, mean, scale), second_derivatives(loss, X @ W + b)
+    A, second = standardised_columns(X, mean, scale), second_derivatives(loss, X @ W + b, Y)
     return np.array([(A.T * (s * second[:, k, l])) @ A for k, l in pairs])
 
 
@@ -224,7 +228,7 @@ def blocks(storage, loss, index, diagonal, edges, size, d=D):
     (H,) = kernels.curvature(*arguments, 0, len(edges) - 1, size)
     pairs = [(k, k) for k in range(diagonal)] or [(k, l) for k in range(loss.columns) for l in range(k + 1)]
     parts = [index[first:last] for first, last in pairwise(edges)]
-    return H, np.array([expected_blocks(loss, X[part], s[part], mean, scale, W, b, pairs) for part in parts])
+    return H, np.array([expected_blocks(loss, X[part], Y[:, part], s[part], mean, scale, W, b, pairs) for part in parts])
 
 
 def assert_blocks(H, expected):
@@ -279,7 +283,7 @@ def test_curvature_diagonal(storage, loss):
     (W, b), (mean, _), edges = coefficients(loss.columns), standardisation(D), np.array([0, 13, 30, N])
     stored = storage(X)
     (q,) = kernels.curvature_diagonal(rows_of(stored), loss, targets(loss), s, mean, W, b, edges, 1, 3, 8)
-    second = s[:, None] * np.einsum("nkk->nk", second_derivatives(loss, X @ W + b))
+    second = s[:, None] * np.einsum("nkk->nk", second_derivatives(loss, X @ W + b, targets(loss)))
     shared = mean**2 if sp.issparse(stored) else 0.0
     squares = np.column_stack([(X - mean) ** 2 - shared, np.ones(N)])
     for part, (first, last) in zip(q, pairwise(edges[1:]), strict=True):

@@ -125,7 +125,8 @@ def curvature_by_differences(objective, theta, k, l, direction):
 @LOSSES
 def test_curvature_is_the_derivative_of_the_gradient(loss, storage):
     objective, K = objective_of(loss, storage), loss.columns
-    theta, direction = np.random.default_rng(1).normal(size=(D + 1, K)), np.random.default_rng(2).normal(size=D + 1)
+    theta = np.random.default_rng(1).normal(scale=0.3, size=(D + 1, K))  # no score is far on its wrong side
+    direction = np.random.default_rng(2).normal(size=D + 1)
     pairs = [(k, l) for k in range(K) for l in range(k + 1)] if loss.coupled() else [(k, k) for k in range(K)]
     H = objective.curvature(theta, N, 0 if loss.coupled() else K)
     assert len(H) == len(pairs)
@@ -164,7 +165,7 @@ def test_curvature_of_fewer_rows_is_their_weighted_mean():
     loss = LogLoss(1)
     X, _, s = data(loss)
     objective = objective_of(loss)
-    theta = np.random.default_rng(1).normal(size=(D + 1, 1))
+    theta = np.random.default_rng(1).normal(scale=0.3, size=(D + 1, 1))
     index = np.arange(0, N, 6)  # 53 rows in the smallest steps that leave at most 10
     A = (np.column_stack([X - COORDINATES.mean, np.ones(N)]) * COORDINATES.scale)[index]
     p = expit(A @ theta)[:, 0]
@@ -247,12 +248,14 @@ def test_threads_hand_on_what_a_part_raises():
 # ---------------------------------------------------------------- samples
 @STORAGE
 @LOSSES
-def test_sample_is_the_objective_of_evenly_spaced_rows(loss, storage):
+def test_sample_is_the_objective_of_evenly_spaced_rows_and_one_more(loss, storage):
     objective = objective_of(loss, storage)
     X, Y, s = data(loss)
     every = slice(0, N, 4)  # 53 rows in the smallest steps that leave at most 15
     sample = objective.sample(15)
-    alone = Objective(storage(X[every]), loss, Y[:, every], s[every] / s[every].mean(), L1, L2, COORDINATES)
+    largest = np.abs(X[every] - COORDINATES.mean).max(axis=0)
+    ridge = L2 + loss.smoothness() * largest**2 / 14  # the curvature of a row as large as the largest in each column
+    alone = Objective(storage(X[every]), loss, Y[:, every], s[every] / s[every].mean(), L1, ridge, COORDINATES)
     theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
     assert sample.n == 14
     assert sample.s.mean() == pytest.approx(1.0, rel=1e-14)

@@ -119,7 +119,7 @@ def _separates(objective: Objective, F: float) -> bool:
 
     A row on the wrong side, or undecided, alone costs at least log 2 times its weight.
     """
-    unpenalised = objective.l1_raw == objective.l2_raw == 0.0
+    unpenalised = not (objective.l1.any() or objective.l2.any())
     return unpenalised and objective.loss.scores_are_logits() and F * objective.n < np.log(2.0) * objective.s.min()
 
 
