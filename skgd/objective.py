@@ -81,16 +81,18 @@ class Objective:
     def sample(self, rows: int) -> Objective:
         """The objective of about `rows` evenly spaced rows, copied, with some more L2 penalty.
 
-        It is that of one more row, as large as the largest, in every column: what few rows say of a rare column
-        would else be believed without limit, and all rows contradict it.
+        It is that of one more row, as large as the largest, in every column; and coefficients of columns that do not
+        vary in the sample stay where they are.  What few rows say of a rare column would else be believed without
+        limit, and all rows contradict it.
         """
         every = slice(0, self.n, -(-self.n // rows))
         s = np.ascontiguousarray(self.s[every])
         Y = np.ascontiguousarray(self.Y[:, every])
-        X, mean = self.X[every], self.coordinates.mean
+        X, (mean, scale) = self.X[every], self.coordinates
         low, high = column_ranges(X)
-        ridge = self.l2_raw + np.maximum(high - mean, mean - low) ** 2 * self.loss.smoothness() / len(s)
-        return Objective(X, self.loss, Y, s * (len(s) / s.sum()), self.l1_raw, ridge, self.coordinates, self.team)
+        l2 = self.l2_raw + np.maximum(high - mean, mean - low) ** 2 * self.loss.smoothness() / len(s)
+        coordinates = Coordinates(mean, scale * np.append(low < high, True))
+        return Objective(X, self.loss, Y, s * (len(s) / s.sum()), self.l1_raw, l2, coordinates, self.team)
 
     def in_coordinates(self, coordinates: Coordinates) -> Objective:
         return Objective(self.X, self.loss, self.Y, self.s, self.l1_raw, self.l2_raw, coordinates, self.team)
