@@ -6,6 +6,7 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 from .coordinates import identity
@@ -15,6 +16,9 @@ from .options import Options
 from .rows import stored_entries
 from .solvers import Solution, adam, dual, gd, sgd
 from .threads import thread_count, threads
+
+
+SCATTERED = 4  # entries in memory order that take the time of one of CSR
 
 
 class Fit(NamedTuple):
@@ -49,7 +53,8 @@ def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, o
         If numbers leave the range of floats.
     """
     n, d = X.shape
-    count = thread_count(options.n_jobs, stored_entries(X) * loss.columns)
+    work = stored_entries(X) * loss.columns * (SCATTERED if sp.issparse(X) else 1)
+    count = thread_count(options.n_jobs, work)
     with threads(count) as team, np.errstate(over="ignore", invalid="ignore"):
         objective = Objective(X, loss, Y, s * (n / s.sum()), l1, l2, identity(d, options.fit_intercept), team)
         if options.standardize:
