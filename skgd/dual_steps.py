@@ -16,22 +16,16 @@ from .losses import exp, logistic
 
 @kernel
 def logistic_step(z, q, p):
-    """The p' = logistic(z - q (p' - p)), by Newton's method on its score (Yu, Huang and Lin, 2011).
+    """The p' = logistic(z - q (p' - p)), approximately, by one Newton step.
 
-    The score u solves u + q logistic(u) = z + q p.  Between zero and the root the left side bends one way, so that
-    steps held on the root's side of zero cannot cycle.
+    It divides by the largest curvature of the loss between p and logistic(z), where p' lies: the step never goes too
+    far, the dual cannot fall, and it is exact in the end.
     """
-    total = z + q * p
-    side = 1.0 if total > 0.5 * q else -1.0
-    u = side * max(side * z, 0.0)
-    for _ in range(20):
-        value = logistic(u)
-        slope = value * (1.0 - value)
-        change = (u + q * value - total) / (1.0 + q * slope)
-        if abs(change) <= 0.01:  # its square is what this neglects
-            return value - slope * change
-        u = side * max(side * (u - change), 0.0)
-    return logistic(u)
+    value = logistic(z)
+    curvature = max(p * (1.0 - p), value * (1.0 - value))
+    if (p - 0.5) * (value - 0.5) < 0.0:
+        curvature = 0.25
+    return p + (value - p) / (1.0 + q * curvature)
 
 
 @kernel
@@ -58,20 +52,30 @@ def softmax_step(z, q, p, new, moved):
 
 
 @kernel
-def dual_epoch(rows, order, s, q, unit, rate, W, b, P, excess):
-    """Visit the rows in `order` once; W (d, K), b (K,), P (n, K) and excess (K,) in place.
+def binary_epoch(rows, order, s, q, unit, rate, W, b, P, excess):
+    """Visit the rows in `order` once; W (d, 1), b (1,), P (n, 1) and excess (1,) in place.
 
     W = unit * sum_i s_i x_i (y_i - p_i)' before and after.  `excess` is the mean of s (p - y), which vanishes at the
     optimum: the intercept has no dual, and follows what the mean would be if all rows changed like this one.
     """
+    share = 1.0 / len(P)
+    for i in order:
+        new = logistic_step(rows.row_dot(i, W) + b[0], q[i], P[i, 0])
+        change = s[i] * (new - P[i, 0])
+        b[0] -= rate * (change + excess[0])
+        excess[0] += share * change
+        P[i, 0] = new
+        rows.add_multiple(i, -unit * change, W)
+
+
+@kernel
+def softmax_epoch(rows, order, s, q, unit, rate, W, b, P, excess):
+    """The same for K > 1 columns: W (d, K), b (K,), P (n, K) and excess (K,)."""
     n, K = P.shape
     z, new, moved = np.empty(K), np.empty(K), np.empty(K)
     for i in order:
         rows.row_scores(i, W, b, z)
-        if K == 1:
-            new[0] = logistic_step(z[0], q[i], P[i, 0])
-        else:
-            softmax_step(z, q[i], P[i], new, moved)
+        softmax_step(z, q[i], P[i], new, moved)
         for k in range(K):
             change = s[i] * (new[k] - P[i, k])
             b[k] -= rate * (change + excess[k])
@@ -85,4 +89,7 @@ def dual_epoch(rows, order, s, q, unit, rate, W, b, P, excess):
 def add_rows(rows, R, W):
     """W (d, K) += X' R, with R (n, K)."""
     for i in range(len(R)):
-        rows.add_row(i, R[i], W)
+        if W.shape[1] == 1:
+            rows.add_multiple(i, R[i, 0], W)
+        else:
+            rows.add_row(i, R[i], W)

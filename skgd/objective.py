@@ -57,7 +57,7 @@ class Objective:
         self.coordinates, self.team = coordinates, team
         # Rows of a tile: as many as fit the nearest caches.
         entries = 16384 if self.K == 1 else 32768
-        self.tile = max(8, min(entries // max(self.d, self.K), 256))
+        self.tile = max(8, min(entries // max(stored_entries(self.X) // max(self.n, 1), self.K, 1), 256))
 
     @cached_property
     def l1(self) -> np.ndarray:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils.extmath import row_norms
 from sklearn.utils.sparsefuncs import min_max_axis
 
 from ._jit import ORDERED, kernel, struct, writable
@@ -113,6 +112,19 @@ class Dense(NamedTuple):
                 for k in range(G.shape[1]):
                     G[j, k] += product[j, k]
 
+    def row_dot(self, i, W):
+        """x_i W[:, 0], of one row."""
+        x, z = self.values[i], 0.0
+        for j in range(len(x)):
+            z += x[j] * W[j, 0]
+        return z
+
+    def add_multiple(self, i, step, W):
+        """W[:, 0] += step x_i."""
+        x = self.values[i]
+        for j in range(len(x)):
+            W[j, 0] += step * x[j]
+
     def row_scores(self, i, W, b, z):
         """z (K,) = x_i W + b, of one row."""
         x = self.values[i]
@@ -190,17 +202,17 @@ class Dense(NamedTuple):
 
 
 @kernel(fastmath=ORDERED)
-def sparse_dot(data, indices, first, last, w):
-    """sum_p data[p] w[indices[p]] over first <= p < last."""
+def sparse_dot(data, indices, first, last, W):
+    """sum_p data[p] W[indices[p], 0] over first <= p < last."""
     total = 0.0
     for p in range(first, last):
-        total += data[p] * w[indices[p]]
+        total += data[p] * W[indices[p], 0]
     return total
 
 
 @struct
 class CSR(NamedTuple):
-    """Compressed sparse rows, indices of 32 or 64 bits; every call costs O(nonzeros x K)."""
+    """Compressed sparse rows, unsigned indices of 32 or 64 bits; every call costs O(nonzeros x K)."""
 
     data: np.ndarray
     indices: np.ndarray
@@ -213,10 +225,9 @@ class CSR(NamedTuple):
     def scores(self, tile, W, b):
         row, Z = tile.row, tile.Z
         if W.shape[1] == 1:
-            w = W.reshape(-1)
             for i in range(len(row)):
                 first, last = self.indptr[row[i]], self.indptr[row[i] + 1]
-                Z[0, i] = sparse_dot(self.data, self.indices, first, last, w) + b[0]
+                Z[0, i] = sparse_dot(self.data, self.indices, first, last, W) + b[0]
         else:
             z_row = tile.values[0]
             for i in range(len(row)):
@@ -247,27 +258,26 @@ class CSR(NamedTuple):
                     for k in range(len(r_row)):
                         g_row[k] += x * r_row[k]
 
+    def row_dot(self, i, W):
+        return sparse_dot(self.data, self.indices, self.indptr[i], self.indptr[i + 1], W)
+
+    def add_multiple(self, i, step, W):
+        for p in range(self.indptr[i], self.indptr[i + 1]):
+            W[self.indices[p], 0] += step * self.data[p]
+
     def row_scores(self, i, W, b, z):
-        if len(z) == 1:
-            z[0] = b[0] + sparse_dot(self.data, self.indices, self.indptr[i], self.indptr[i + 1], W[:, 0])
-        else:
+        for k in range(len(z)):
+            z[k] = b[k]
+        for p in range(self.indptr[i], self.indptr[i + 1]):
+            x, w = self.data[p], W[self.indices[p]]
             for k in range(len(z)):
-                z[k] = b[k]
-            for p in range(self.indptr[i], self.indptr[i + 1]):
-                x, w = self.data[p], W[self.indices[p]]
-                for k in range(len(z)):
-                    z[k] += x * w[k]
+                z[k] += x * w[k]
 
     def add_row(self, i, r, W):
-        if len(r) == 1:
-            step = r[0]
-            for p in range(self.indptr[i], self.indptr[i + 1]):
-                W[self.indices[p], 0] += step * self.data[p]
-        else:
-            for p in range(self.indptr[i], self.indptr[i + 1]):
-                x, w = self.data[p], W[self.indices[p]]
-                for k in range(len(r)):
-                    w[k] += x * r[k]
+        for p in range(self.indptr[i], self.indptr[i + 1]):
+            x, w = self.data[p], W[self.indices[p]]
+            for k in range(len(r)):
+                w[k] += x * r[k]
 
     def densify(self, index, out):
         out[:] = 0.0
@@ -289,8 +299,9 @@ class CSR(NamedTuple):
             first = self.indptr[index[i]]
             for p in range(first, self.indptr[index[i] + 1]):
                 h, cx = H[self.indices[p]], c[i] * self.data[p]
-                for q in range(first, p + 1):
+                for q in range(first, p):
                     h[self.indices[q]] += cx * self.data[q]
+                h[self.indices[p]] += cx * self.data[p]
                 H[d, self.indices[p]] += cx
             H[d, d] += c[i]
 
@@ -337,7 +348,7 @@ def rows_of(X) -> Dense | CSR:
     """The rows of a validated X: a C-contiguous array, or a CSR matrix; nothing is copied but duplicate CSR entries."""
     if sp.issparse(X):
         X = canonical(X)
-        return CSR(writable(X.data), writable(X.indices), writable(X.indptr))
+        return CSR(writable(X.data), unsigned(X.indices), unsigned(X.indptr))
     return Dense(writable(np.require(X, requirements=["C", "A"])))
 
 
@@ -346,11 +357,9 @@ def column_ranges(X) -> tuple[np.ndarray, np.ndarray]:
     return min_max_axis(X, axis=0) if sp.issparse(X) else (X.min(axis=0), X.max(axis=0))
 
 
-def squared_norms(rows: Dense | CSR, d: int) -> np.ndarray:
-    """|x_i|^2 of all rows, (n,)."""
-    if isinstance(rows, Dense):
-        return np.asarray(row_norms(rows.values, squared=True), dtype=float)
-    return np.asarray(row_norms(sp.csr_matrix(tuple(rows), shape=(len(rows.indptr) - 1, d)), squared=True), dtype=float)
+def unsigned(index: np.ndarray) -> np.ndarray:
+    """The same memory as unsigned integers: compiled code need not ask whether they count from the end."""
+    return writable(index).view(f"u{index.itemsize}")
 
 
 def stored_entries(X) -> int:

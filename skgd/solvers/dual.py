@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import entr, expit, softmax
+from sklearn.utils.extmath import row_norms
 
-from ..dual_steps import add_rows, dual_epoch
+from ..dual_steps import add_rows, binary_epoch, softmax_epoch
 from ..history import History
 from ..losses import LogLoss, Softmax
 from ..objective import Objective
 from ..options import Options
-from ..rows import squared_norms
 from . import Solution
 
 LIGHT = 10.0  # mean of h q, h the curvature of the loss: below it, fewer epochs do than gd needs passes
@@ -72,7 +72,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
 
 def _row_weights(objective: Objective) -> np.ndarray:
     """q (n,)."""
-    return objective.s * squared_norms(objective.rows, objective.d) / (objective.l2_raw * objective.n)
+    return objective.s * row_norms(objective.X, squared=True) / (objective.l2_raw * objective.n)
 
 
 def _relative(gap: float, F: float) -> float:
@@ -116,8 +116,8 @@ class State:
 
     def visit(self, order: np.ndarray) -> None:
         """One step on each row."""
-        objective = self.objective
-        dual_epoch(objective.rows, order, self.s, self.q, self.unit, self.rate, self.W, self.b, self.P, self.excess)
+        objective, epoch = self.objective, softmax_epoch if self.objective.loss.coupled() else binary_epoch
+        epoch(objective.rows, order, self.s, self.q, self.unit, self.rate, self.W, self.b, self.P, self.excess)
 
     def theta(self) -> np.ndarray:
         return self.objective.coordinates.theta(self.W, self.b)

@@ -20,7 +20,7 @@ from . import Solution
 EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 ROUNDING = 1e-13  # relative gap that the arithmetic cannot tell from none
 GROWTH = 8  # of samples
-ROWS = 20  # of a sample, for each coefficient
+ROWS = 5  # of a sample, for each coefficient
 WORTHWHILE = 32_000  # entries of a sample, below which an iteration costs as much on any number of rows
 RENEWED = 0.03
 SOON, MORE = 3, 4.0  # a curvature that stalls after so few iterations came from too few rows: more effort for the next
