@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils.extmath import row_norms
 
 from . import kernels
 from ._jit import writable
@@ -68,6 +69,11 @@ class Objective:
     def l2(self) -> np.ndarray:
         """L2 weights (d + 1,) of theta."""
         return np.append(self.l2_raw * self.coordinates.scale[:-1] ** 2, 0.0)
+
+    @cached_property
+    def squared_norms(self) -> np.ndarray:
+        """|x_i|^2 of all rows, (n,)."""
+        return np.asarray(row_norms(self.X, squared=True), dtype=float)
 
     @cached_property
     def edges(self) -> np.ndarray:

@@ -17,7 +17,6 @@ from .rows import stored_entries
 from .solvers import Solution, adam, dual, gd, sgd
 from .threads import thread_count, threads
 
-
 SCATTERED = 4  # entries in memory order that take the time of one of CSR
 
 
@@ -57,12 +56,9 @@ def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, o
     count = thread_count(options.n_jobs, work)
     with threads(count) as team, np.errstate(over="ignore", invalid="ignore"):
         objective = Objective(X, loss, Y, s * (n / s.sum()), l1, l2, identity(d, options.fit_intercept), team)
-        if options.standardize:
-            objective = objective.in_coordinates(objective.standardise(options.fit_intercept))
         W, b = start if start is not None else _first_guess(objective, options)
         history = History(options.solver, not options.automatic, options.verbose)
-        solution = _solve(objective, objective.coordinates.theta(W, b), options, history)
-        W, b = objective.coordinates.raw(solution.theta)
+        W, b, solution = _solve(objective, W, b, options, history)
     if not (np.isfinite(W).all() and np.isfinite(b).all()):
         history.overflow()
     if solution.remark or not (solution.converged or options.tol is None):
@@ -77,25 +73,34 @@ def _first_guess(objective: Objective, options: Options) -> tuple[np.ndarray, np
     return W, b
 
 
-def _solve(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
-    if options.solver == "adam":
-        return adam.minimise(objective, theta, options, history)
+def _solve(
+    objective: Objective, W: np.ndarray, b: np.ndarray, options: Options, history: History
+) -> tuple[np.ndarray, np.ndarray, Solution]:
+    """Choose and run a solver, or two; the coefficients, and what the (last) solver says of them."""
+    before = None
     if options.solver in ("auto", "sgd") and options.unspecific and dual.pays(objective):
-        return _dual(objective, theta, options, history)
-    if options.solver == "sgd" or not options.automatic:
-        return sgd.minimise(objective, theta, options, history)
-    return gd.minimise(objective, theta, tol=options.tol or 0.0, max_iter=options.max_iter, history=history)
+        before = dual.minimise(objective, objective.coordinates.theta(W, b), options, history)
+        W, b = objective.coordinates.raw(before.theta)
+        if before.converged or before.iterations == options.max_iter:
+            return W, b, before
+        history.curve.pop()  # the first thing that gd records
+    if options.standardize:
+        objective = objective.in_coordinates(objective.standardise(options.fit_intercept))
+    theta = objective.coordinates.theta(W, b)
+    if before is not None:
+        solution = _descend(objective, theta, options, history, options.max_iter - before.iterations)
+        solution = solution._replace(iterations=before.iterations + solution.iterations)
+    elif options.solver == "adam":
+        solution = adam.minimise(objective, theta, options, history)
+    elif options.solver == "sgd" or not options.automatic:
+        solution = sgd.minimise(objective, theta, options, history)
+    else:
+        solution = _descend(objective, theta, options, history, options.max_iter)
+    return *objective.coordinates.raw(solution.theta), solution
 
 
-def _dual(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
-    """Dual ascent; where it gave up with epochs left, gd goes on."""
-    solution = dual.minimise(objective, theta, options, history)
-    left = options.max_iter - solution.iterations
-    if solution.converged or left == 0:
-        return solution
-    history.curve.pop()  # the first thing that gd records
-    rest = gd.minimise(objective, solution.theta, tol=options.tol or 0.0, max_iter=left, history=history)
-    return rest._replace(iterations=solution.iterations + rest.iterations)
+def _descend(objective: Objective, theta: np.ndarray, options: Options, history: History, most: int) -> Solution:
+    return gd.minimise(objective, theta, tol=options.tol or 0.0, max_iter=most, history=history)
 
 
 def _warn(solution: Solution, options: Options) -> None:

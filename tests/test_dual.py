@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.special import expit, log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -67,13 +67,29 @@ def optimum(X, y, s, alpha, fit_intercept=True):
 @pytest.mark.parametrize("q", [0.0, 1e-8, 0.5, 4.0, 100.0, 1e6])
 @pytest.mark.parametrize("p", [0.0, 1e-9, 0.3, 1.0])
 @pytest.mark.parametrize("z", [-800.0, -3.0, 0.0, 0.1, 40.0])
-def test_logistic_step_solves_its_equation(z, p, q):
-    new = logistic_step(z, q, p)
-    assert 0.0 <= new <= 1.0
-    # p' - logistic(z - q (p' - p)) grows with p': it changes sign around the root
-    below, above = new - 1e-5, new + 1e-5
-    assert below <= expit(z - q * (below - p))
-    assert above >= expit(z - q * (above - p))
+def test_logistic_steps_lead_to_the_solution_and_never_too_far(z, p, q):
+    def excess(new):
+        """Grows with p', and vanishes at the solution of p' = logistic(z - q (p' - p))."""
+        return new - expit(z - q * (new - p))
+
+    solution = brentq(excess, 0.0, 1.0, xtol=1e-15) if excess(0.0) < 0.0 < excess(1.0) else float(excess(1.0) <= 0.0)
+    new = p
+    for _ in range(100):
+        moved = z - q * (new - p)  # what z has become, with the row's own weight counted from here on
+        before, new = new, logistic_step(moved, q, new)
+        assert min(before, solution) - 1e-12 <= new <= max(before, solution) + 1e-12
+    if q <= 100.0:  # heavier rows take more steps
+        assert new == pytest.approx(solution, abs=1e-6)
+
+
+def test_logistic_step_is_exact_near_the_solution():
+    p = expit(0.3)
+    errors = [logistic_step(0.3 + shift, 4.0, p) - root_of(0.3 + shift, 4.0, p) for shift in (1e-2, 1e-3)]
+    assert abs(errors[1]) < 0.02 * abs(errors[0]) < 1e-5
+
+
+def root_of(z, q, p):
+    return brentq(lambda new: new - expit(z - q * (new - p)), 0.0, 1.0, xtol=1e-15)
 
 
 @pytest.mark.parametrize("q", [0.0, 0.8, 10.0])

@@ -52,7 +52,7 @@ def test_samples_grow_from_enough_rows_to_an_eighth_of_all():
 def test_small_samples_of_many_coefficients_are_not_taken():
     X = np.random.default_rng(0).normal(size=(20_000, 20))
     assert sample_sizes(objective_of(LogLoss(1), X))
-    assert not sample_sizes(objective_of(Softmax(10, 0.1), X))
+    assert not sample_sizes(objective_of(Softmax(30, 0.03), X))
 
 
 @pytest.mark.parametrize("loss", [Huber(1), LogLoss(1), Softmax(3, 0.2)])

@@ -72,13 +72,14 @@ def test_read_only_rows_are_of_the_type_of_writable_ones(storage):
 
 
 @pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
-def test_csr_indices_of_either_size_are_kept(index_dtype):
+def test_csr_indices_of_either_size_are_kept_as_unsigned_integers(index_dtype):
     X = sp.csr_matrix(data())
     X.indices, X.indptr = X.indices.astype(index_dtype), X.indptr.astype(index_dtype)
     rows = rows_of(X)
     assert isinstance(rows, CSR)
-    assert rows.indices is X.indices
-    assert rows.indptr is X.indptr
+    for kept, index in ((rows.indices, X.indices), (rows.indptr, X.indptr)):
+        assert np.shares_memory(kept, index)
+        assert (kept.dtype.kind, kept.itemsize) == ("u", index.itemsize)
     np.testing.assert_array_equal(densified(X), data())
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import entr, expit, softmax
-from sklearn.utils.extmath import row_norms
 
 from ..dual_steps import add_rows, binary_epoch, softmax_epoch
 from ..history import History
@@ -72,7 +71,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
 
 def _row_weights(objective: Objective) -> np.ndarray:
     """q (n,)."""
-    return objective.s * row_norms(objective.X, squared=True) / (objective.l2_raw * objective.n)
+    return objective.s * objective.squared_norms / (objective.l2_raw * objective.n)
 
 
 def _relative(gap: float, F: float) -> float:
