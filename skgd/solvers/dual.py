@@ -6,7 +6,7 @@ The dual of the objective has one variable a row, the class probabilities p_i th
 
 No D of probabilities whose mean is that of the classes exceeds the minimum of F, and the largest is equal to it (the
 condition comes from the unpenalised intercept).  Every visit of a row maximises D along its variable, in O(nonzeros x K)
-and without a step size (Shalev-Shwartz and Zhang, 2013; Yu, Huang and Lin, 2011).  That converges in a few epochs where
+and without a step size (Shalev-Shwartz and Zhang, 2013).  That converges in a few epochs where
 rows are light, q_i = s_i |x_i|^2 / (l2 n): text, most of all.  It works on raw coefficients.
 """
 
