@@ -157,3 +157,19 @@ def test_samples_and_matrices_are_the_same_for_any_number_of_threads(classes, st
     for model in fits[1:]:
         np.testing.assert_array_equal(model.coef_, fits[0].coef_)
         assert model.loss_curve_ == fits[0].loss_curve_
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-4])
+def test_curvature_from_long_before_says_nothing_of_the_gap(tol):
+    """Where few rows of many columns separate the classes, F falls by orders of magnitude, and curvature with it."""
+    n, d, alpha = 60, 300, 1e-4
+    rng = np.random.default_rng(0)
+    X = rng.exponential(size=(n, d)) * 300.0 * rng.random(d) ** 4
+    y = (rng.random(n) < 0.45).astype(int)
+
+    def objective_at(model):
+        z = X @ model.coef_[0] + model.intercept_[0]
+        return np.mean(np.logaddexp(0.0, z) - y * z) + 0.5 * alpha * np.sum(model.coef_**2)
+
+    reference = LogisticRegression(C=1.0 / (alpha * n), solver="newton-cg", tol=1e-12, max_iter=1000)
+    assert objective_at(GDClassifier(alpha=alpha, tol=tol).fit(X, y)) <= (1.0 + tol) * objective_at(reference.fit(X, y))

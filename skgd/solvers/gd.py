@@ -24,6 +24,7 @@ ROWS = 5  # of a sample, for each coefficient
 WORTHWHILE = 32_000  # entries of a sample, below which an iteration costs as much on any number of rows
 RENEWED = 0.03
 SOON, MORE = 3, 4.0  # a curvature that stalls after so few iterations came from too few rows: more effort for the next
+OUTDATED = 3.0  # fall of F since its curvature was taken, after which that says nothing of what is still to come
 WINDOW = 10  # iterations over which a limited metric has to have gained little
 SEPARABLE = (
     "The classes are perfectly separated and nothing is penalised: coefficients grow without end, and the fit stopped "
@@ -71,7 +72,7 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
     negligible = 8 * EPS * F  # an objective that fell to this share of its start is zero but for rounding
     values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
-    metric, effort = make(objective, theta), 1.0
+    metric, effort, F_then = make(objective, theta), 1.0, F
     while len(values) <= max_iter:
         # 1. minimise the model
         target, slope, decrease = metric.minimise(theta, gradient, 1e-3 * min(tol, 1e-3) * F)
@@ -80,23 +81,24 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
         decreases.append(max(decrease, 0.0))
         # 2. stop on the gap
         gap = _gap(metric, decreases, values, tol, whole) / max(F, negligible, TINY)
-        if gap <= 0.25 * tol or F <= negligible:
+        near, outdated = gap <= 0.25 * tol, metric.renewable and OUTDATED * F < F_then
+        if (near and not outdated) or F <= negligible:
             return Solution(theta, max(len(values) - 1, 1), gap, True)
         if F <= tol * values[0] and _separates(objective, F):
             return Solution(theta, len(values) - 1, 1.0, False, SEPARABLE.format(tol=tol))
-        # 3. step, shortened where it has to be, unless new curvature pays
-        found = None if _stalled(metric, decreases) else _search(objective, theta, target, F, slope)
+        # 3. step, shortened where it has to be, unless new curvature pays, or has to confirm the gap
+        found = None if near or _stalled(metric, decreases) else _search(objective, theta, target, F, slope)
         if found is None:
             if len(decreases) == 1 or not metric.renewable:
                 break  # rounding: no step along this direction lowers the objective
             effort *= MORE if len(decreases) <= SOON else 1.0
-            metric, decreases = make(objective, theta, effort), []
+            metric, decreases, F_then = make(objective, theta, effort), [], F
             continue
         new, F_new, new_gradient = found
         whole = new is target
         # 4. update the curvature
         if metric.renewable and metric.cheap:
-            metric, decreases = make(objective, new, effort), []
+            metric, decreases, F_then = make(objective, new, effort), [], F_new
         else:
             metric.update(new - theta, new_gradient - gradient)
         theta, F, gradient = new, F_new, new_gradient
