@@ -217,6 +217,11 @@ def stochastic_steps(
     (D, K), d, mixes = theta.shape, theta.shape[0] - 1, len(mixing) > 0
     W, b, G, raw = np.empty((d, K)), np.empty(K), np.empty((D, K)), np.empty((D, K))
     batch_tile = new_tile(rows, Y.shape[0], K, min(size, batch))
+    # Flat views, and values for each coefficient: one loop over all of them vectorises for every K.
+    coefficients, follower, g, last_known = theta.reshape(-1), average.reshape(-1), G.reshape(-1), known.reshape(-1)
+    moments, units, l1s, l2s = memory.reshape((2, D * K)), np.empty(D * K), np.repeat(l1, K), np.repeat(l2, K)
+    for j in range(D):
+        units[j * K : (j + 1) * K] = unit
     for step in range(len(rates)):
         first = step * batch
         last = min(first + batch, len(order))
@@ -227,42 +232,41 @@ def stochastic_steps(
         else:
             W[:] = theta[:d]
         for k in range(K):
-            b[k] = scale[d] * theta[d, k]
-        for j in range(d):
-            for k in range(K):
+            shift = 0.0
+            for j in range(d):
                 W[j, k] *= scale[j]
-                b[k] -= mean[j] * W[j, k]
+                shift += mean[j] * W[j, k]
+            b[k] = scale[d] * theta[d, k] - shift
         # 2. the batch's gradient, in the coordinates of theta
         raw[:] = 0.0
         squares = add_changes(rows, loss, order, first, last, Y, s, W, b, batch_tile, table, raw)
-        for j in range(d):
-            for k in range(K):
-                raw[j, k] = scale[j] * (raw[j, k] - mean[j] * raw[d, k]) / m
         for k in range(K):
-            G[d, k] = scale[d] * raw[d, k] / m
+            total = raw[d, k]
+            for j in range(d):
+                raw[j, k] = scale[j] * (raw[j, k] - mean[j] * total) / m
+            raw[d, k] = scale[d] * total / m
         if mixes:
             multiply(mixing_t, raw[:d], G[:d])
+            G[d] = raw[d]
         else:
-            G[:d] = raw[:d]
+            G[:] = raw
         # 3. its noise reduced, and that of the penalty
         square = 0.0
-        for j in range(D):
-            for k in range(K):
-                change = G[j, k]
-                square += change * change
-                if reduced:
-                    G[j, k] += known[j, k]
-                known[j, k] += change * m / Y.shape[1]
-                G[j, k] += penalty.gradient(theta[j, k], l2[j])
+        for i in range(len(g)):
+            square += g[i] * g[i]
         if not np.isfinite(square):
             return False
+        share, old = m / Y.shape[1], 1.0 if reduced else 0.0
+        for i in range(len(g)):
+            change = g[i]
+            g[i] += old * last_known[i] + penalty.gradient(coefficients[i], l2s[i])
+            last_known[i] += share * change
         # 4. the step
         rate = rates[step]
         if rate * smoothness * square * m > squares:
             rate = squares / (smoothness * square * m)
-        rule.step(count + step, rate, unit, theta, G, memory, penalty, l1, l2)
+        rule.step(count + step, rate, units, coefficients, g, moments, penalty, l1s, l2s)
         # 5. the average
-        for j in range(D):
-            for k in range(K):
-                average[j, k] += decays[step] * (theta[j, k] - average[j, k])
+        for i in range(len(g)):
+            follower[i] += decays[step] * (coefficients[i] - follower[i])
     return True

@@ -1,9 +1,9 @@
 """Update rules: how a step is made of a gradient.  Pure functions with explicit state, written as in their papers.
 
 ``step(count, rate, unit, theta, gradient, memory, penalty, l1, l2)``
-    moves theta (D, K) in place, given the gradient (D, K) of the objective's smooth part, the number of the step
-    (from 1), its rate, the scale of the scores of each column, `unit` (K,), the rule's memory (2, D, K), zero at
-    first, and the penalty with its weights l1 and l2 (D,).  The proximal step uses the rule's own metric.
+    moves theta (N,) in place, given the gradient (N,) of the objective's smooth part, the number of the step (from 1),
+    its rate, the scale `unit` (N,) of the scores of each coefficient's column, the rule's memory (2, N), zero at first,
+    and the penalty with its weights l1 and l2 (N,).  The proximal step uses the rule's own metric.
 
 Here theta is coefficients in the solver's coordinates and the loops stand inside the methods: structs hold scalars.
 """
@@ -25,14 +25,15 @@ class Momentum(NamedTuple):
     nesterov: bool = True
 
     def step(self, count, rate, unit, theta, gradient, memory, penalty, l1, l2):
-        for j in range(theta.shape[0]):
-            for k in range(theta.shape[1]):
-                move = -rate * gradient[j, k]
-                if self.momentum != 0.0:
-                    velocity = self.momentum * memory[0, j, k] + move
-                    memory[0, j, k] = velocity
-                    move = self.momentum * velocity + move if self.nesterov else velocity
-                theta[j, k] = penalty.proximal_step(theta[j, k] + move, rate, l1[j], l2[j])
+        if self.momentum == 0.0:
+            for i in range(len(theta)):
+                theta[i] = penalty.proximal_step(theta[i] - rate * gradient[i], rate, l1[i], l2[i])
+        else:
+            for i in range(len(theta)):
+                velocity = self.momentum * memory[0, i] - rate * gradient[i]
+                memory[0, i] = velocity
+                move = self.momentum * velocity - rate * gradient[i] if self.nesterov else velocity
+                theta[i] = penalty.proximal_step(theta[i] + move, rate, l1[i], l2[i])
 
 
 @struct
@@ -46,11 +47,10 @@ class Adam(NamedTuple):
     def step(self, count, rate, unit, theta, gradient, memory, penalty, l1, l2):
         correction_1 = 1.0 - self.beta_1**count
         correction_2 = 1.0 - self.beta_2**count
-        for j in range(theta.shape[0]):
-            for k in range(theta.shape[1]):
-                g = gradient[j, k]
-                memory[0, j, k] = self.beta_1 * memory[0, j, k] + (1.0 - self.beta_1) * g
-                memory[1, j, k] = self.beta_2 * memory[1, j, k] + (1.0 - self.beta_2) * g * g
-                metric = rate * unit[k] / (np.sqrt(memory[1, j, k] / correction_2) + self.epsilon * unit[k])
-                moved = theta[j, k] - metric * (memory[0, j, k] / correction_1)
-                theta[j, k] = penalty.proximal_step(moved, metric, l1[j], l2[j])
+        for i in range(len(theta)):
+            g = gradient[i]
+            memory[0, i] = self.beta_1 * memory[0, i] + (1.0 - self.beta_1) * g
+            memory[1, i] = self.beta_2 * memory[1, i] + (1.0 - self.beta_2) * g * g
+            metric = rate * unit[i] / (np.sqrt(memory[1, i] / correction_2) + self.epsilon * unit[i])
+            moved = theta[i] - metric * (memory[0, i] / correction_1)
+            theta[i] = penalty.proximal_step(moved, metric, l1[i], l2[i])
