@@ -152,6 +152,6 @@ def balanced_batch(objective: Objective, options: Options, whitening: Whitening)
 
 
 def neighbours(objective: Objective, batch: int) -> int:
-    """Rows that stay together in a shuffle: about 4 KiB of X, which memory delivers at full speed, at most half a batch."""
+    """Rows that stay together in a shuffle: about 8 KiB of X, which memory delivers at full speed, at most half a batch."""
     row = 8.0 * stored_entries(objective.X) / objective.n
-    return int(np.clip(4096 / max(row, 1.0), 1, max(batch // 2, 1)))
+    return int(np.clip(8192 / max(row, 1.0), 1, max(batch // 2, 1)))
