@@ -100,6 +100,13 @@ class Objective:
         coordinates = Coordinates(mean, scale * np.append(low < high, True))
         return Objective(X, self.loss, Y, s * (len(s) / s.sum()), self.l1_raw, l2, coordinates, self.team)
 
+    def columns(self, index: np.ndarray) -> Objective:
+        """The objective of some columns alone, copied."""
+        mean, scale = self.coordinates
+        coordinates = Coordinates(mean[index], scale[np.append(index, self.d)])
+        X = self.X[:, index] if self.sparse else np.ascontiguousarray(self.X[:, index])
+        return Objective(X, self.loss, self.Y, self.s, self.l1_raw, self.l2_raw, coordinates, self.team)
+
     def in_coordinates(self, coordinates: Coordinates) -> Objective:
         return Objective(self.X, self.loss, self.Y, self.s, self.l1_raw, self.l2_raw, coordinates, self.team)
 

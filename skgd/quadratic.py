@@ -16,6 +16,11 @@ from ._jit import kernel
 
 # Below this share of the largest, an eigenvalue of a matrix with a unit diagonal is rounding.
 SINGULAR = 1e-12
+# Share of the diagonal that is added where columns may be the same: there any solution does, and no eigenvectors are needed.
+COLLINEAR = 4 * SINGULAR
+CROSSINGS = 3  # first solves in a row, each of which takes a coefficient out of the support; twice as many each time
+SWEEPS = 6  # before solves, at least; one for every `SIDE` coefficients, as solves cost the cube of their number
+SIDE = 8
 
 
 class LowRank(NamedTuple):
@@ -108,46 +113,55 @@ def descend_matrix(B: np.ndarray, g: np.ndarray, w: np.ndarray, l1: np.ndarray, 
     the same, small gains are all that sweeps ever show.
     """
     u, q, total = w.copy(), np.zeros_like(w), 0.0
-    for _ in range(100):
-        for _ in range(6):
-            total += sweep_matrix(B, g, u, q, l1, l2)
-        total += _solve_on_support(B, g, u, q, l1, l2)
+    for crossings in (CROSSINGS * 2 ** np.minimum(np.arange(100), 20)).tolist():
+        for _ in range(max(SWEEPS, len(u) // SIDE)):
+            gain = sweep_matrix(B, g, u, q, l1, l2)
+            total += gain
+            if gain <= max(0.01 * tol, 1e-9 * total):
+                break
+        decrease, solved = _solve_on_support(B, g, u, q, l1, l2, min(crossings, len(u) + 1))
+        total += decrease
         gain = sweep_matrix(B, g, u, q, l1, l2)
         total += gain
-        if gain <= max(tol, 1e-7 * total):
+        if solved and gain <= max(tol, 1e-7 * total):
             break
     return u
 
 
-def _solve_on_support(B: np.ndarray, g: np.ndarray, u: np.ndarray, q: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> float:
-    """Newton steps on the support with its signs fixed; return the decrease of the model.
+def _solve_on_support(
+    B: np.ndarray, g: np.ndarray, u: np.ndarray, q: np.ndarray, l1: np.ndarray, l2: np.ndarray, crossings: int
+) -> tuple[float, bool]:
+    """Newton steps on the support with its signs fixed; the decrease of the model, and whether they came to an end.
 
     A step that would cross zero ends at the first crossing, where that coefficient leaves the support: every part of
     the way lowers the model.
     """
     total = 0.0
-    for _ in range(len(u) + 1):  # each crossing takes a coefficient out
+    for _ in range(crossings):
         support = np.flatnonzero((u != 0.0) & (np.diagonal(B) > 0.0))
         if len(support) == 0:
-            break
+            return total, True
         here = u[support]
         slope = g[support] + q[support] + l2[support] * here + np.sign(here) * l1[support]
-        rows = B[support]
-        inner = rows[:, support] + np.diag(l2[support])
+        inner = B[np.ix_(support, support)]
+        diagonal = np.einsum("jj->j", inner)  # a view
+        diagonal += l2[support]
+        ridge = COLLINEAR * diagonal
+        diagonal += ridge
         move = -solve_matrix(inner, slope)
         crosses = ((here + move) * here <= 0.0) & (l1[support] > 0.0) & (move != 0.0)
         share = np.min(-here[crosses] / move[crosses]) if crosses.any() else 1.0
         move *= share
         decrease = -(move @ (slope + 0.5 * (inner @ move)))
         if decrease <= 0.0:  # rounding
-            break
+            return total, True
         out = crosses & (np.abs(here + move) <= 1e-12 * np.abs(here))
         u[support] = np.where(out, 0.0, here + move)
-        q += (u[support] - here) @ rows
+        q += (u[support] - here) @ B[support]
         total += decrease
         if not crosses.any():
-            break
-    return total
+            return total, True
+    return total, False
 
 
 def descend_low_rank(B: LowRank, g: np.ndarray, w: np.ndarray, l1: np.ndarray, l2: np.ndarray, tol: float) -> np.ndarray:

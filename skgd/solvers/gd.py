@@ -15,7 +15,7 @@ from ..objective import Objective
 from ..proximal_metric import Full, Limited, proximal_metric
 from ..quasi_newton import QuasiNewton
 from ..rows import stored_entries
-from . import Solution
+from . import Solution, working_sets
 
 EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 ROUNDING = 1e-13  # relative gap that the arithmetic cannot tell from none
@@ -39,6 +39,8 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
         space = row_space.RowSpace(objective)
         solution = descend(space.objective, space.inside(theta), tol=tol, max_iter=max_iter, history=history)
         return solution._replace(theta=space.outside(solution.theta))
+    if working_sets.pays(objective):
+        return working_sets.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history, descend=descend)
     for rows in sample_sizes(objective):
         noise = theta.size / (8.0 * rows)
         theta = descend(objective.sample(rows), theta, tol=max(tol, noise), max_iter=20, history=History("gd")).theta

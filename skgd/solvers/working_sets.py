@@ -1,0 +1,80 @@
+"""Working sets: an L1 penalty leaves most of many coefficients at zero, and whole problems are solved without their columns.
+
+A round takes the columns with coefficients and those zeros that want most to leave, solves the problem of these alone,
+whose curvature is a small matrix, and looks at all columns again: one pass over X a round.  The set grows with the
+support, so rounds are few (Massias, Gramfort and Salmon, 2018, who choose sets by a duality gap).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..curvature import Matrices
+from ..history import History
+from ..objective import Objective
+from . import Solution
+
+FEWEST = 100  # columns that a round adds, where as many want to be in
+ROUGH = 1e-2  # tolerance of the first rounds, whose sets are still wrong
+SHARE = 0.1  # of what the columns outside would gain, to which a round is solved
+
+
+def pays(objective: Objective) -> bool:
+    """Whether L1 is penalised, and the curvature of all columns at once costs more than the passes it would save."""
+    return objective.l1_raw > 0.0 and not Matrices(objective, constant=False).pay
+
+
+def minimise(
+    objective: Objective,
+    theta: np.ndarray,
+    *,
+    tol: float,
+    max_iter: int,
+    history: History,
+    descend: Callable[..., Solution],
+) -> Solution:
+    """Rounds until no column outside the set would gain what `tol` does not allow; `descend` solves them."""
+    F, gradient = objective.evaluate(theta)
+    history.record(F, theta)
+    first, goal = len(history.curve), max(tol, ROUGH)
+    while True:
+        working = _working_set(objective, theta, gradient)
+        coefficients = np.append(working, objective.d)
+        left = max_iter - (len(history.curve) - first)
+        history.curve.pop()  # the first thing that the round records
+        part = descend(objective.columns(working), theta[coefficients], tol=goal, max_iter=left, history=history)
+        theta = np.zeros_like(theta)
+        theta[coefficients] = part.theta
+        F_then = F
+        F, gradient = objective.evaluate(theta)
+        iterations, outside = len(history.curve) - first, _gain_outside(objective, theta, gradient) / F
+        gap = part.gap + outside
+        if (goal == tol and (outside <= 0.25 * tol or F >= F_then)) or iterations >= max_iter:
+            return Solution(theta, max(iterations, 1), gap, part.converged and gap <= tol, part.remark)
+        goal = max(min(goal, SHARE * outside) if F < F_then else SHARE * goal, tol)
+
+
+def _excess(objective: Objective, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """How far the slopes (d, K) at zeros exceed what the penalty holds; 0 elsewhere."""
+    excess = np.abs(gradient[:-1]) - objective.l1[:-1, None]
+    return np.where(theta[:-1] == 0.0, np.maximum(excess, 0.0), 0.0)
+
+
+def _working_set(objective: Objective, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Columns with coefficients, and as many again, or `FEWEST`, of those with the largest excess."""
+    support = np.any(theta[:-1], axis=1)
+    excess = np.where(support, 0.0, _excess(objective, theta, gradient).max(axis=1))
+    most = int(min(max(support.sum(), FEWEST), (excess > 0.0).sum()))
+    wanted = np.argpartition(-excess, most - 1)[:most] if most else np.empty(0, np.intp)
+    return np.union1d(np.flatnonzero(support), wanted)
+
+
+def _gain_outside(objective: Objective, theta: np.ndarray, gradient: np.ndarray) -> float:
+    """What F would lose, to second order, if each zero with an excess left alone."""
+    excess = _excess(objective, theta, gradient)
+    if not excess.any():
+        return 0.0
+    curvature = objective.curvature_diagonal(theta)[:-1] + objective.l2[:-1, None]
+    return float(np.sum(np.divide(0.5 * excess**2, curvature, out=np.zeros_like(excess), where=curvature > 0.0)))
