@@ -123,3 +123,11 @@ def test_a_warm_start_is_at_the_minimum_already(wide):
     model.fit(X, y)
     assert model.n_iter_ <= 2
     np.testing.assert_array_equal(model.coef_ != 0.0, support)
+
+
+@pytest.mark.parametrize(("y", "alpha"), [(np.full(60, 3.0), 0.1), (np.linspace(-1.0, 1.0, 60), 100.0)])
+def test_nothing_to_explain_or_to_afford_is_a_fit_of_the_intercept(wide, y, alpha):
+    """Here the objective is zero, or no column is ever wanted."""
+    model = GDRegressor(penalty="l1", alpha=alpha).fit(wide[0], y)
+    assert not model.coef_.any()
+    assert model.intercept_ == pytest.approx(y.mean(), abs=1e-12)

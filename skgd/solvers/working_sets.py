@@ -18,6 +18,7 @@ from . import Solution
 
 FEWEST = 100  # columns that a round adds, where as many want to be in
 ROUGH = 1e-2  # tolerance of the first rounds, whose sets are still wrong
+TINY = float(np.finfo(float).tiny)
 SHARE = 0.1  # of what the columns outside would gain, to which a round is solved
 
 
@@ -49,7 +50,8 @@ def minimise(
         theta[coefficients] = part.theta
         F_then = F
         F, gradient = objective.evaluate(theta)
-        iterations, outside = len(history.curve) - first, _gain_outside(objective, theta, gradient) / F
+        iterations = len(history.curve) - first
+        outside = _gain_outside(objective, theta, gradient) / max(F, TINY)
         gap = part.gap + outside
         if (goal == tol and (outside <= 0.25 * tol or F >= F_then)) or iterations >= max_iter:
             return Solution(theta, max(iterations, 1), gap, part.converged and gap <= tol, part.remark)
