@@ -29,7 +29,7 @@ class QuasiNewton:
         self.renewable, self.faithful = self.base.renewable, self.base.faithful
         self.passes, self.cheap = self.base.passes, self.base.cheap
         self.pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # step s, change y of the gradient, s'y
-        self.scale = 1.0
+        self.scale = self.base.caution
 
     def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float, float]:
         """The minimiser of the model at theta, exactly, the slope of F towards it, and the model's decrease.

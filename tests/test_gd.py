@@ -5,11 +5,12 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
 from problems import objective_of
+from scipy.optimize import brentq, minimize_scalar
 from sklearn.linear_model import ElasticNet, LogisticRegression
 
 from skgd import GDClassifier, GDRegressor
 from skgd.losses import Huber, LogLoss, Softmax, SquaredError
-from skgd.solvers.gd import GROWTH, sample_sizes
+from skgd.solvers.gd import GROWTH, _search, sample_sizes
 
 ROWS, COLUMNS = 40_000, 8
 
@@ -171,5 +172,20 @@ def test_curvature_from_long_before_says_nothing_of_the_gap(tol):
         z = X @ model.coef_[0] + model.intercept_[0]
         return np.mean(np.logaddexp(0.0, z) - y * z) + 0.5 * alpha * np.sum(model.coef_**2)
 
-    reference = LogisticRegression(C=1.0 / (alpha * n), solver="newton-cg", tol=1e-12, max_iter=1000)
+    reference = LogisticRegression(C=1.0 / (alpha * n), solver="newton-cg", tol=1e-8, max_iter=1000)
     assert objective_at(GDClassifier(alpha=alpha, tol=tol).fit(X, y)) <= (1.0 + tol) * objective_at(reference.fit(X, y))
+
+
+def test_a_step_far_beyond_the_minimum_is_taken_back():
+    """It lowers the objective, but by a hundredth of what its direction allows; half is the least to be content with."""
+    objective = objective_of(LogLoss(1), l2=1e-6)
+    F, gradient = objective.evaluate(np.zeros((objective.d + 1, 1)))
+
+    def decrease(length):
+        return F - objective.evaluate(-length * gradient)[0]
+
+    best = minimize_scalar(lambda length: -decrease(length), bounds=(0.0, 100.0), method="bounded")
+    far = brentq(lambda length: decrease(length) - 0.01 * decrease(best.x), best.x, 1e4)
+    slope = -far * float(np.vdot(gradient, gradient))
+    _, F_new, _ = _search(objective, np.zeros_like(gradient), -far * gradient, F, slope)
+    assert F - F_new >= 0.5 * decrease(best.x)

@@ -30,7 +30,7 @@ SEPARABLE = (
     "The classes are perfectly separated and nothing is penalised: coefficients grow without end, and the fit stopped "
     "where the objective was below tol={tol:g} of its start. Set penalty='l2' and alpha > 0."
 )
-SUFFICIENT = 1e-4  # share of the decrease that the slope promises (Armijo)
+SUFFICIENT = 0.2  # share of the slope that a step keeps on average (Armijo); a quadratic model promises 1/2
 
 
 def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
