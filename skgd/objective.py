@@ -19,7 +19,7 @@ from . import kernels
 from ._jit import writable
 from .coordinates import Coordinates, standardised
 from .penalties import penalty_value
-from .rows import canonical, column_ranges, rows_of, stored_entries
+from .rows import WIDE, canonical, column_ranges, rows_of, stored_entries
 from .threads import ALONE, Team
 
 PARTS = 16  # of the rows of a large X: more than any thread count worth having here, few enough to cost nothing
@@ -167,7 +167,7 @@ class Objective:
         mean, scale = self.coordinates
         edges = partition(len(index), len(index) * self.d * (diagonal or self.K * self.K), LARGE_PARTS, 1)
         arguments = self.rows, self.loss, index, self.Y, self.s, mean, scale, W, b, diagonal
-        tile = max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8)
+        tile = GRAM_TILE if self.d >= WIDE else max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8)
         (H,) = self._sum(kernels.curvature, edges, *arguments, tile=(tile,))
         H /= self.s[index].sum()
         return H

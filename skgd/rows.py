@@ -14,7 +14,8 @@ from sklearn.utils.sparsefuncs import min_max_axis
 
 from ._jit import ORDERED, kernel, struct, writable
 
-WIDE = 256  # columns from which BLAS multiplies tiles faster than `add_products`, though it does twice the work
+WIDE = 192  # columns from which BLAS multiplies tiles faster than `add_products`
+BAND = 128  # rows of a product that BLAS computes up to the diagonal, and a bit beyond
 
 
 class Tile(NamedTuple):
@@ -167,12 +168,15 @@ class Dense(NamedTuple):
         for j in range(len(H)):
             for i in range(m):
                 B[j, i] = c[i] * A[j, i]
-        if m == A.shape[1] and len(H) > WIDE:
-            product = np.empty(H.shape)
-            np.dot(B, A.T, product)
-            for j in range(len(H)):
-                for k in range(j + 1):
-                    H[j, k] += product[j, k]
+        if len(H) > WIDE:
+            A[:, m:], B[:, m:] = 0.0, 0.0
+            for first in range(0, len(H), BAND):  # bands of rows, each up to the diagonal
+                last = min(first + BAND, len(H))
+                product = np.empty((last - first, last))
+                np.dot(B[first:last], A[:last].T, product)
+                for j in range(first, last):
+                    for k in range(j + 1):
+                        H[j, k] += product[j - first, k]
         else:
             add_products(A, B, m, H)
 
@@ -191,14 +195,23 @@ class Dense(NamedTuple):
 
     def moments(self, first, last, s, shift, out):
         """Add sums over the stored values x of each column, of s, s (x - shift), s (x - shift)^2 and 1, to out (4, d)."""
-        for i in range(first, last):
+        d = len(shift)
+        four = first + (last - first) // 4 * 4
+        for i in range(first, four, 4):  # four rows at a time, as in `accumulate`
+            x0, x1, x2, x3 = self.values[i], self.values[i + 1], self.values[i + 2], self.values[i + 3]
+            s0, s1, s2, s3 = s[i], s[i + 1], s[i + 2], s[i + 3]
+            for j in range(d):
+                c0, c1, c2, c3 = x0[j] - shift[j], x1[j] - shift[j], x2[j] - shift[j], x3[j] - shift[j]
+                out[1, j] += s0 * c0 + s1 * c1 + s2 * c2 + s3 * c3
+                out[2, j] += s0 * c0 * c0 + s1 * c1 * c1 + s2 * c2 * c2 + s3 * c3 * c3
+        for i in range(four, last):
             x = self.values[i]
-            for j in range(len(x)):
+            for j in range(d):
                 centred = x[j] - shift[j]
-                out[0, j] += s[i]
                 out[1, j] += s[i] * centred
                 out[2, j] += s[i] * centred * centred
-                out[3, j] += 1.0
+        out[0] += s[first:last].sum()
+        out[3] += last - first
 
 
 @kernel(fastmath=ORDERED)
