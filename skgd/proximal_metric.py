@@ -18,6 +18,8 @@ from .penalties import penalty_value
 from .quadratic import LowRank, descend_low_rank, descend_matrix
 from .quasi_newton import MEMORY
 
+INEXACT = 0.1  # share of its decrease that the minimum of a model may be missed by, where the model itself is not exact
+
 
 def proximal_metric(objective: Objective, theta: np.ndarray, effort: float = 1.0) -> Full | Limited:
     """The metric at theta: full where the matrix pays, limited elsewhere."""
@@ -57,7 +59,8 @@ class Full:
     def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float, float]:
         """The minimiser of the model at theta plus the penalty, exact zeros included; slope and decrease."""
         blocks = zip(self._split(theta), self._split(gradient), strict=True)
-        new = [descend_matrix(self._block(p), g, w, self.l1, self.l2, tol) for p, (w, g) in enumerate(blocks)]
+        share = 0.0 if self.exact else INEXACT
+        new = [descend_matrix(self._block(p), g, w, self.l1, self.l2, tol, share) for p, (w, g) in enumerate(blocks)]
         target = self._join(np.array(new), theta.shape)
         return target, *_descent(self, theta, gradient, target)
 

@@ -20,7 +20,7 @@ SINGULAR = 1e-12
 COLLINEAR = 4 * SINGULAR
 CROSSINGS = 3  # first solves in a row, each of which takes a coefficient out of the support; twice as many each time
 SWEEPS = 6  # before solves, at least; one for every `SIDE` coefficients, as solves cost the cube of their number
-SIDE = 8
+SIDE = 2
 SETTLING = 0.25  # of the last sweep's gain: what a sweep gains at most where the few that are left need no solve
 
 
@@ -106,12 +106,15 @@ def sweep_low_rank(diagonal, U, V, g, u, r, w, l1, l2):
     return gain
 
 
-def descend_matrix(B: np.ndarray, g: np.ndarray, w: np.ndarray, l1: np.ndarray, l2: np.ndarray, tol: float) -> np.ndarray:
+def descend_matrix(
+    B: np.ndarray, g: np.ndarray, w: np.ndarray, l1: np.ndarray, l2: np.ndarray, tol: float, share: float = 0.0
+) -> np.ndarray:
     """Coordinate descent on the matrix, with Newton steps on the support; return the minimiser u.
 
     Sweeps find the support.  They suffice where columns are hardly correlated and each gains a fraction of the last.
-    Elsewhere Newton steps solve on the support, and it ends when a sweep after a solve gains less than `tol`, or next to
-    nothing of all that was gained: where columns are nearly the same, small gains are all that sweeps ever show.
+    Elsewhere Newton steps solve on the support.  It ends where less than `tol` is to be gained, or a `share` of all that
+    was: by the last sweeps, or by a solve and the sweep after it.  Where columns are nearly the same, small gains are all
+    that sweeps ever show.
     """
     u, q, total = w.copy(), np.zeros_like(w), 0.0
     for crossings in (CROSSINGS * 2 ** np.minimum(np.arange(100), 20)).tolist():
@@ -120,16 +123,20 @@ def descend_matrix(B: np.ndarray, g: np.ndarray, w: np.ndarray, l1: np.ndarray, 
         for _ in range(max(SWEEPS, len(u) // SIDE)):
             before, gain = gain, sweep_matrix(B, g, u, q, l1, l2)
             total += gain
-            settling = gain <= max(SETTLING * before, 1e-6 * tol)
-            if gain <= 0.01 * tol or (gain <= 1e-9 * total and not settling):
+            # 1. what further sweeps would gain: a geometric series
+            settled = gain * gain <= share * total * (before - gain)
+            if gain <= 0.01 * tol:
+                settled = settled or gain <= max(SETTLING * before, 1e-6 * tol)
                 break
-        if settling and gain <= 0.01 * tol:
+            if settled or (gain <= 1e-9 * total and gain > SETTLING * before):
+                break
+        if settled:
             break
+        # 2. a solve where they have too far to go
         decrease, solved = _solve_on_support(B, g, u, q, l1, l2, min(crossings, len(u) + 1))
-        total += decrease
         gain = sweep_matrix(B, g, u, q, l1, l2)
-        total += gain
-        if solved and gain <= max(tol, 1e-7 * total):
+        total += decrease + gain
+        if (solved and gain <= max(tol, 1e-7 * total)) or decrease + gain <= share * total:
             break
     return u
 

@@ -17,7 +17,7 @@ from ..objective import Objective
 from . import Solution
 
 FEWEST = 100  # columns that a round adds, where as many want to be in
-ROUGH = 1e-2  # tolerance of the first rounds, whose sets are still wrong
+ROUGH = 0.1  # tolerance of the first rounds, whose sets are still wrong
 TINY = float(np.finfo(float).tiny)
 SHARE = 0.1  # of what the columns outside would gain, to which a round is solved
 
