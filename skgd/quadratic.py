@@ -112,19 +112,19 @@ def descend_matrix(
     """Coordinate descent on the matrix, with Newton steps on the support; return the minimiser u.
 
     Sweeps find the support.  They suffice where columns are hardly correlated and each gains a fraction of the last.
-    Elsewhere Newton steps solve on the support.  It ends where less than `tol` is to be gained, or a `share` of all that
-    was: by the last sweeps, or by a solve and the sweep after it.  Where columns are nearly the same, small gains are all
-    that sweeps ever show.
+    Elsewhere Newton steps solve on the support.  It ends where less than `tol` is to be gained, or about a `share` of all
+    that was, by the sweeps to come or by a solve and the sweep after it.  Where columns are nearly the same, small gains are
+    all that sweeps ever show.
     """
     u, q, total = w.copy(), np.zeros_like(w), 0.0
     for crossings in (CROSSINGS * 2 ** np.minimum(np.arange(100), 20)).tolist():
         gain = sweep_matrix(B, g, u, q, l1, l2)
         total += gain
-        for _ in range(max(SWEEPS, len(u) // SIDE)):
+        for sweep in range(max(SWEEPS, len(u) // SIDE)):
             before, gain = gain, sweep_matrix(B, g, u, q, l1, l2)
             total += gain
             # 1. what further sweeps would gain: a geometric series
-            settled = gain * gain <= share * total * (before - gain)
+            settled = sweep >= SWEEPS - 1 and gain * gain <= share * total * (before - gain)
             if gain <= 0.01 * tol:
                 settled = settled or gain <= max(SETTLING * before, 1e-6 * tol)
                 break
@@ -136,7 +136,7 @@ def descend_matrix(
         decrease, solved = _solve_on_support(B, g, u, q, l1, l2, min(crossings, len(u) + 1))
         gain = sweep_matrix(B, g, u, q, l1, l2)
         total += decrease + gain
-        if (solved and gain <= max(tol, 1e-7 * total)) or decrease + gain <= share * total:
+        if solved and (gain <= max(tol, 1e-7 * total) or decrease + gain <= share * total):
             break
     return u
 

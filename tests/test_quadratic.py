@@ -214,3 +214,39 @@ def test_coordinates_without_curvature_stay_where_they_are():
     for u in (converged(descend_matrix, dense, g, w, l1, l2), converged(descend_low_rank, low, g, w, l1, l2)):
         assert u[0] == 0.0
         np.testing.assert_allclose(u[1:], expected[1:], rtol=1e-12)
+
+
+# ---------------------------------------------------------------- as exactly as needed
+def model_value(B, g, w, l1, u):
+    return g @ (u - w) + 0.5 * (u - w) @ B @ (u - w) + l1 @ np.abs(u)
+
+
+def correlated(correlation, n=60):
+    B = np.full((n, n), correlation)
+    np.fill_diagonal(B, 1.0)
+    return B
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.99, 0.9999])
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("share", [0.01, 0.1])
+def test_half_of_the_decrease_is_never_missed(correlation, share, seed):
+    """gd stops on a quarter of its tolerance, so a decrease that is half as large as it should be does no harm."""
+    B, g, w = correlated(correlation), np.random.default_rng(seed).normal(size=60), np.zeros(60)
+    l1 = np.full(60, 0.2)
+    exact = descend_matrix(B, g, w, l1, np.zeros(60), 1e-14)
+    rough = descend_matrix(B, g, w, l1, np.zeros(60), 1e-14, share)
+    start, least = model_value(B, g, w, l1, w), model_value(B, g, w, l1, exact)
+    assert least < start
+    assert start - model_value(B, g, w, l1, rough) >= 0.5 * (start - least)
+
+
+def test_columns_that_are_hardly_correlated_need_no_solve(monkeypatch):
+    B, g = correlated(0.01), np.random.default_rng(0).normal(size=60)
+    l1 = np.full(60, 0.2)
+    monkeypatch.setattr("skgd.quadratic._solve_on_support", None)
+    u = descend_matrix(B, g, np.zeros(60), l1, np.zeros(60), 1e-16)
+    slope = g + B @ u
+    np.testing.assert_allclose(slope[u != 0.0], -np.sign(u[u != 0.0]) * 0.2, atol=1e-7)
+    assert np.all(np.abs(slope[u == 0.0]) <= 0.2)
+    assert 0 < np.count_nonzero(u) < 60

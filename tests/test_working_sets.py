@@ -63,8 +63,9 @@ def test_logistic_regression_meets_the_conditions_of_a_minimum(wide, storage):
     residuals = model.predict_proba(storage(X))[:, 1] - (y > 0.0)
     slope, support = slopes(X, residuals), w != 0.0
     assert 5 < np.count_nonzero(support) < 60
-    np.testing.assert_allclose(slope[support], -alpha * np.sign(w[support]), atol=1e-5 * alpha)
-    assert np.abs(slope[~support]).max() <= alpha * (1.0 + 1e-5)
+    # A gap of 1e-9 allows slopes of sqrt(2 x curvature x gap), 1e-3 alpha here.
+    np.testing.assert_allclose(slope[support], -alpha * np.sign(w[support]), atol=1e-4 * alpha)
+    assert np.abs(slope[~support]).max() <= alpha * (1.0 + 1e-4)
     assert abs(residuals.mean()) < 1e-7
 
 
