@@ -19,6 +19,7 @@ from . import Solution
 FEWEST = 100  # columns that a round adds, where as many want to be in
 ROUGH = 0.1  # tolerance of the first rounds, whose sets are still wrong
 TINY = float(np.finfo(float).tiny)
+OUTSIDE = 0.02  # share of `tol` that columns outside may gain, each alone: with help from those inside it is more
 SHARE = 0.1  # of what the columns outside would gain, to which a round is solved
 
 
@@ -53,7 +54,7 @@ def minimise(
         iterations = len(history.curve) - first
         outside = _gain_outside(objective, theta, gradient) / max(F, TINY)
         gap = part.gap + outside
-        if (goal == tol and (outside <= 0.25 * tol or F >= F_then)) or iterations >= max_iter:
+        if (goal == tol and (outside <= OUTSIDE * tol or F >= F_then)) or iterations >= max_iter:
             return Solution(theta, max(iterations, 1), gap, part.converged and gap <= tol, part.remark)
         goal = max(min(goal, SHARE * outside) if F < F_then else SHARE * goal, tol)
 
