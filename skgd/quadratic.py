@@ -117,7 +117,7 @@ def descend_matrix(
     all that sweeps ever show.
     """
     u, q, total = w.copy(), np.zeros_like(w), 0.0
-    for crossings in (CROSSINGS * 2 ** np.minimum(np.arange(100), 20)).tolist():
+    for attempt in range(100):
         gain = sweep_matrix(B, g, u, q, l1, l2)
         total += gain
         for sweep in range(max(SWEEPS, len(u) // SIDE)):
@@ -133,7 +133,7 @@ def descend_matrix(
         if settled:
             break
         # 2. a solve where they have too far to go
-        decrease, solved = _solve_on_support(B, g, u, q, l1, l2, min(crossings, len(u) + 1))
+        decrease, solved = _solve_on_support(B, g, u, q, l1, l2, min(CROSSINGS * 2**attempt, len(u) + 1))
         gain = sweep_matrix(B, g, u, q, l1, l2)
         total += decrease + gain
         if solved and (gain <= max(tol, 1e-7 * total) or decrease + gain <= share * total):
