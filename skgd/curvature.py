@@ -65,6 +65,8 @@ class Matrices:
         exact = objective.loss.quadratic() or constant
         enough = effort * max(SAMPLED * self.side, FIRST * a_pass / a_row)
         self.rows = objective.n if exact else int(min(objective.n, enough))
+        # Of its eigenvalues, that sampling may have moved them away by.
+        self.share = min(1.0, D / self.rows) if self.rows < objective.n else 0.0
         self.diagonal = 0 if self.whole else computed
         cost = self.rows * a_row + self.count * factor_cost(self.side)
         self.passes, self.cheap = cost / a_pass, cost < CHEAP
@@ -91,30 +93,37 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0) -
     diagonals += objective.l2 if diagonals.shape[1] == len(objective.l2) else np.tile(objective.l2, objective.K)
     later = Matrices(objective, constant=False, effort=effort) if constant else matrices
     renewable = later.pay and not objective.loss.quadratic()
-    return Blocks(H, rotation, later, renewable, renewable or objective.loss.quadratic())
+    traits = rotation, later, renewable, renewable or objective.loss.quadratic()
+    if matrices.share == 0.0:
+        return Blocks(H, *traits)
+    return Blocks(shrunk(H, matrices.share), *traits, unshrunk=Blocks(H, *traits))
 
 
 def hessian(objective: Objective, theta: np.ndarray, most_rows: int, diagonal: int) -> np.ndarray:
-    """Hessian (P, N, N) of the loss part; coefficients are ordered by columns.  `diagonal` as in `Objective.curvature`."""
+    """Hessian (P, N, N) of the loss part; coefficients are ordered by columns.  `diagonal` as in `Objective.curvature`.
+
+    Columns of whose curvature a sample of the rows missed more than half get it from all rows; others not, as directions
+    without any curvature would be lost.
+    """
     H = objective.curvature(theta, most_rows, diagonal)
     if most_rows < objective.n:
-        _shrink(objective, theta, H, diagonal, most_rows)
+        exact = objective.curvature_diagonal(theta)
+        entries = np.arange(len(exact))
+        for k in range(diagonal or objective.K):
+            block = H[k if diagonal else k * (k + 3) // 2]
+            sampled = block[entries, entries]
+            block[entries, entries] = np.where(sampled < 0.5 * exact[:, k], exact[:, k], sampled)
     return H if diagonal else _assembled(objective, H)
 
 
-def _shrink(objective: Objective, theta: np.ndarray, H: np.ndarray, diagonal: int, rows: int) -> None:
-    """Correct the blocks of a sample by the diagonal of all rows.
+def shrunk(H: np.ndarray, share: float) -> np.ndarray:
+    """Matrices (P, N, N) moved towards their diagonals by a share (as Ledoit and Wolf, 2004).
 
-    Columns that the sample nearly missed get their curvature from it, and all blocks move towards it by the share
-    D/rows that sampling may have moved their eigenvalues away (as Ledoit and Wolf, 2004): steps would be followed too
-    far where the sample is nearly singular and the data is not.
+    Steps would be followed too far where a sample is nearly singular and the data is not.
     """
-    exact = objective.curvature_diagonal(theta)
-    entries, share = np.arange(len(exact)), min(1.0, len(exact) / rows)
-    H *= 1.0 - share
-    for k in range(diagonal or objective.K):
-        block = H[k if diagonal else k * (k + 3) // 2]
-        block[entries, entries] = np.maximum(block[entries, entries], (1.0 - share) * exact[:, k]) + share * exact[:, k]
+    moved = (1.0 - share) * H
+    np.einsum("pii->pi", moved)[:] = np.einsum("pii->pi", H)
+    return moved
 
 
 def _assembled(objective: Objective, pairs: np.ndarray) -> np.ndarray:
@@ -171,16 +180,24 @@ class Blocks:
         Whether curvature taken at another point would be better.
     faithful : bool
         Whether the decrease of its model is that of the objective, near the minimum.
+    unshrunk : Blocks or None
+        The same as a sample of the rows says, where `matrices` are shrunk.
     """
 
     caution = 1.0  # share of the first step, before gradients have told how far it should go
 
     def __init__(
-        self, matrices: np.ndarray, rotation: np.ndarray | None, later: Matrices, renewable: bool, faithful: bool
+        self,
+        matrices: np.ndarray,
+        rotation: np.ndarray | None,
+        later: Matrices,
+        renewable: bool,
+        faithful: bool,
+        unshrunk: Blocks | None = None,
     ) -> None:
         self.solvers = [factor(matrix) for matrix in matrices]
         self.whole = matrices.shape[1] if len(matrices) == 1 else 0
-        self.rotation = rotation
+        self.rotation, self.unshrunk = rotation, unshrunk
         self.passes, self.cheap, self.renewable, self.faithful = later.passes, later.cheap, renewable, faithful
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
@@ -203,7 +220,7 @@ class Diagonal:
     one too long throws far to the wrong side take many to bring back.
     """
 
-    renewable, faithful, cheap, passes, caution = False, False, False, 0.0, 0.1
+    renewable, faithful, cheap, passes, caution, unshrunk = False, False, False, 0.0, 0.1, None
 
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
         curvature = objective.curvature_diagonal(theta) + objective.l2[:, None]

@@ -5,17 +5,17 @@
 ``Limited``
     a diagonal and the last few changes of the gradient (L-BFGS in its compact form), where the matrix is too large.
 
-Both answer the same three calls: `minimise` a model with the penalty, `product` with a vector, `update` by a step.
+Both answer the same calls: `minimise` a model with the penalty, `product` with a vector, `update` by a step.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .curvature import Matrices, hessian
+from .curvature import Matrices, hessian, shrunk
 from .objective import Objective
 from .penalties import penalty_value
-from .quadratic import LowRank, descend_low_rank, descend_matrix
+from .quadratic import LowRank, Rough, descend_low_rank, descend_matrix
 from .quasi_newton import MEMORY
 
 INEXACT = 0.1  # share of its decrease that the minimum of a model may be missed by, where the model itself is not exact
@@ -26,11 +26,17 @@ def proximal_metric(objective: Objective, theta: np.ndarray, effort: float = 1.0
     matrices = Matrices(objective, constant=False, effort=effort)
     if not matrices.pay:
         return Limited(objective)
-    return Full(objective, hessian(objective, theta, matrices.rows, matrices.diagonal), matrices)
+    H = hessian(objective, theta, matrices.rows, matrices.diagonal)
+    if matrices.share == 0.0:
+        return Full(objective, H, matrices)
+    return Full(objective, shrunk(H, matrices.share), matrices, unshrunk=Full(objective, H, matrices))
 
 
 class Full:
-    """Hessian blocks B (P, N, N), one for each column of theta, or a single one for all of it."""
+    """Hessian blocks B (P, N, N), one for each column of theta, or a single one for all of it.
+
+    `unshrunk` is the same as a sample of the rows says, where B is shrunk.
+    """
 
     faithful = True
 
@@ -39,8 +45,8 @@ class Full:
         """Whether another point has another curvature."""
         return not self.exact
 
-    def __init__(self, objective: Objective, B: np.ndarray, matrices: Matrices) -> None:
-        self.objective, self.B = objective, B
+    def __init__(self, objective: Objective, B: np.ndarray, matrices: Matrices, unshrunk: Full | None = None) -> None:
+        self.objective, self.B, self.unshrunk = objective, B, unshrunk
         self.passes, self.cheap = matrices.passes, matrices.cheap
         self.exact = objective.loss.quadratic()
         copies = objective.K if objective.loss.coupled() else 1
@@ -56,13 +62,22 @@ class Full:
     def _block(self, p: int) -> np.ndarray:
         return self.B[p if len(self.B) > 1 else 0]  # a quadratic loss has one curvature for all its columns
 
-    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float, float]:
-        """The minimiser of the model at theta plus the penalty, exact zeros included; slope and decrease."""
+    def minimise(
+        self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0
+    ) -> tuple[np.ndarray, float, float]:
+        """The minimiser of the model at theta plus the penalty, exact zeros included; slope and decrease.
+
+        To `tol`; where the model itself is not exact, a share of a decrease above `goal` may be missing.
+        """
         blocks = zip(self._split(theta), self._split(gradient), strict=True)
-        share = 0.0 if self.exact else INEXACT
-        new = [descend_matrix(self._block(p), g, w, self.l1, self.l2, tol, share) for p, (w, g) in enumerate(blocks)]
+        rough = Rough(0.0 if self.exact else INEXACT, goal / len(self.B))
+        new = [descend_matrix(self._block(p), g, w, self.l1, self.l2, tol, rough) for p, (w, g) in enumerate(blocks)]
         target = self._join(np.array(new), theta.shape)
         return target, *_descent(self, theta, gradient, target)
+
+    def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:
+        """The decrease of the model that a sample of the rows makes by itself; 0 where none was taken."""
+        return 0.0 if self.unshrunk is None else self.unshrunk.minimise(theta, gradient, tol, np.inf)[2]
 
     def product(self, step: np.ndarray) -> np.ndarray:
         return self._join(np.array([self._block(p) @ s for p, s in enumerate(self._split(step))]), step.shape)
@@ -105,9 +120,15 @@ class Limited:
         inner = -np.block([[S @ BS.T, L], [L.T, -np.diag(np.diagonal(SY))]])
         return LowRank(diagonal, np.ascontiguousarray(np.vstack([BS, Y]).T), inner)
 
-    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float, float]:
+    def minimise(
+        self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0
+    ) -> tuple[np.ndarray, float, float]:
         target = descend_low_rank(self.B, gradient.ravel(), theta.ravel(), self.l1, self.l2, tol).reshape(theta.shape)
         return target, *_descent(self, theta, gradient, target)
+
+    def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:
+        """0: no sample was taken."""
+        return 0.0
 
     def product(self, step: np.ndarray) -> np.ndarray:
         return (self.B @ step.ravel()).reshape(step.shape)

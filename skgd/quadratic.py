@@ -35,6 +35,19 @@ class LowRank(NamedTuple):
         return self.diagonal * x + self.U @ np.linalg.solve(self.M_inverse, self.U.T @ x)
 
 
+class Rough(NamedTuple):
+    """How much of a decrease may be missing: a `share` of it, where it is above `goal`."""
+
+    share: float = 0.0
+    goal: float = 0.0
+
+    def allowed(self, decrease: float) -> float:
+        return self.share * decrease if decrease > self.goal else 0.0
+
+
+EXACT = Rough()
+
+
 # ---------------------------------------------------------------- closed form, l1 = 0
 def factor(B: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """The function r -> B^-1 r of a positive semi-definite matrix, by Cholesky; of least norm where it is (nearly) singular.
@@ -107,13 +120,13 @@ def sweep_low_rank(diagonal, U, V, g, u, r, w, l1, l2):
 
 
 def descend_matrix(
-    B: np.ndarray, g: np.ndarray, w: np.ndarray, l1: np.ndarray, l2: np.ndarray, tol: float, share: float = 0.0
+    B: np.ndarray, g: np.ndarray, w: np.ndarray, l1: np.ndarray, l2: np.ndarray, tol: float, rough: Rough = EXACT
 ) -> np.ndarray:
     """Coordinate descent on the matrix, with Newton steps on the support; return the minimiser u.
 
     Sweeps find the support.  They suffice where columns are hardly correlated and each gains a fraction of the last.
-    Elsewhere Newton steps solve on the support.  It ends where less than `tol` is to be gained, or about a `share` of all
-    that was, by the sweeps to come or by a solve and the sweep after it.  Where columns are nearly the same, small gains are
+    Elsewhere Newton steps solve on the support.  It ends where less than `tol` is to be gained, or about what `rough`
+    allows, by the sweeps to come or by a solve and the sweep after it.  Where columns are nearly the same, small gains are
     all that sweeps ever show.
     """
     u, q, total = w.copy(), np.zeros_like(w), 0.0
@@ -124,7 +137,7 @@ def descend_matrix(
             before, gain = gain, sweep_matrix(B, g, u, q, l1, l2)
             total += gain
             # 1. what further sweeps would gain: a geometric series
-            settled = sweep >= SWEEPS - 1 and gain * gain <= share * total * (before - gain)
+            settled = sweep >= SWEEPS - 1 and gain * gain <= rough.allowed(total) * (before - gain)
             if gain <= 0.01 * tol:
                 settled = settled or gain <= max(SETTLING * before, 1e-6 * tol)
                 break
@@ -136,7 +149,7 @@ def descend_matrix(
         decrease, solved = _solve_on_support(B, g, u, q, l1, l2, min(CROSSINGS * 2**attempt, len(u) + 1))
         gain = sweep_matrix(B, g, u, q, l1, l2)
         total += decrease + gain
-        if solved and (gain <= max(tol, 1e-7 * total) or decrease + gain <= share * total):
+        if solved and (gain <= max(tol, 1e-7 * total) or decrease + gain <= rough.allowed(total)):
             break
     return u
 

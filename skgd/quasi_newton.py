@@ -31,7 +31,9 @@ class QuasiNewton:
         self.pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # step s, change y of the gradient, s'y
         self.scale = self.base.caution
 
-    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> tuple[np.ndarray, float, float]:
+    def minimise(
+        self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0
+    ) -> tuple[np.ndarray, float, float]:
         """The minimiser of the model at theta, exactly, the slope of F towards it, and the model's decrease.
 
         `gradient` is that of the loss part.
@@ -46,6 +48,13 @@ class QuasiNewton:
             q += (share - np.vdot(y, q) / sy) * s
         descent = float(np.vdot(slope, q))
         return theta - q, -descent, 0.5 * descent
+
+    def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:
+        """The decrease of the model that a sample of the rows makes by itself; 0 where none was taken."""
+        if self.base.unshrunk is None:
+            return 0.0
+        slope = gradient + self.l2 * theta
+        return 0.5 * float(np.vdot(slope, self.base.unshrunk.solve(slope)))
 
     def update(self, step: np.ndarray, change: np.ndarray) -> None:
         """Remember that a step changes the gradient of the loss part by `change`."""

@@ -7,7 +7,7 @@ from problems import LOSSES, SQUARED, D, objective_of, random_theta
 from scipy.linalg import eigvalsh
 from scipy.special import expit, softmax
 
-from skgd.curvature import LARGEST, Blocks, Diagonal, Matrices, curvature_at, hessian
+from skgd.curvature import LARGEST, Blocks, Diagonal, Matrices, curvature_at, hessian, shrunk
 from skgd.losses import Huber, LogLoss, Softmax, SquaredError
 
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
@@ -95,12 +95,30 @@ def test_the_curvature_of_a_sample_is_never_singular(rows):
     """Though the sample itself is, with fewer rows than the 31 coefficients."""
     objective = objective_of(LogLoss(1), np.random.default_rng(0).normal(size=(2000, 30)), l2=0.0)
     theta = np.zeros((31, 1))
-    exact, sampled = (hessian(objective, theta, most, 1)[0] for most in (2000, rows))
-    ratios = eigvalsh(sampled, exact)
+    exact, sampled = (hessian(objective, theta, most, 1) for most in (2000, rows))
+    ratios = eigvalsh(shrunk(sampled, min(31 / rows, 1.0) if rows < 2000 else 0.0)[0], exact[0])
     assert ratios.min() > 0.1
     assert ratios.max() < 10.0
     if rows == 2000:
         np.testing.assert_array_equal(sampled, exact)
+
+
+def test_shrinking_keeps_the_diagonal_and_takes_a_share_of_the_rest():
+    H = np.arange(18.0).reshape(2, 3, 3)
+    np.testing.assert_array_equal(shrunk(H, 0.25), H * np.where(np.eye(3), 1.0, 0.75))
+
+
+def test_a_sample_keeps_directions_that_no_row_has():
+    """Dummies of all categories sum to one, in the sample too: only its shrunk curvature is positive there."""
+    rng = np.random.default_rng(0)
+    X = np.hstack([np.eye(40)[rng.integers(40, size=50_000)], rng.normal(size=(50_000, 1))])
+    objective = objective_of(LogLoss(1), X, l2=1e-8)
+    base = curvature_at(objective, np.full((42, 1), 0.1))
+    assert base.unshrunk is not None
+    common = np.append(1.0 / objective.coordinates.scale[:40], [0.0, 0.0])[:, None]  # moves all dummies alike
+    slope = objective.l2[:, None] * common  # the penalty is all that is curved
+    np.testing.assert_allclose(base.unshrunk.solve(slope), common, rtol=1e-6, atol=1e-6)
+    assert np.vdot(slope, base.solve(slope)) < 0.01 * np.vdot(slope, common)
 
 
 # ---------------------------------------------------------------- its inverse

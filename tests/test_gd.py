@@ -6,6 +6,8 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose
 from problems import objective_of
 from scipy.optimize import brentq, minimize_scalar
+from scipy.special import expit
+from sklearn.base import clone
 from sklearn.linear_model import ElasticNet, LogisticRegression
 
 from skgd import GDClassifier, GDRegressor
@@ -189,3 +191,25 @@ def test_a_step_far_beyond_the_minimum_is_taken_back():
     slope = -far * float(np.vdot(gradient, gradient))
     _, F_new, _ = _search(objective, np.zeros_like(gradient), -far * gradient, F, slope)
     assert F - F_new >= 0.5 * decrease(best.x)
+
+
+def dummies(rows, levels, columns, seed, shares=None):
+    """Dummy columns of all levels, which sum to one: directions that only the penalty decides."""
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet(np.full(levels, shares)) if shares else None
+    codes = rng.choice(levels, p=shares, size=(columns, rows))
+    X = np.hstack([np.eye(levels)[code] for code in codes] + [rng.standard_t(2.5, size=(rows, 4))])
+    X /= np.where(X.std(axis=0) > 0.0, X.std(axis=0), 1.0)
+    return X, rng.uniform(size=rows) < expit(X @ rng.normal(size=X.shape[1]) * 0.3 - 1.0)
+
+
+@pytest.mark.parametrize(
+    ("data", "penalty", "tol"),
+    [((40_000, 12, 4, 0, 0.3), "l2", 1e-8), ((20_000, 8, 3, 5), "l1", 1e-7), ((8_000, 8, 3, 5), "l1", 1e-7)],
+    ids=["the curvature of a sample is shrunk", "as well with L1", "models with L1 are minimised roughly"],
+)
+def test_the_stop_sees_directions_without_curvature(data, penalty, tol):
+    X, y = dummies(*data)
+    model = GDClassifier(alpha=1e-6 if penalty == "l2" else 1e-7, penalty=penalty, tol=tol).fit(X, y)
+    least = clone(model).set_params(tol=1e-13).fit(X, y).loss_curve_[-1]
+    assert model.loss_curve_[-1] <= (1.0 + tol) * least

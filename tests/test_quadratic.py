@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skgd.quadratic import LowRank, descend_low_rank, descend_matrix, factor, solve_matrix
+from skgd.quadratic import LowRank, Rough, descend_low_rank, descend_matrix, factor, solve_matrix
 
 N, RANK = 12, 4
 
@@ -235,10 +235,23 @@ def test_half_of_the_decrease_is_never_missed(correlation, share, seed):
     B, g, w = correlated(correlation), np.random.default_rng(seed).normal(size=60), np.zeros(60)
     l1 = np.full(60, 0.2)
     exact = descend_matrix(B, g, w, l1, np.zeros(60), 1e-14)
-    rough = descend_matrix(B, g, w, l1, np.zeros(60), 1e-14, share)
+    rough = descend_matrix(B, g, w, l1, np.zeros(60), 1e-14, Rough(share))
     start, least = model_value(B, g, w, l1, w), model_value(B, g, w, l1, exact)
     assert least < start
     assert start - model_value(B, g, w, l1, rough) >= 0.5 * (start - least)
+
+
+def test_a_decrease_up_to_the_goal_misses_nothing():
+    """What sweeps gain where columns differ hides what they do not gain where columns agree."""
+    B, l1 = np.diag(np.linspace(1.0, 3.0, 60)), np.full(60, 1e-3)
+    B[:10, :10] += 3.0 - 1e-6 * np.arange(10)[:, None] * np.arange(10)
+    g = np.random.default_rng(0).normal(size=60)
+    exact, below, above = (
+        descend_matrix(B, g, np.zeros(60), l1, np.zeros(60), 1e-14, rough)
+        for rough in (Rough(), Rough(0.5, goal=np.inf), Rough(0.5, goal=0.0))
+    )
+    np.testing.assert_array_equal(below, exact)
+    assert model_value(B, g, np.zeros(60), l1, above) > model_value(B, g, np.zeros(60), l1, exact) + 1e-6
 
 
 def test_columns_that_are_hardly_correlated_need_no_solve(monkeypatch):

@@ -77,23 +77,25 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
     metric, effort, F_then = make(objective, theta), 1.0, F
     while len(values) <= max_iter:
         # 1. minimise the model
-        target, slope, decrease = metric.minimise(theta, gradient, 1e-3 * min(tol, 1e-3) * F)
+        precision = 1e-3 * min(tol, 1e-3) * F
+        target, slope, decrease = metric.minimise(theta, gradient, precision, goal=tol * F)
         if shifts:
             target -= target.mean(axis=1, keepdims=True)
         decreases.append(max(decrease, 0.0))
         # 2. stop on the gap
         gap = _gap(metric, decreases, values, tol, whole) / max(F, negligible, TINY)
         near, outdated = gap <= 0.25 * tol, metric.renewable and OUTDATED * F < F_then
-        if (near and not outdated) or F <= negligible:
+        doubtful = near and metric.unshrunk_decrease(theta, gradient, precision) > tol * F
+        if (near and not outdated and not doubtful) or F <= negligible:
             return Solution(theta, max(len(values) - 1, 1), gap, True)
         if F <= tol * values[0] and _separates(objective, F):
             return Solution(theta, len(values) - 1, 1.0, False, SEPARABLE.format(tol=tol))
         # 3. step, shortened where it has to be, unless new curvature pays, or has to confirm the gap
         found = None if near or _stalled(metric, decreases) else _search(objective, theta, target, F, slope)
         if found is None:
-            if len(decreases) == 1 or not metric.renewable:
+            if (len(decreases) == 1 and not doubtful) or not metric.renewable:
                 break  # rounding: no step along this direction lowers the objective
-            effort *= MORE if len(decreases) <= SOON else 1.0
+            effort *= MORE if doubtful or len(decreases) <= SOON else 1.0
             metric, decreases, F_then = make(objective, theta, effort), [], F
             continue
         new, F_new, new_gradient = found
