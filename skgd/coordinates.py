@@ -49,7 +49,7 @@ def identity(d: int, fit_intercept: bool) -> Coordinates:
 
 
 def standardised(
-    moments: np.ndarray, shift: np.ndarray, n: int, weight: float, ridge: float, fit_intercept: bool
+    moments: np.ndarray, shift: np.ndarray, n: int, weight: float, ridge: np.ndarray, fit_intercept: bool
 ) -> Coordinates:
     """Coordinates from the sums of `kernels.moments` over n rows of total weight `weight`.
 

@@ -90,7 +90,8 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0) -
     if constant:
         H, rotation = _at_constant_scores(objective, theta, H[0])
     diagonals = np.einsum("pii->pi", H)  # a view
-    diagonals += objective.l2 if diagonals.shape[1] == len(objective.l2) else np.tile(objective.l2, objective.K)
+    l2 = objective.penalty.l2
+    diagonals += l2 if diagonals.shape[1] == len(l2) else np.tile(l2, objective.K)
     later = Matrices(objective, constant=False, effort=effort) if constant else matrices
     renewable = later.pay and not objective.loss.quadratic()
     traits = rotation, later, renewable, renewable or objective.loss.quadratic()
@@ -143,7 +144,7 @@ def _fix_shifts(objective: Objective, H: np.ndarray) -> None:
     Gradients have no part along them, so steps get none either, instead of rounding divided by next to nothing.
     """
     trace = np.einsum("kjkj->j", H)
-    free = np.flatnonzero((objective.l1 == 0.0) & (objective.l2 <= UNDECIDED * trace))
+    free = np.flatnonzero(~objective.penalty.kinked & (objective.penalty.l2 <= UNDECIDED * trace))
     for j in free:
         H[:, j, :, j] += trace[j] / len(H) ** 2
 
@@ -161,7 +162,7 @@ def _at_constant_scores(objective: Objective, theta: np.ndarray, first: np.ndarr
     C = first / (p[0] * (1.0 - p[0]))
     H = values[:, None, None] * C
     trace = values.sum() * C.diagonal()
-    free = np.flatnonzero(objective.l2 <= UNDECIDED * trace)
+    free = np.flatnonzero(objective.penalty.l2 <= UNDECIDED * trace)
     H[0, free, free] = trace[free] / len(p)  # as `_fix_shifts`
     return H, rotation
 
@@ -223,7 +224,7 @@ class Diagonal:
     renewable, faithful, cheap, passes, caution, unshrunk = False, False, False, 0.0, 0.1, None
 
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
-        curvature = objective.curvature_diagonal(theta) + objective.l2[:, None]
+        curvature = objective.curvature_diagonal(theta) + objective.penalty.l2[:, None]
         self.inverse = np.divide(1.0, curvature, out=np.zeros_like(curvature), where=curvature > 0.0)
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:

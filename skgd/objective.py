@@ -18,7 +18,7 @@ from sklearn.utils.extmath import row_norms
 from . import kernels
 from ._jit import writable
 from .coordinates import Coordinates, standardised
-from .penalties import penalty_value
+from .penalties import Penalty, penalty_value
 from .rows import WIDE, canonical, column_ranges, rows_of, stored_entries
 from .threads import ALONE, Team
 
@@ -40,35 +40,29 @@ class Objective:
         Targets, or class codes.
     s : ndarray of shape (n,)
         Weights of mean one.
-    l1 : float
-        Weight of the penalty on raw coefficients.
-    l2 : float or ndarray of shape (d,)
-        The same.
+    penalty : Penalty
+        On the d raw coefficients.
     coordinates : Coordinates
     team : Team
         The threads that share a pass.
     """
 
-    def __init__(self, X, loss, Y, s, l1: float, l2, coordinates: Coordinates, team: Team = ALONE) -> None:
+    def __init__(self, X, loss, Y, s, penalty: Penalty, coordinates: Coordinates, team: Team = ALONE) -> None:
         self.X, self.loss, self.Y, self.s = canonical(X), loss, writable(Y), s
         self.rows = rows_of(self.X)
         self.n, self.d = X.shape
         self.K = loss.columns
-        self.l1_raw, self.l2_raw = l1, l2
+        self.raw_penalty = penalty
         self.coordinates, self.team = coordinates, team
         # Rows of a tile: as many as fit the nearest caches.
         entries = 16384 if self.K == 1 else 32768
         self.tile = max(8, min(entries // max(stored_entries(self.X) // max(self.n, 1), self.K, 1), 256))
 
     @cached_property
-    def l1(self) -> np.ndarray:
-        """L1 weights (d + 1,) of theta; the intercept has none."""
-        return np.append(self.l1_raw * self.coordinates.scale[:-1], 0.0)
-
-    @cached_property
-    def l2(self) -> np.ndarray:
-        """L2 weights (d + 1,) of theta."""
-        return np.append(self.l2_raw * self.coordinates.scale[:-1] ** 2, 0.0)
+    def penalty(self) -> Penalty:
+        """That on the d + 1 coefficients of theta; the intercept has none."""
+        scaled = self.raw_penalty.scaled(self.coordinates.scale[:-1])
+        return Penalty(*(np.append(weights, 0.0) for weights in scaled))
 
     @cached_property
     def squared_norms(self) -> np.ndarray:
@@ -96,25 +90,26 @@ class Objective:
         Y = np.ascontiguousarray(self.Y[:, every])
         X, (mean, scale) = self.X[every], self.coordinates
         low, high = column_ranges(X)
-        l2 = self.l2_raw + np.maximum(high - mean, mean - low) ** 2 * self.loss.smoothness() / len(s)
+        row = np.maximum(high - mean, mean - low) ** 2 * self.loss.smoothness() / len(s)
+        penalty = self.raw_penalty._replace(l2=self.raw_penalty.l2 + row)
         coordinates = Coordinates(mean, scale * np.append(low < high, True))
-        return Objective(X, self.loss, Y, s * (len(s) / s.sum()), self.l1_raw, l2, coordinates, self.team)
+        return Objective(X, self.loss, Y, s * (len(s) / s.sum()), penalty, coordinates, self.team)
 
     def columns(self, index: np.ndarray) -> Objective:
         """The objective of some columns alone, copied."""
         mean, scale = self.coordinates
         coordinates = Coordinates(mean[index], scale[np.append(index, self.d)])
         X = self.X[:, index] if self.sparse else np.ascontiguousarray(self.X[:, index])
-        return Objective(X, self.loss, self.Y, self.s, self.l1_raw, self.l2_raw, coordinates, self.team)
+        return Objective(X, self.loss, self.Y, self.s, self.raw_penalty.of(index), coordinates, self.team)
 
     def in_coordinates(self, coordinates: Coordinates) -> Objective:
-        return Objective(self.X, self.loss, self.Y, self.s, self.l1_raw, self.l2_raw, coordinates, self.team)
+        return Objective(self.X, self.loss, self.Y, self.s, self.raw_penalty, coordinates, self.team)
 
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """F(theta), and the gradient (d + 1, K) of its loss part.  One pass over X."""
         W, b = self.coordinates.raw(theta)
         loss, G = self._sum(kernels.record, self.edges, self.rows, self.loss, self.Y, self.s, W, b, tile=(self.tile,))
-        return loss / self.n + penalty_value(theta, self.l1, self.l2), self.coordinates.gradient(G / self.n)
+        return loss / self.n + penalty_value(theta, self.penalty), self.coordinates.gradient(G / self.n)
 
     def mean_loss(self, W: np.ndarray, b: np.ndarray) -> float:
         """The loss part of F at raw coefficients, without its gradient."""
@@ -147,7 +142,7 @@ class Objective:
         overflown = np.flatnonzero(~np.isfinite(sums).all(axis=0))
         if len(overflown):
             raise ValueError(f"Column {overflown[0]} of X holds values whose squares exceed the range of floats: rescale it.")
-        ridge = self.l2_raw / self.loss.smoothness()
+        ridge = self.raw_penalty.l2 / self.loss.smoothness()
         return standardised(sums, shift, self.n, float(self.s.sum()), ridge, fit_intercept)
 
     def _heaviest_row(self) -> np.ndarray:

@@ -1,7 +1,10 @@
-"""The penalty on a coefficient w: l1 |w| + l2 w^2 / 2.  Separable, so it is written for one coefficient.
+"""Separable penalties: each coefficient u pays  upper u  where u > 0,  lower u  where u < 0,  and  l2 u^2 / 2.
 
-Solvers work in scaled coordinates, where every coefficient has weights l1 and l2 of its own (0 for the intercept);
-the struct says how a step treats them.
+``[lower, upper]``, which holds 0, is the interval of slopes that keep the coefficient at zero: ``[-l1, l1]`` for L1,
+``[-inf, l1]`` where negative coefficients are ruled out.  Nothing else is known of a penalty anywhere: coordinate
+descent, proximal steps and working sets ask for its value, its proximal step, and that interval.
+
+Solvers work in scaled coordinates, where every coefficient has weights of its own (0 for the intercept).
 """
 
 from __future__ import annotations
@@ -10,7 +13,74 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import struct
+from ._jit import kernel, struct
+
+
+class Penalty(NamedTuple):
+    """Weights of the penalty on each of N coefficients."""
+
+    lower: np.ndarray  # (N,), <= 0
+    upper: np.ndarray  # (N,), >= 0
+    l2: np.ndarray  # (N,)
+
+    @property
+    def kinked(self) -> np.ndarray:
+        """Which coefficients (N,) may be held at zero."""
+        return (self.lower < 0.0) | (self.upper > 0.0)
+
+    @property
+    def ridge(self) -> float:
+        """The L2 weight of all coefficients, where they share one and nothing else is penalised; 0 elsewhere."""
+        alike = not self.kinked.any() and len(self.l2) > 0 and np.all(self.l2 == self.l2[0])
+        return float(self.l2[0]) if alike else 0.0
+
+    def scaled(self, scale: np.ndarray) -> Penalty:
+        """That on coefficients u / scale; where the scale is 0, nothing is penalised."""
+        with np.errstate(invalid="ignore"):
+            lower, upper = (np.where(scale > 0.0, slopes * scale, 0.0) for slopes in (self.lower, self.upper))
+        return Penalty(lower, upper, self.l2 * scale**2)
+
+    def of(self, index) -> Penalty:
+        """That on some coefficients alone, or on all of them again and again."""
+        return Penalty(*(weights[index] for weights in self))
+
+
+def elastic_net(l1: float | np.ndarray, l2: float | np.ndarray, d: int) -> Penalty:
+    """l1 |u| + l2 u^2 / 2 on each of d coefficients."""
+    upper = np.broadcast_to(np.asarray(l1, dtype=float), d)
+    return Penalty(-upper, upper, np.broadcast_to(np.asarray(l2, dtype=float), d))
+
+
+@kernel
+def shrink(c, lower, upper):
+    """argmin over u of (u - c)^2 / 2 + the kink: upper u for u > 0, lower u for u < 0."""
+    return max(c - upper, 0.0) - max(lower - c, 0.0)
+
+
+def penalty_value(theta: np.ndarray, penalty: Penalty) -> float:
+    """Sum over coefficients theta (D, K), each row with its own weights."""
+    value = 0.5 * float((penalty.l2 @ (theta * theta)).sum())
+    if penalty.kinked.any():
+        slopes = np.where(theta > 0.0, penalty.upper[:, None], penalty.lower[:, None])
+        value += float(np.multiply(slopes, theta, out=np.zeros_like(theta), where=theta != 0.0).sum())
+    return value
+
+
+def proximal_step(theta: np.ndarray, rate: float, penalty: Penalty) -> np.ndarray:
+    """argmin over u of (u - theta)^2 / (2 rate) + the penalty, for all coefficients theta (D, K)."""
+    lower, upper, l2 = (weights[:, None] for weights in penalty)
+    return (np.maximum(theta - rate * upper, 0.0) - np.maximum(rate * lower - theta, 0.0)) / (1.0 + rate * l2)
+
+
+def slopes_off_zero(u: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """Derivative of the penalty by each of the coefficients u (N,), none of which is zero."""
+    return np.where(u > 0.0, penalty.upper, penalty.lower) + penalty.l2 * u
+
+
+def excess(theta: np.ndarray, gradient: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """How far the slopes of a loss with this gradient (D, K) are from keeping zeros of theta at zero; 0 for the others."""
+    beyond = np.maximum(-gradient - penalty.upper[:, None], gradient + penalty.lower[:, None])
+    return np.where(theta == 0.0, np.maximum(beyond, 0.0), 0.0)
 
 
 @struct
@@ -34,14 +104,3 @@ class ElasticNet(NamedTuple):
         """argmin over u of (u - w)^2 / (2 rate) + l1 |u| + (implicit part of) l2 u^2 / 2."""
         shrunk = max(w - rate * l1, 0.0) - max(-w - rate * l1, 0.0)
         return shrunk / (1.0 + (1.0 - self.explicit) * rate * l2)
-
-
-def penalty_value(theta: np.ndarray, l1: np.ndarray, l2: np.ndarray) -> float:
-    """Sum over coefficients theta (D, K) of l1 |theta| + l2 theta^2 / 2, with l1 and l2 (D,)."""
-    return float((l1 @ np.abs(theta) + 0.5 * (l2 @ (theta * theta))).sum())
-
-
-def proximal_step(theta: np.ndarray, rate: float, l1: np.ndarray, l2: np.ndarray) -> np.ndarray:
-    """`ElasticNet.proximal_step` of all coefficients theta (D, K) at once."""
-    threshold = rate * l1[:, None]
-    return (np.maximum(theta - threshold, 0.0) - np.maximum(-theta - threshold, 0.0)) / (1.0 + rate * l2[:, None])

@@ -50,11 +50,11 @@ class Full:
         self.passes, self.cheap = matrices.passes, matrices.cheap
         self.exact = objective.loss.quadratic()
         copies = objective.K if objective.loss.coupled() else 1
-        self.l1, self.l2 = np.tile(objective.l1, copies), np.tile(objective.l2, copies)
+        self.penalty = objective.penalty.of(np.tile(np.arange(objective.d + 1), copies))
 
     def _split(self, theta: np.ndarray) -> np.ndarray:
         """theta (D, K) as one row per block."""
-        return np.ascontiguousarray(theta.T).reshape(-1, len(self.l1))
+        return np.ascontiguousarray(theta.T).reshape(-1, len(self.penalty.l2))
 
     def _join(self, rows: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         return np.ascontiguousarray(rows.reshape(shape[1], shape[0]).T)
@@ -71,7 +71,7 @@ class Full:
         """
         blocks = zip(self._split(theta), self._split(gradient), strict=True)
         rough = Rough(0.0 if self.exact else INEXACT, goal / len(self.B))
-        new = [descend_matrix(self._block(p), g, w, self.l1, self.l2, tol, rough) for p, (w, g) in enumerate(blocks)]
+        new = [descend_matrix(self._block(p), g, w, self.penalty, tol, rough) for p, (w, g) in enumerate(blocks)]
         target = self._join(np.array(new), theta.shape)
         return target, *_descent(self, theta, gradient, target)
 
@@ -100,9 +100,9 @@ class Limited:
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         inert = objective.coordinates.scale == 0.0
-        curvature = np.maximum(objective.loss.smoothness() - objective.l2, 1e-3 * objective.loss.smoothness())
+        curvature = np.maximum(objective.loss.smoothness() - objective.penalty.l2, 1e-3 * objective.loss.smoothness())
         self.start = np.repeat(np.where(inert, 0.0, curvature), objective.K)
-        self.l1, self.l2 = np.repeat(objective.l1, objective.K), np.repeat(objective.l2, objective.K)
+        self.penalty = objective.penalty.of(np.repeat(np.arange(objective.d + 1), objective.K))
         self.steps: list[np.ndarray] = []
         self.changes: list[np.ndarray] = []
         self.B = self._compact()
@@ -123,7 +123,7 @@ class Limited:
     def minimise(
         self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0
     ) -> tuple[np.ndarray, float, float]:
-        target = descend_low_rank(self.B, gradient.ravel(), theta.ravel(), self.l1, self.l2, tol).reshape(theta.shape)
+        target = descend_low_rank(self.B, gradient.ravel(), theta.ravel(), self.penalty, tol).reshape(theta.shape)
         return target, *_descent(self, theta, gradient, target)
 
     def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:
@@ -143,6 +143,6 @@ class Limited:
 def _descent(metric: Full | Limited, theta: np.ndarray, gradient: np.ndarray, target: np.ndarray) -> tuple[float, float]:
     """From theta to target: the slope of the loss plus the change of the penalty, and the decrease of the model."""
     step, objective = target - theta, metric.objective
-    change = penalty_value(target, objective.l1, objective.l2) - penalty_value(theta, objective.l1, objective.l2)
+    change = penalty_value(target, objective.penalty) - penalty_value(theta, objective.penalty)
     slope = float(np.vdot(gradient, step)) + change
     return slope, -slope - 0.5 * float(np.vdot(step, metric.product(step)))

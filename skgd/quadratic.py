@@ -1,6 +1,6 @@
-"""Minimise a quadratic model plus the penalty: g'(u - w) + (u - w)'B(u - w)/2 + sum_j (l1_j |u_j| + l2_j u_j^2/2).
+"""Minimise a quadratic model plus the penalty: g'(u - w) + (u - w)'B(u - w)/2 + penalty(u).
 
-B is either a matrix, or a diagonal plus a low-rank part U M U'.  Without L1 the minimiser has a closed form; with it,
+B is either a matrix, or a diagonal plus a low-rank part U M U'.  Without kinks the minimiser has a closed form; with it,
 coordinate descent finds it, exact zeros included, without any pass over X.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 import scipy.linalg as la
 
 from ._jit import kernel
+from .penalties import Penalty, shrink, slopes_off_zero
 
 # Below this share of the largest, an eigenvalue of a matrix with a unit diagonal is rounding.
 SINGULAR = 1e-12
@@ -48,7 +49,7 @@ class Rough(NamedTuple):
 EXACT = Rough()
 
 
-# ---------------------------------------------------------------- closed form, l1 = 0
+# ---------------------------------------------------------------- closed form, without kinks
 def factor(B: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """The function r -> B^-1 r of a positive semi-definite matrix, by Cholesky; of least norm where it is (nearly) singular.
 
@@ -72,15 +73,9 @@ def solve_matrix(B: np.ndarray, r: np.ndarray) -> np.ndarray:
     return factor(B)(r)
 
 
-# ---------------------------------------------------------------- coordinate descent, l1 > 0
+# ---------------------------------------------------------------- coordinate descent, with kinks
 @kernel
-def shrink(c, threshold):
-    """Soft threshold: argmin over u of (u - c)^2 / 2 + threshold |u|."""
-    return max(c - threshold, 0.0) - max(-c - threshold, 0.0)
-
-
-@kernel
-def sweep_matrix(B, g, u, q, l1, l2):
+def sweep_matrix(B, g, u, q, lower, upper, l2):
     """One sweep of exact coordinate steps on u, with q = B (u - w) kept; return the decrease of the model.
 
     A coordinate that does not move costs O(1), one that moves O(N).
@@ -89,7 +84,7 @@ def sweep_matrix(B, g, u, q, l1, l2):
     for j in range(len(u)):
         a = B[j, j] + l2[j]
         if a > 0.0:
-            new = shrink(u[j] - (g[j] + q[j] + l2[j] * u[j]) / a, l1[j] / a)
+            new = shrink(u[j] - (g[j] + q[j] + l2[j] * u[j]) / a, lower[j] / a, upper[j] / a)
             delta = new - u[j]
             if delta != 0.0:
                 u[j] = new
@@ -100,7 +95,7 @@ def sweep_matrix(B, g, u, q, l1, l2):
 
 
 @kernel
-def sweep_low_rank(diagonal, U, V, g, u, r, w, l1, l2):
+def sweep_low_rank(diagonal, U, V, g, u, r, w, lower, upper, l2):
     """The same for B = diag + U V', V = U M, with r = U'(u - w) kept: O(r) a coordinate."""
     gain, rank = 0.0, U.shape[1]
     for j in range(len(u)):
@@ -109,7 +104,7 @@ def sweep_low_rank(diagonal, U, V, g, u, r, w, l1, l2):
             a += V[j, t] * U[j, t]
             slope += V[j, t] * r[t]
         if a > 0.0:
-            new = shrink(u[j] - slope / a, l1[j] / a)
+            new = shrink(u[j] - slope / a, lower[j] / a, upper[j] / a)
             delta = new - u[j]
             if delta != 0.0:
                 u[j] = new
@@ -120,7 +115,7 @@ def sweep_low_rank(diagonal, U, V, g, u, r, w, l1, l2):
 
 
 def descend_matrix(
-    B: np.ndarray, g: np.ndarray, w: np.ndarray, l1: np.ndarray, l2: np.ndarray, tol: float, rough: Rough = EXACT
+    B: np.ndarray, g: np.ndarray, w: np.ndarray, penalty: Penalty, tol: float, rough: Rough = EXACT
 ) -> np.ndarray:
     """Coordinate descent on the matrix, with Newton steps on the support; return the minimiser u.
 
@@ -131,10 +126,10 @@ def descend_matrix(
     """
     u, q, total = w.copy(), np.zeros_like(w), 0.0
     for attempt in range(100):
-        gain = sweep_matrix(B, g, u, q, l1, l2)
+        gain = sweep_matrix(B, g, u, q, *penalty)
         total += gain
         for sweep in range(max(SWEEPS, len(u) // SIDE)):
-            before, gain = gain, sweep_matrix(B, g, u, q, l1, l2)
+            before, gain = gain, sweep_matrix(B, g, u, q, *penalty)
             total += gain
             # 1. what further sweeps would gain: a geometric series
             settled = sweep >= SWEEPS - 1 and gain * gain <= rough.allowed(total) * (before - gain)
@@ -146,8 +141,8 @@ def descend_matrix(
         if settled:
             break
         # 2. a solve where they have too far to go
-        decrease, solved = _solve_on_support(B, g, u, q, l1, l2, min(CROSSINGS * 2**attempt, len(u) + 1))
-        gain = sweep_matrix(B, g, u, q, l1, l2)
+        decrease, solved = _solve_on_support(B, g, u, q, penalty, min(CROSSINGS * 2**attempt, len(u) + 1))
+        gain = sweep_matrix(B, g, u, q, *penalty)
         total += decrease + gain
         if solved and (gain <= max(tol, 1e-7 * total) or decrease + gain <= rough.allowed(total)):
             break
@@ -155,7 +150,7 @@ def descend_matrix(
 
 
 def _solve_on_support(
-    B: np.ndarray, g: np.ndarray, u: np.ndarray, q: np.ndarray, l1: np.ndarray, l2: np.ndarray, crossings: int
+    B: np.ndarray, g: np.ndarray, u: np.ndarray, q: np.ndarray, penalty: Penalty, crossings: int
 ) -> tuple[float, bool]:
     """Newton steps on the support with its signs fixed; the decrease of the model, and whether they came to an end.
 
@@ -168,14 +163,15 @@ def _solve_on_support(
         if len(support) == 0:
             return total, True
         here = u[support]
-        slope = g[support] + q[support] + l2[support] * here + np.sign(here) * l1[support]
+        weights = penalty.of(support)
+        slope = g[support] + q[support] + slopes_off_zero(here, weights)
         inner = B[np.ix_(support, support)]
         diagonal = np.einsum("jj->j", inner)  # a view
-        diagonal += l2[support]
+        diagonal += weights.l2
         ridge = COLLINEAR * diagonal
         diagonal += ridge
         move = -solve_matrix(inner, slope)
-        crosses = ((here + move) * here <= 0.0) & (l1[support] > 0.0) & (move != 0.0)
+        crosses = ((here + move) * here <= 0.0) & weights.kinked & (move != 0.0)
         share = np.min(-here[crosses] / move[crosses]) if crosses.any() else 1.0
         move *= share
         decrease = -(move @ (slope + 0.5 * (inner @ move)))
@@ -190,13 +186,13 @@ def _solve_on_support(
     return total, False
 
 
-def descend_low_rank(B: LowRank, g: np.ndarray, w: np.ndarray, l1: np.ndarray, l2: np.ndarray, tol: float) -> np.ndarray:
+def descend_low_rank(B: LowRank, g: np.ndarray, w: np.ndarray, penalty: Penalty, tol: float) -> np.ndarray:
     """Coordinate descent on a diagonal plus low rank; return the minimiser u, to `tol` or a thousandth of the decrease."""
     rank = B.U.shape[1]
     V = np.ascontiguousarray(np.linalg.solve(B.M_inverse, B.U.T).T) if rank else B.U
     u, r, total = w.copy(), np.zeros(rank), 0.0
     for _ in range(200):
-        gain = sweep_low_rank(B.diagonal, B.U, V, g, u, r, w, l1, l2)
+        gain = sweep_low_rank(B.diagonal, B.U, V, g, u, r, w, *penalty)
         total += gain
         if gain <= max(tol, 1e-3 * total):
             break

@@ -24,7 +24,7 @@ class QuasiNewton:
     """
 
     def __init__(self, objective: Objective, theta: np.ndarray, effort: float = 1.0) -> None:
-        self.l2 = objective.l2[:, None]
+        self.l2 = objective.penalty.l2[:, None]
         self.base = curvature_at(objective, theta, effort)
         self.renewable, self.faithful = self.base.renewable, self.base.faithful
         self.passes, self.cheap = self.base.passes, self.base.cheap

@@ -16,6 +16,7 @@ import scipy.linalg as la
 from .coordinates import identity
 from .curvature import OVERHEAD, PASSES, PRODUCT, factor_cost, pass_cost
 from .objective import Objective
+from .penalties import elastic_net
 
 COLUMNS = 512  # of X that are centred at a time
 NEGLIGIBLE = 1e-3  # variance, relative to the penalty, of a column whose coefficient hardly matters
@@ -41,7 +42,13 @@ class RowSpace:
         self.basis = V[:, kept] / roots  # Q = X_c' basis
         Z = np.ascontiguousarray(V[:, kept] * roots)
         inner = Objective(
-            Z, objective.loss, objective.Y, objective.s, 0.0, objective.l2_raw, identity(Z.shape[1], True), objective.team
+            Z,
+            objective.loss,
+            objective.Y,
+            objective.s,
+            elastic_net(0.0, objective.raw_penalty.ridge, Z.shape[1]),
+            identity(Z.shape[1], True),
+            objective.team,
         )
         self.objective = inner.in_coordinates(inner.standardise(self.fit_intercept))
 
@@ -78,13 +85,14 @@ def pays(objective: Objective) -> bool:
     The Gram matrix squares singular values: it must still resolve every column that has a say.
     """
     n, d = objective.n, objective.d
-    if n >= d or objective.l1_raw > 0.0 or objective.l2_raw == 0.0:
+    ridge = objective.raw_penalty.ridge
+    if n >= d or ridge == 0.0:
         return False
     decomposition = 27.0 * factor_cost(n)  # 9 n^3 operations against n^3 / 3
     if 0.5 * PRODUCT * n * n * d + decomposition > PASSES * (OVERHEAD + n * pass_cost(objective)):
         return False
     scale = objective.coordinates.scale[:-1]
     varying = scale > 0.0
-    variances = 1.0 / scale[varying] ** 2 - objective.l2_raw / objective.loss.smoothness()
-    relevant = variances[variances > NEGLIGIBLE * objective.l2_raw]
+    variances = 1.0 / scale[varying] ** 2 - ridge / objective.loss.smoothness()
+    relevant = variances[variances > NEGLIGIBLE * ridge]
     return len(relevant) > 0 and relevant.min() > RESOLVED * relevant.max()

@@ -13,6 +13,7 @@ from .coordinates import identity
 from .history import History
 from .objective import Objective
 from .options import Options
+from .penalties import elastic_net
 from .rows import stored_entries
 from .solvers import Solution, adam, dual, gd, sgd
 from .threads import thread_count, threads
@@ -55,7 +56,7 @@ def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, o
     work = stored_entries(X) * loss.columns * (SCATTERED if sp.issparse(X) else 1)
     count = thread_count(options.n_jobs, work)
     with threads(count) as team, np.errstate(over="ignore", invalid="ignore"):
-        objective = Objective(X, loss, Y, s * (n / s.sum()), l1, l2, identity(d, options.fit_intercept), team)
+        objective = Objective(X, loss, Y, s * (n / s.sum()), elastic_net(l1, l2, d), identity(d, options.fit_intercept), team)
         W, b = start if start is not None else _first_guess(objective, options)
         history = History(options.solver, not options.automatic, options.verbose)
         W, b, solution = _solve(objective, W, b, options, history)

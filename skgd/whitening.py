@@ -44,16 +44,16 @@ class Whitening(NamedTuple):
 
 
 def identity(objective: Objective) -> Whitening:
-    return Whitening(np.empty((0, 0)), objective.l2)
+    return Whitening(np.empty((0, 0)), objective.penalty.l2)
 
 
 def whitened(objective: Objective) -> Whitening:
     """Of the data in the coordinates of `objective`, where it pays and the penalty allows it."""
     d, n = objective.d, objective.n
     affordable = d <= min(LARGEST, DENSE * stored_entries(objective.X) / n)
-    if objective.l1_raw > 0.0 or not affordable or n < FEWEST * d:
+    if objective.penalty.kinked.any() or not affordable or n < FEWEST * d:
         return identity(objective)
-    h, l2 = objective.loss.smoothness(), objective.l2[:-1]
+    h, l2 = objective.loss.smoothness(), objective.penalty.l2[:-1]
     C = second_moments(objective, ROWS * d) + np.diag(l2 / h)
     C += np.diag(np.where(objective.coordinates.scale[:-1] > 0.0, FLOOR, 1.0))
     mu, M = scipy.linalg.eigh(np.diag(l2), C)

@@ -5,6 +5,7 @@ import numpy as np
 from skgd.coordinates import identity
 from skgd.losses import LogLoss, Softmax, SquaredError
 from skgd.objective import Objective
+from skgd.penalties import elastic_net
 
 N, D = 40, 4
 LOSSES = {"binary": LogLoss(1), "two columns": LogLoss(2), "softmax": Softmax(3, 0.2)}
@@ -27,7 +28,7 @@ def objective_of(loss, X=None, *, Y=None, weighted=False, l1=0.0, l2=0.1, fit_in
     n, d = X.shape
     Y = targets(loss, rng, n) if Y is None else Y
     s = rng.uniform(0.1, 2.0, n) if weighted else np.ones(n)
-    objective = Objective(X, loss, Y, s / s.mean(), l1, l2, identity(d, fit_intercept))
+    objective = Objective(X, loss, Y, s / s.mean(), elastic_net(l1, l2, d), identity(d, fit_intercept))
     return objective.in_coordinates(objective.standardise(fit_intercept))
 
 

@@ -116,7 +116,7 @@ def test_a_sample_keeps_directions_that_no_row_has():
     base = curvature_at(objective, np.full((42, 1), 0.1))
     assert base.unshrunk is not None
     common = np.append(1.0 / objective.coordinates.scale[:40], [0.0, 0.0])[:, None]  # moves all dummies alike
-    slope = objective.l2[:, None] * common  # the penalty is all that is curved
+    slope = objective.penalty.l2[:, None] * common  # the penalty is all that is curved
     np.testing.assert_allclose(base.unshrunk.solve(slope), common, rtol=1e-6, atol=1e-6)
     assert np.vdot(slope, base.solve(slope)) < 0.01 * np.vdot(slope, common)
 
@@ -124,7 +124,7 @@ def test_a_sample_keeps_directions_that_no_row_has():
 # ---------------------------------------------------------------- its inverse
 def assert_inverse(objective, theta, rtol=1e-9):
     """`solve` undoes the Hessian with the penalty, on gradients such as the loss has: their intercepts need not shift."""
-    solve, l2 = curvature_at(objective, theta).solve, np.tile(objective.l2, objective.K)
+    solve, l2 = curvature_at(objective, theta).solve, np.tile(objective.penalty.l2, objective.K)
     H = expected_hessian(objective, theta) + np.diag(l2)
     gradient = objective.evaluate(random_theta(objective, seed=3))[1]
     x = np.linalg.pinv(H, rcond=1e-11, hermitian=True) @ by_columns(gradient)
@@ -160,7 +160,7 @@ def test_curvature_undoes_the_change_of_the_gradient(loss):
     theta, step = random_theta(objective), random_theta(objective, seed=2)
     step -= step.mean(axis=1, keepdims=True) * loss.coupled()  # equal shifts change nothing
     change = objective.evaluate(theta + 1e-5 * step)[1] - objective.evaluate(theta - 1e-5 * step)[1]
-    solved = curvature_at(objective, theta).solve(change / 2e-5 + objective.l2[:, None] * step)
+    solved = curvature_at(objective, theta).solve(change / 2e-5 + objective.penalty.l2[:, None] * step)
     np.testing.assert_allclose(solved, step, rtol=1e-6, atol=1e-8)
 
 
@@ -182,7 +182,7 @@ def test_a_penalty_next_to_nothing_does_not_blow_up_the_rounding_of_shifts(const
     gradient = objective.evaluate(theta)[1]
     shift = 1e-17 * np.ones((D + 1, 3))
     curvature = curvature_at(objective, theta)
-    assert (objective.l2 < 1e-15).sum() == 4
+    assert (objective.penalty.l2 < 1e-15).sum() == 4
     np.testing.assert_allclose(curvature.solve(gradient + shift), curvature.solve(gradient), rtol=1e-8, atol=1e-12)
 
 
@@ -229,7 +229,7 @@ def test_diagonal_is_that_of_the_hessian(loss, storage):
     X[:, 2] = 7.0
     objective = objective_of(loss, storage(X), weighted=True)
     theta, gradient = random_theta(objective), random_theta(objective, seed=2)
-    H = np.diagonal(expected_hessian(objective, theta)).reshape(loss.columns, D + 1).T + objective.l2[:, None]
+    H = np.diagonal(expected_hessian(objective, theta)).reshape(loss.columns, D + 1).T + objective.penalty.l2[:, None]
     expected = np.divide(gradient, H, out=np.zeros_like(gradient), where=objective.coordinates.scale[:, None] > 0.0)
     np.testing.assert_allclose(Diagonal(objective, theta).solve(gradient), expected, rtol=1e-10)
 

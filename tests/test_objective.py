@@ -8,6 +8,7 @@ from scipy.special import expit, log_softmax, softmax
 from skgd.coordinates import Coordinates, identity
 from skgd.losses import LogLoss, Softmax, SquaredError
 from skgd.objective import LARGE_PARTS, PARTS, SMALL, Objective, partition
+from skgd.penalties import elastic_net
 from skgd.rows import stored_entries
 from skgd.threads import ALONE, threads
 
@@ -31,7 +32,7 @@ def data(loss, n=N, d=D, seed=0):
 
 def objective_of(loss, storage=np.asarray, coordinates=COORDINATES, team=ALONE, l1=L1, l2=L2, **size):
     X, Y, s = data(loss, **size)
-    return Objective(storage(X), loss, Y, s, l1, l2, coordinates, team)
+    return Objective(storage(X), loss, Y, s, elastic_net(l1, l2, X.shape[1]), coordinates, team)
 
 
 def expected_loss(loss, theta):
@@ -103,7 +104,7 @@ def test_standardise_names_a_column_whose_squares_overflow():
     X, Y, s = data(LogLoss(1))
     X[:, 2] *= 1e200
     with np.errstate(over="ignore"), pytest.raises(ValueError, match=r"Column 2 of X .* squares exceed the range"):
-        Objective(X, LogLoss(1), Y, s, 0.0, 0.0, identity(D, True)).standardise(True)
+        Objective(X, LogLoss(1), Y, s, elastic_net(0.0, 0.0, D), identity(D, True)).standardise(True)
 
 
 def test_standardised_columns_have_curvature_one_with_an_l2_penalty():
@@ -111,7 +112,7 @@ def test_standardised_columns_have_curvature_one_with_an_l2_penalty():
     objective = objective_of(SquaredError(1))
     objective = objective.in_coordinates(objective.standardise(True))
     H = objective.curvature(np.zeros((D + 1, 1)), N, 1)[0]
-    np.testing.assert_allclose(np.diagonal(H) + objective.l2, 1.0, rtol=1e-12)
+    np.testing.assert_allclose(np.diagonal(H) + objective.penalty.l2, 1.0, rtol=1e-12)
 
 
 def curvature_by_differences(objective, theta, k, l, direction):
@@ -180,7 +181,9 @@ def test_score_scale_is_the_deviation_of_targets_and_one_for_log_odds():
     np.testing.assert_allclose(objective_of(loss).score_scale(), np.sqrt((Y - mean[:, None]) ** 2 @ s / N), rtol=1e-12)
     np.testing.assert_array_equal(objective_of(Softmax(3, 0.2)).score_scale(), np.ones(3))
     X, Y, s = data(SquaredError(1))
-    np.testing.assert_array_equal(Objective(X, SquaredError(1), 0.0 * Y, s, 0.0, 0.0, COORDINATES).score_scale(), [1.0])
+    np.testing.assert_array_equal(
+        Objective(X, SquaredError(1), 0.0 * Y, s, elastic_net(0.0, 0.0, D), COORDINATES).score_scale(), [1.0]
+    )
 
 
 # ---------------------------------------------------------------- parts and threads
@@ -255,7 +258,7 @@ def test_sample_is_the_objective_of_evenly_spaced_rows_and_one_more(loss, storag
     sample = objective.sample(15)
     largest = np.abs(X[every] - COORDINATES.mean).max(axis=0)
     ridge = L2 + loss.smoothness() * largest**2 / 14  # the curvature of a row as large as the largest in each column
-    alone = Objective(storage(X[every]), loss, Y[:, every], s[every] / s[every].mean(), L1, ridge, COORDINATES)
+    alone = Objective(storage(X[every]), loss, Y[:, every], s[every] / s[every].mean(), elastic_net(L1, ridge, D), COORDINATES)
     theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
     assert sample.n == 14
     assert sample.s.mean() == pytest.approx(1.0, rel=1e-14)

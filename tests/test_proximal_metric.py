@@ -22,7 +22,7 @@ def bfgs(B, step, change):
 
 def assert_descent(metric, objective, theta, gradient, new, slope, decrease):
     """From theta to new: of the loss plus the change of the penalty, and of the model."""
-    step, l1, l2 = new - theta, objective.l1[:, None], objective.l2[:, None]
+    step, l1, l2 = new - theta, objective.penalty.upper[:, None], objective.penalty.l2[:, None]
     change = (l1 * (abs(new) - abs(theta)) + 0.5 * l2 * (new**2 - theta**2)).sum()
     assert slope == pytest.approx(np.vdot(gradient, step) + change, rel=1e-12)
     assert decrease == pytest.approx(-slope - 0.5 * np.vdot(step, metric.product(step)), rel=1e-12)
@@ -38,7 +38,7 @@ def minimised(metric, theta, gradient, calls):
 
 def model_violation(metric, objective, theta, gradient, new):
     """Of 0 in the subdifferential of model plus penalty at `new`."""
-    l1, l2 = objective.l1[:, None], objective.l2[:, None]
+    l1, l2 = objective.penalty.upper[:, None], objective.penalty.l2[:, None]
     slope = gradient + metric.product(new - theta) + l2 * new
     return np.where(new != 0.0, abs(slope + l1 * np.sign(new)), np.maximum(abs(slope) - l1, 0.0)).max()
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import nnls
 
+from skgd.penalties import Penalty, elastic_net
 from skgd.quadratic import LowRank, Rough, descend_low_rank, descend_matrix, factor, solve_matrix
 
 N, RANK = 12, 4
@@ -111,11 +113,15 @@ def model(B, g, w, l1, l2, u):
     return g @ (u - w) + 0.5 * (u - w) @ B @ (u - w) + l1 @ abs(u) + 0.5 * l2 @ u**2
 
 
+def one_call(descend, B, g, w, l1, l2):
+    return descend(B, g, w, elastic_net(l1, l2, len(w)), 0.0)
+
+
 def converged(descend, B, g, w, l1, l2, calls=20):
     """The minimiser, by starting again where the last call stopped: one call ends at a share of its own decrease."""
     u = w
     for _ in range(calls):
-        u = descend(B, g + B @ (u - w), u, l1, l2, 0.0)
+        u = one_call(descend, B, g + B @ (u - w), u, l1, l2)
     return u
 
 
@@ -144,7 +150,7 @@ def test_one_call_is_within_a_hundredth_of_the_decrease(seed):
     B, dense = low_rank(seed)
     problem = l1_problem(seed)
     start, best = model(dense, *problem, problem[1]), model(dense, *problem, converged(descend_matrix, dense, *problem))
-    for u in (descend_matrix(dense, *problem, 0.0), descend_low_rank(B, *problem, 0.0)):
+    for u in (one_call(descend_matrix, dense, *problem), one_call(descend_low_rank, B, *problem)):
         assert model(dense, *problem, u) - best <= 0.01 * (start - best)
 
 
@@ -156,10 +162,10 @@ def test_correlated_columns_are_no_obstacle(noise, seed):
     A = rng.normal(size=(40, 1)) + noise * rng.normal(size=(40, N))
     B = A.T @ A / 40.0
     problem = A.T @ rng.normal(size=40) / 40.0, np.zeros(N), np.full(N, 0.05 * noise), np.zeros(N)
-    one_call, best = descend_matrix(B, *problem, 0.0), converged(descend_matrix, B, *problem, calls=3)
+    once, best = one_call(descend_matrix, B, *problem), converged(descend_matrix, B, *problem, calls=3)
     assert violation(B, *problem, best).max() < 1e-6 * noise
     assert 0 < np.count_nonzero(best) < N
-    assert model(B, *problem, one_call) <= 0.99 * model(B, *problem, best)  # both are negative, and 0 at the start
+    assert model(B, *problem, once) <= 0.99 * model(B, *problem, best)  # both are negative, and 0 at the start
 
 
 def test_many_coefficients_may_leave_a_wrong_support():
@@ -185,10 +191,22 @@ def test_without_l1_descent_is_the_closed_form(seed):
     np.testing.assert_allclose(converged(descend_low_rank, B, g, w, np.zeros(N), l2), expected, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_descent_without_negative_coefficients_is_that_of_lawson_and_hanson(seed):
+    """An interval of slopes that reaches to minus infinity."""
+    A = np.random.default_rng(seed).normal(size=(30, N)) * np.logspace(-1.0, 1.0, N)
+    y = np.random.default_rng(seed + 1).normal(size=30)
+    positive = Penalty(np.full(N, -np.inf), np.zeros(N), np.zeros(N))
+    u = descend_matrix(A.T @ A, -A.T @ y, np.zeros(N), positive, 1e-16)
+    np.testing.assert_allclose(u, nnls(A, y)[0], rtol=1e-8, atol=1e-10)
+    assert 0 < np.count_nonzero(u) < N
+
+
 def test_a_large_l1_penalty_gives_exact_zeros():
     B, dense = low_rank()
     g, w, _, l2 = l1_problem(0)
-    for u in (descend_matrix(dense, g, w, np.full(N, 1e3), l2, 0.0), descend_low_rank(B, g, w, np.full(N, 1e3), l2, 0.0)):
+    large = elastic_net(1e3, l2, N)
+    for u in (descend_matrix(dense, g, w, large, 0.0), descend_low_rank(B, g, w, large, 0.0)):
         np.testing.assert_array_equal(u, 0.0)
 
 
@@ -196,8 +214,8 @@ def test_descent_leaves_its_arguments_alone():
     B, dense = low_rank()
     problem = l1_problem(0)
     copies = [array.copy() for array in (dense, *B, *problem)]
-    descend_matrix(dense, *problem, 0.0)
-    descend_low_rank(B, *problem, 0.0)
+    one_call(descend_matrix, dense, *problem)
+    one_call(descend_low_rank, B, *problem)
     for array, copy in zip((dense, *B, *problem), copies, strict=True):
         np.testing.assert_array_equal(array, copy)
 
@@ -234,8 +252,8 @@ def test_half_of_the_decrease_is_never_missed(correlation, share, seed):
     """gd stops on a quarter of its tolerance, so a decrease that is half as large as it should be does no harm."""
     B, g, w = correlated(correlation), np.random.default_rng(seed).normal(size=60), np.zeros(60)
     l1 = np.full(60, 0.2)
-    exact = descend_matrix(B, g, w, l1, np.zeros(60), 1e-14)
-    rough = descend_matrix(B, g, w, l1, np.zeros(60), 1e-14, Rough(share))
+    exact = descend_matrix(B, g, w, elastic_net(l1, 0.0, 60), 1e-14)
+    rough = descend_matrix(B, g, w, elastic_net(l1, 0.0, 60), 1e-14, Rough(share))
     start, least = model_value(B, g, w, l1, w), model_value(B, g, w, l1, exact)
     assert least < start
     assert start - model_value(B, g, w, l1, rough) >= 0.5 * (start - least)
@@ -247,7 +265,7 @@ def test_a_decrease_up_to_the_goal_misses_nothing():
     B[:10, :10] += 3.0 - 1e-6 * np.arange(10)[:, None] * np.arange(10)
     g = np.random.default_rng(0).normal(size=60)
     exact, below, above = (
-        descend_matrix(B, g, np.zeros(60), l1, np.zeros(60), 1e-14, rough)
+        descend_matrix(B, g, np.zeros(60), elastic_net(l1, 0.0, 60), 1e-14, rough)
         for rough in (Rough(), Rough(0.5, goal=np.inf), Rough(0.5, goal=0.0))
     )
     np.testing.assert_array_equal(below, exact)
@@ -258,7 +276,7 @@ def test_columns_that_are_hardly_correlated_need_no_solve(monkeypatch):
     B, g = correlated(0.01), np.random.default_rng(0).normal(size=60)
     l1 = np.full(60, 0.2)
     monkeypatch.setattr("skgd.quadratic._solve_on_support", None)
-    u = descend_matrix(B, g, np.zeros(60), l1, np.zeros(60), 1e-16)
+    u = descend_matrix(B, g, np.zeros(60), elastic_net(l1, 0.0, 60), 1e-16)
     slope = g + B @ u
     np.testing.assert_allclose(slope[u != 0.0], -np.sign(u[u != 0.0]) * 0.2, atol=1e-7)
     assert np.all(np.abs(slope[u == 0.0]) <= 0.2)

@@ -42,7 +42,7 @@ def test_it_is_the_bfgs_recursion_around_the_curvature(loss, steps):
     pairs = []
     for step, change in path(objective, steps):
         metric.update(step, change)
-        pairs.append((step.ravel(), (change + objective.l2[:, None] * step).ravel()))
+        pairs.append((step.ravel(), (change + objective.penalty.l2[:, None] * step).ravel()))
     H = start
     for s, y in pairs[-MEMORY:]:
         H = bfgs(H, s, y)
@@ -59,7 +59,7 @@ def test_a_diagonal_is_scaled_such_that_the_last_pair_fits_it_best(loss, steps):
     start, pairs = matrix_of(metric.base.solve, objective), []
     for step, change in path(objective, steps):
         metric.update(step, change)
-        pairs.append((step.ravel(), (change + objective.l2[:, None] * step).ravel()))
+        pairs.append((step.ravel(), (change + objective.penalty.l2[:, None] * step).ravel()))
     s, y = pairs[-1]
     H = start * ((s @ y) / (y @ start @ y))
     for s, y in pairs[-MEMORY:]:
@@ -74,7 +74,7 @@ def test_a_change_of_the_gradient_is_answered_by_its_step(loss):
     origin = np.zeros((D + 1, loss.columns))
     for step, change in path(objective, MEMORY + 3):
         metric.update(step, change)
-        target, *_ = metric.minimise(origin, change + objective.l2[:, None] * step, 0.0)
+        target, *_ = metric.minimise(origin, change + objective.penalty.l2[:, None] * step, 0.0)
         np.testing.assert_allclose(-target, step, rtol=1e-9, atol=1e-11)
 
 
@@ -87,7 +87,7 @@ def test_slope_and_decrease_are_those_of_the_quadratic_model(loss):
         metric.update(step, change)
     gradient = objective.evaluate(theta)[1]
     target, descent, decrease = metric.minimise(theta, gradient, 0.0)
-    step, slope = (target - theta).ravel(), (gradient + objective.l2[:, None] * theta).ravel()
+    step, slope = (target - theta).ravel(), (gradient + objective.penalty.l2[:, None] * theta).ravel()
     B = np.linalg.pinv(inverse(metric, objective))
     assert decrease == pytest.approx(-slope @ step - 0.5 * step @ B @ step, rel=1e-8)
     assert descent == pytest.approx(slope @ step, rel=1e-10)
@@ -99,7 +99,7 @@ def test_changes_without_positive_curvature_are_ignored():
     metric = QuasiNewton(objective, np.zeros((D + 1, 1)))
     before, step = inverse(metric, objective), np.ones((D + 1, 1))
     metric.update(step, -step)
-    metric.update(step, -objective.l2[:, None] * step)
+    metric.update(step, -objective.penalty.l2[:, None] * step)
     np.testing.assert_array_equal(inverse(metric, objective), before)
 
 
@@ -128,6 +128,6 @@ def test_steps_of_softmax_do_not_shift_what_nothing_decides(constant, l2):
     objective = objective_of(LOSSES["softmax"], l2=l2)
     theta = np.zeros((D + 1, 3)) if constant else random_theta(objective)
     target, *_ = QuasiNewton(objective, theta).minimise(theta, objective.evaluate(theta)[1], 0.0)
-    free = objective.l2 == 0.0
+    free = objective.penalty.l2 == 0.0
     assert free[-1]
     np.testing.assert_allclose((target - theta)[free].sum(axis=1), 0.0, atol=1e-10)

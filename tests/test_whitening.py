@@ -8,6 +8,7 @@ from skgd import GDClassifier, GDRegressor
 from skgd.coordinates import identity as raw
 from skgd.losses import LogLoss
 from skgd.objective import Objective
+from skgd.penalties import elastic_net
 from skgd.whitening import identity, whitened
 
 N, D = 900, 4
@@ -24,7 +25,7 @@ def nearly_collinear(rng):
 def objective(X, l1=0.0, l2=1e-3):
     rng = np.random.default_rng(1)
     y, s = rng.integers(2, size=(1, X.shape[0])).astype(float), rng.uniform(0.5, 2.0, X.shape[0])
-    plain = Objective(X, LogLoss(1), y, s * X.shape[0] / s.sum(), l1, l2, raw(X.shape[1], True))
+    plain = Objective(X, LogLoss(1), y, s * X.shape[0] / s.sum(), elastic_net(l1, l2, X.shape[1]), raw(X.shape[1], True))
     return plain.in_coordinates(plain.standardise(True))
 
 
@@ -35,7 +36,7 @@ def test_loss_and_penalty_have_unit_curvature_together_and_the_penalty_is_diagon
     M, l2 = whitened(problem)
     mean, scale = problem.coordinates
     A = (X - mean) * scale[:-1]
-    penalty = np.diag(problem.l2[:-1])
+    penalty = np.diag(problem.penalty.l2[:-1])
     total = M.T @ (0.25 * (A.T * problem.s) @ A / N + penalty) @ M
     varies = scale[:-1] > 0
     np.testing.assert_allclose(np.linalg.eigvalsh(total)[-varies.sum() :], 0.25, rtol=0.01)

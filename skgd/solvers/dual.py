@@ -35,7 +35,7 @@ def pays(objective: Objective) -> bool:
     if not isinstance(loss, LogLoss | Softmax) or objective.K * objective.d < MANY:
         return False
     curvature = 0.5 if isinstance(loss, Softmax) else 0.25
-    return objective.l1_raw == 0.0 < objective.l2_raw and curvature * _row_weights(objective).mean() <= LIGHT
+    return objective.raw_penalty.ridge > 0.0 and curvature * _row_weights(objective).mean() <= LIGHT
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
@@ -71,7 +71,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
 
 def _row_weights(objective: Objective) -> np.ndarray:
     """q (n,)."""
-    return objective.s * objective.squared_norms / (objective.l2_raw * objective.n)
+    return objective.s * objective.squared_norms / (objective.raw_penalty.ridge * objective.n)
 
 
 def _relative(gap: float, F: float) -> float:
@@ -93,7 +93,7 @@ def _value(objective: Objective, W: np.ndarray, b: np.ndarray) -> float:
 
 
 def _penalty(objective: Objective, W: np.ndarray) -> float:
-    return 0.5 * objective.l2_raw * float(np.vdot(W, W))
+    return 0.5 * objective.raw_penalty.ridge * float(np.vdot(W, W))
 
 
 class State:
@@ -101,7 +101,7 @@ class State:
 
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
         self.objective, self.s = objective, objective.s
-        self.q, self.unit = _row_weights(objective), 1.0 / (objective.l2_raw * objective.n)
+        self.q, self.unit = _row_weights(objective), 1.0 / (objective.raw_penalty.ridge * objective.n)
         self.Y = np.eye(objective.K)[objective.Y[0].astype(np.intp)] if objective.loss.coupled() else objective.Y.T.copy()
         W, self.b = objective.coordinates.raw(theta)
         if W.any():

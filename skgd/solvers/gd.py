@@ -65,10 +65,11 @@ def sample_sizes(objective: Objective) -> list[int]:
 def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
     """Iterate on all rows of the objective."""
     # A coupled loss does not see equal shifts of all scores, and an L2 penalty prefers none.
-    shifts = objective.loss.coupled() and objective.l1_raw == 0.0
+    kinked = bool(objective.penalty.kinked.any())
+    shifts = objective.loss.coupled() and not kinked
     if shifts:
         theta = theta - theta.mean(axis=1, keepdims=True)
-    make = proximal_metric if objective.l1_raw > 0.0 else QuasiNewton
+    make = proximal_metric if kinked else QuasiNewton
     F, gradient = objective.evaluate(theta)
     history.record(F, theta)
     negligible = 8 * EPS * F  # an objective that fell to this share of its start is zero but for rounding
@@ -125,7 +126,7 @@ def _separates(objective: Objective, F: float) -> bool:
 
     A row on the wrong side, or undecided, alone costs at least log 2 times its weight.
     """
-    unpenalised = not (objective.l1.any() or objective.l2.any())
+    unpenalised = not (objective.penalty.upper.any() or objective.penalty.l2.any())
     return unpenalised and objective.loss.scores_are_logits() and F * objective.n < np.log(2.0) * objective.s.min()
 
 

@@ -130,7 +130,7 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
             converged = True
             break
     result = state.result()
-    if plan.smooth_rate and objective.l1_raw > 0.0:
+    if plan.smooth_rate and objective.penalty.kinked.any():
         result, F = _sparse(objective, result, F, gradient, plan.smooth_rate)
     if plan.may_plateau and F > (1.0 + options.tol if options.tol is not None else RISEN) * values[0]:
         return Solution(result, epoch, np.inf, False, DIVERGED.format(values[0], F, epoch))
@@ -166,7 +166,7 @@ def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.r
             scale,
             mixing,
             np.ascontiguousarray(mixing.T),
-            objective.l1,
+            objective.penalty.upper,
             l2,
             plan.schedule(numbers) * state.slower,
             plan.unit,
@@ -203,7 +203,7 @@ def _average_weights(plan: Plan, state: State, numbers: np.ndarray) -> np.ndarra
 def _sparse(objective: Objective, theta: np.ndarray, F: float, gradient: np.ndarray, rate: float) -> tuple[np.ndarray, float]:
     """One full proximal step: an average of sparse iterates is sparse no more, and this makes its zeros exact again."""
     for _ in range(10):
-        new = proximal_step(theta - rate * gradient, rate, objective.l1, objective.l2)
+        new = proximal_step(theta - rate * gradient, rate, objective.penalty)
         F_new, _ = objective.evaluate(new)
         if F_new <= F:
             return new, F_new

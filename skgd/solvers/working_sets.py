@@ -14,6 +14,7 @@ import numpy as np
 from ..curvature import Matrices
 from ..history import History
 from ..objective import Objective
+from ..penalties import excess
 from . import Solution
 
 FEWEST = 100  # columns that a round adds, where as many want to be in
@@ -24,8 +25,8 @@ SHARE = 0.1  # of what the columns outside would gain, to which a round is solve
 
 
 def pays(objective: Objective) -> bool:
-    """Whether L1 is penalised, and the curvature of all columns at once costs more than the passes it would save."""
-    return objective.l1_raw > 0.0 and not Matrices(objective, constant=False).pay
+    """Whether coefficients are held at zero, and the curvature of all columns costs more than the passes it would save."""
+    return bool(objective.penalty.kinked.any()) and not Matrices(objective, constant=False).pay
 
 
 def minimise(
@@ -59,25 +60,19 @@ def minimise(
         goal = max(min(goal, SHARE * outside) if F < F_then else SHARE * goal, tol)
 
 
-def _excess(objective: Objective, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """How far the slopes (d, K) at zeros exceed what the penalty holds; 0 elsewhere."""
-    excess = np.abs(gradient[:-1]) - objective.l1[:-1, None]
-    return np.where(theta[:-1] == 0.0, np.maximum(excess, 0.0), 0.0)
-
-
 def _working_set(objective: Objective, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     """Columns with coefficients, and as many again, or `FEWEST`, of those with the largest excess."""
     support = np.any(theta[:-1], axis=1)
-    excess = np.where(support, 0.0, _excess(objective, theta, gradient).max(axis=1))
-    most = int(min(max(support.sum(), FEWEST), (excess > 0.0).sum()))
-    wanted = np.argpartition(-excess, most - 1)[:most] if most else np.empty(0, np.intp)
+    pull = np.where(support, 0.0, excess(theta, gradient, objective.penalty)[:-1].max(axis=1))
+    most = int(min(max(support.sum(), FEWEST), (pull > 0.0).sum()))
+    wanted = np.argpartition(-pull, most - 1)[:most] if most else np.empty(0, np.intp)
     return np.union1d(np.flatnonzero(support), wanted)
 
 
 def _gain_outside(objective: Objective, theta: np.ndarray, gradient: np.ndarray) -> float:
     """What F would lose, to second order, if each zero with an excess left alone."""
-    excess = _excess(objective, theta, gradient)
-    if not excess.any():
+    pull = excess(theta, gradient, objective.penalty)[:-1]
+    if not pull.any():
         return 0.0
-    curvature = objective.curvature_diagonal(theta)[:-1] + objective.l2[:-1, None]
-    return float(np.sum(np.divide(0.5 * excess**2, curvature, out=np.zeros_like(excess), where=curvature > 0.0)))
+    curvature = objective.curvature_diagonal(theta)[:-1] + objective.penalty.l2[:-1, None]
+    return float(np.sum(np.divide(0.5 * pull**2, curvature, out=np.zeros_like(pull), where=curvature > 0.0)))
