@@ -93,6 +93,15 @@ def densify(rows, index, out):
 
 
 @kernel
+def complete_gram(rows, mean, scale, H):
+    """Standardise what `add_gram` left, and copy the lower triangle of H (D, D) to the upper one."""
+    rows.standardise_gram(mean, scale, H)
+    for j in range(len(H)):
+        for k in range(j):
+            H[k, j] = H[j, k]
+
+
+@kernel
 def curvature(rows, loss, index, Y, s, mean, scale, W, b, diagonal, edges, first, last, size):
     """Per part of `index`, the sum of s_i (Hessian of the loss in the scores) (x) x~ x~', x~ = scale * (x - mean, 1).
 
@@ -115,12 +124,27 @@ def curvature(rows, loss, index, Y, s, mean, scale, W, b, diagonal, edges, first
                     rows.add_gram(tile.row, c[:m], room, H[p - first, block])
                     block += 1
         for block in range(blocks):
-            h = H[p - first, block]
-            rows.standardise_gram(mean, scale, h)
-            for j in range(D):
-                for k in range(j):
-                    h[k, j] = h[j, k]
+            complete_gram(rows, mean, scale, H[p - first, block])
     return (H,)
+
+
+@kernel
+def normal_equations(rows, loss, Y, s, mean, scale, b, edges, first, last, size):
+    """Per part of the rows: losses and gradient of constant scores b (K,), and the sum of s_i x~_i x~_i', as `record` and
+    `curvature` would return them; X is read once.
+    """
+    D, K, in_memory = len(scale), len(b), np.empty(0, np.int64)
+    totals, G, H = np.zeros(last - first), np.zeros((last - first, D, K)), np.zeros((last - first, D, D))
+    W, whole, room = np.zeros((D - 1, K)), new_tile(rows, Y.shape[0], K, size), rows.gram_workspace(size)
+    for p in range(first, last):
+        for start in range(edges[p], edges[p + 1], size):
+            tile = scored_tile(rows, whole, in_memory, start, edges[p + 1], Y, s, W, b)
+            totals[p - first] += loss.residuals(tile.targets, tile.weights, tile.Z)
+            add_gradient(rows, tile, G[p - first])
+            rows.standardise(tile.row, mean, scale, room)
+            rows.add_gram(tile.row, tile.weights, room, H[p - first])
+        complete_gram(rows, mean, scale, H[p - first])
+    return totals, G, H
 
 
 @kernel

@@ -75,6 +75,11 @@ class Objective:
         return partition(self.n, stored_entries(self.X) * self.K, PARTS, (self.d + 1) * self.K)
 
     @property
+    def gram_tile(self) -> int:
+        """Rows of a tile for curvature."""
+        return GRAM_TILE if self.d >= WIDE else max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8)
+
+    @property
     def sparse(self) -> bool:
         return sp.issparse(self.X)
 
@@ -109,7 +114,10 @@ class Objective:
         """F(theta), and the gradient (d + 1, K) of its loss part.  One pass over X."""
         W, b = self.coordinates.raw(theta)
         loss, G = self._sum(kernels.record, self.edges, self.rows, self.loss, self.Y, self.s, W, b, tile=(self.tile,))
-        return loss / self.n + penalty_value(theta, self.penalty), self.coordinates.gradient(G / self.n)
+        return loss / self.n + self.penalty_value(theta), self.coordinates.gradient(G / self.n)
+
+    def penalty_value(self, theta: np.ndarray) -> float:
+        return penalty_value(theta, self.penalty)
 
     def mean_loss(self, W: np.ndarray, b: np.ndarray) -> float:
         """The loss part of F at raw coefficients, without its gradient."""
@@ -162,10 +170,17 @@ class Objective:
         mean, scale = self.coordinates
         edges = partition(len(index), len(index) * self.d * (diagonal or self.K * self.K), LARGE_PARTS, 1)
         arguments = self.rows, self.loss, index, self.Y, self.s, mean, scale, W, b, diagonal
-        tile = GRAM_TILE if self.d >= WIDE else max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8)
-        (H,) = self._sum(kernels.curvature, edges, *arguments, tile=(tile,))
+        (H,) = self._sum(kernels.curvature, edges, *arguments, tile=(self.gram_tile,))
         H /= self.s[index].sum()
         return H
+
+    def normal_equations(self, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Of a quadratic loss: its value, gradient (D, K) and Hessian (D, D) at constant scores b (K,).  One pass over X."""
+        mean, scale = self.coordinates
+        edges = partition(self.n, self.n * self.d, LARGE_PARTS, 1)
+        arguments = self.rows, self.loss, self.Y, self.s, mean, scale, b
+        loss, G, H = self._sum(kernels.normal_equations, edges, *arguments, tile=(self.gram_tile,))
+        return loss / self.n, self.coordinates.gradient(G / self.n), H / self.n
 
     def curvature_diagonal(self, theta: np.ndarray) -> np.ndarray:
         """The diagonal (d + 1, K) of the Hessian of the loss part at theta.  One pass over X."""

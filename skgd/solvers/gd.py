@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import row_space
+from .. import least_squares, row_space
 from ..history import History
 from ..objective import Objective
 from ..proximal_metric import Full, Limited, proximal_metric
@@ -41,6 +41,13 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
         return solution._replace(theta=space.outside(solution.theta))
     if working_sets.pays(objective):
         return working_sets.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history, descend=descend)
+    if least_squares.pays(objective):
+        squares = least_squares.LeastSquares(objective)
+        solution = descend(squares, theta, tol=tol, max_iter=max_iter, history=history)
+        if squares.resolves(tol, history.curve[-1]):
+            return solution
+        theta = solution.theta
+        history.curve.pop()  # the first thing that passes over X record
     for rows in sample_sizes(objective):
         noise = theta.size / (8.0 * rows)
         theta = descend(objective.sample(rows), theta, tol=max(tol, noise), max_iter=20, history=History("gd")).theta
@@ -72,7 +79,7 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
     make = proximal_metric if kinked else QuasiNewton
     F, gradient = objective.evaluate(theta)
     history.record(F, theta)
-    negligible = 8 * EPS * F  # an objective that fell to this share of its start is zero but for rounding
+    negligible = 8 * EPS * history.curve[0]  # an objective that fell to this share of its start is zero but for rounding
     values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
     metric, effort, F_then = make(objective, theta), 1.0, F

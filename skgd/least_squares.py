@@ -1,0 +1,48 @@
+"""Least squares in one pass: the loss is quadratic, so its value, gradient and Hessian at one point tell all of it.
+
+What follows costs no pass over X, whatever the penalty and the number of targets.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .curvature import Matrices
+from .objective import Objective
+
+EPS = float(np.finfo(float).eps)
+ROUNDING = 1e3 * EPS  # of the loss at the one point, that values elsewhere may carry
+
+
+class LeastSquares(Objective):
+    """The same objective as `objective`, of which it reads X once.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of a quadratic loss: see `pays`.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        vars(self).update(vars(objective))
+        b = np.asarray(self.loss.constant_scores(self.Y, self.s)) * (self.coordinates.scale[-1] > 0.0)
+        self.origin = self.coordinates.theta(np.zeros((self.d, self.K)), b)
+        self.value, self.slope, self.H = objective.normal_equations(b)
+
+    def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        step = theta - self.origin
+        change = self.H @ step
+        loss = self.value + float(np.vdot(step, self.slope + 0.5 * change))
+        return loss + self.penalty_value(theta), self.slope + change
+
+    def curvature(self, theta: np.ndarray, most_rows: int, diagonal: int = 0) -> np.ndarray:
+        return self.H[None].copy()
+
+    def resolves(self, tol: float, F: float) -> bool:
+        """Whether F is known to `tol` of it: far below the loss of constant scores, rounding is all that is left."""
+        return ROUNDING * self.value <= tol * F
+
+
+def pays(objective: Objective) -> bool:
+    """Whether the loss is quadratic and its Hessian is worth a pass."""
+    return objective.loss.quadratic() and Matrices(objective, constant=False).pay
