@@ -21,6 +21,11 @@ class Coordinates(NamedTuple):
     mean: np.ndarray
     scale: np.ndarray
 
+    @property
+    def centred(self) -> bool:
+        """Whether there is an intercept: without one nothing is centred."""
+        return bool(self.scale[-1] > 0.0)
+
     def raw(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """W (d, K) and b (K,) of theta (d + 1, K)."""
         W = self.scale[:-1, None] * theta[:-1]
@@ -40,7 +45,7 @@ class Coordinates(NamedTuple):
 
     def rescaled_intercept(self, scale: float) -> Coordinates:
         """The same, with another scale of the intercept, where there is one."""
-        return Coordinates(self.mean, np.append(self.scale[:-1], scale * (self.scale[-1] > 0)))
+        return Coordinates(self.mean, np.append(self.scale[:-1], scale * self.centred))
 
 
 def identity(d: int, fit_intercept: bool) -> Coordinates:

@@ -76,16 +76,16 @@ class Matrices:
         return self.side <= LARGEST and self.passes <= PASSES
 
 
-def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0) -> Blocks | Diagonal:
+def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False) -> Blocks | Diagonal:
     """The curvature at theta: matrices where they cost less than the passes that they save, else their diagonal.
 
-    More `effort` takes more rows, where a sample of them would do.
+    More `effort` takes more rows, where a sample of them would do.  A Hessian that is `remembered` may be of another point.
     """
     constant = objective.loss.coupled() and not theta[:-1].any()
     matrices = Matrices(objective, constant, effort)
     if not matrices.pay:
         return Diagonal(objective, theta)
-    H = hessian(objective, theta, matrices.rows, matrices.diagonal)
+    H = hessian(objective, theta, matrices.rows, matrices.diagonal, remembered)
     rotation = None
     if constant:
         H, rotation = _at_constant_scores(objective, theta, H[0])
@@ -100,12 +100,15 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0) -
     return Blocks(shrunk(H, matrices.share), *traits, unshrunk=Blocks(H, *traits))
 
 
-def hessian(objective: Objective, theta: np.ndarray, most_rows: int, diagonal: int) -> np.ndarray:
+def hessian(objective: Objective, theta: np.ndarray, most_rows: int, diagonal: int, remembered: bool = False) -> np.ndarray:
     """Hessian (P, N, N) of the loss part; coefficients are ordered by columns.  `diagonal` as in `Objective.curvature`.
 
     Columns of whose curvature a sample of the rows missed more than half get it from all rows; others not, as directions
-    without any curvature would be lost.
+    without any curvature would be lost.  Where one is `remembered`, it may be of another point.
     """
+    kept = objective.memory.curvature
+    if remembered and kept and diagonal in kept:
+        return kept[diagonal].copy()
     H = objective.curvature(theta, most_rows, diagonal)
     if most_rows < objective.n:
         exact = objective.curvature_diagonal(theta)
@@ -114,7 +117,11 @@ def hessian(objective: Objective, theta: np.ndarray, most_rows: int, diagonal: i
             block = H[k if diagonal else k * (k + 3) // 2]
             sampled = block[entries, entries]
             block[entries, entries] = np.where(sampled < 0.5 * exact[:, k], exact[:, k], sampled)
-    return H if diagonal else _assembled(objective, H)
+    if not diagonal:
+        H = _assembled(objective, H)
+    if kept is not None:
+        kept[diagonal] = H.copy()
+    return H
 
 
 def shrunk(H: np.ndarray, share: float) -> np.ndarray:

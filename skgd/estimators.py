@@ -23,6 +23,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .labels import encode
 from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from .memory import Memory
 from .options import Options
 from .training import minimise
 
@@ -76,6 +77,9 @@ class _GDEstimator(BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_memory"}
+
     def densify(self):
         """Make `coef_` a dense array, as after `fit`.
 
@@ -112,9 +116,11 @@ class _GDEstimator(BaseEstimator):
         l1_ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio, None: 0.0}[self.penalty]
         alpha = 0.0 if self.penalty is None else float(self.alpha)
         options = self._options()
-        fit = minimise(
-            X, Y, weights, loss, alpha * l1_ratio, alpha * (1.0 - l1_ratio), options, self._start(X.shape[1], loss.columns)
-        )
+        start = self._start(X.shape[1], loss.columns)
+        memory = getattr(self, "_memory", Memory()) if self.warm_start else None
+        fit = minimise(X, Y, weights, loss, alpha * l1_ratio, alpha * (1.0 - l1_ratio), options, start, memory)
+        if memory is not None:
+            self._memory = memory
         self.n_iter_ = fit.iterations
         self.loss_curve_ = fit.curve
         with np.errstate(over="ignore"):
@@ -282,7 +288,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     n_iter_no_change : int, default=5
         Epochs in a row without progress after which an explicit `learning_rate` stops, or "adaptive" slows down.
     warm_start : bool, default=False
-        Whether `fit` goes on from the coefficients of the fit before.
+        Whether `fit` goes on from the coefficients of the fit before, and from what is known of the data if it is the same:
+        along a path of alphas.
     average : bool, int or "auto", default="auto"
         Whether the result is an average of the iterates; an int: from so many rows on.  "auto": with the automatic
         rate.
@@ -496,7 +503,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     n_iter_no_change : int, default=5
         Epochs in a row without progress after which an explicit `learning_rate` stops, or "adaptive" slows down.
     warm_start : bool, default=False
-        Whether `fit` goes on from the coefficients of the fit before.
+        Whether `fit` goes on from the coefficients of the fit before, and from what is known of the data if it is the same:
+        along a path of alphas.
     average : bool, int or "auto", default="auto"
         Whether the result is an average of the iterates; an int: from so many rows on.  "auto": with the automatic
         rate.

@@ -25,15 +25,16 @@ class LeastSquares(Objective):
 
     def __init__(self, objective: Objective) -> None:
         vars(self).update(vars(objective))
-        b = np.asarray(self.loss.constant_scores(self.Y, self.s)) * (self.coordinates.scale[-1] > 0.0)
+        b = np.asarray(self.loss.constant_scores(self.Y, self.s)) * self.coordinates.centred
         self.origin = self.coordinates.theta(np.zeros((self.d, self.K)), b)
-        self.value, self.slope, self.H = objective.normal_equations(b)
+        if self.memory.squares is None:
+            self.memory.squares = objective.normal_equations(b)
+        self.value, self.slope, self.H = self.memory.squares
 
-    def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+    def loss_part(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         step = theta - self.origin
         change = self.H @ step
-        loss = self.value + float(np.vdot(step, self.slope + 0.5 * change))
-        return loss + self.penalty_value(theta), self.slope + change
+        return self.value + float(np.vdot(step, self.slope + 0.5 * change)), self.slope + change
 
     def curvature(self, theta: np.ndarray, most_rows: int, diagonal: int = 0) -> np.ndarray:
         return self.H[None].copy()

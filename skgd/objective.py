@@ -18,6 +18,7 @@ from sklearn.utils.extmath import row_norms
 from . import kernels
 from ._jit import writable
 from .coordinates import Coordinates, standardised
+from .memory import Memory, Point
 from .penalties import Penalty, penalty_value
 from .rows import WIDE, canonical, column_ranges, rows_of, stored_entries
 from .threads import ALONE, Team
@@ -45,15 +46,20 @@ class Objective:
     coordinates : Coordinates
     team : Team
         The threads that share a pass.
+    memory : Memory or None
+        What is known of the loss in these coordinates; None: nothing yet.
     """
 
-    def __init__(self, X, loss, Y, s, penalty: Penalty, coordinates: Coordinates, team: Team = ALONE) -> None:
+    def __init__(
+        self, X, loss, Y, s, penalty: Penalty, coordinates: Coordinates, team: Team = ALONE, memory: Memory | None = None
+    ) -> None:
         self.X, self.loss, self.Y, self.s = canonical(X), loss, writable(Y), s
         self.rows = rows_of(self.X)
         self.n, self.d = X.shape
         self.K = loss.columns
         self.raw_penalty = penalty
         self.coordinates, self.team = coordinates, team
+        self.memory = Memory() if memory is None else memory
         # Rows of a tile: as many as fit the nearest caches.
         entries = 16384 if self.K == 1 else 32768
         self.tile = max(8, min(entries // max(stored_entries(self.X) // max(self.n, 1), self.K, 1), 256))
@@ -107,17 +113,21 @@ class Objective:
         X = self.X[:, index] if self.sparse else np.ascontiguousarray(self.X[:, index])
         return Objective(X, self.loss, self.Y, self.s, self.raw_penalty.of(index), coordinates, self.team)
 
-    def in_coordinates(self, coordinates: Coordinates) -> Objective:
-        return Objective(self.X, self.loss, self.Y, self.s, self.raw_penalty, coordinates, self.team)
+    def in_coordinates(self, coordinates: Coordinates, memory: Memory | None = None) -> Objective:
+        return Objective(self.X, self.loss, self.Y, self.s, self.raw_penalty, coordinates, self.team, memory)
 
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """F(theta), and the gradient (d + 1, K) of its loss part.  One pass over X."""
+        """F(theta), and the gradient (d + 1, K) of its loss part.  One pass over X, or none where that was the last."""
+        point = self.memory.point
+        if point is None or not np.array_equal(point.theta, theta):
+            self.memory.point = point = Point(theta, *self.loss_part(theta))
+        return point.loss + penalty_value(theta, self.penalty), point.gradient
+
+    def loss_part(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """The loss part of F(theta), and its gradient (d + 1, K).  One pass over X."""
         W, b = self.coordinates.raw(theta)
         loss, G = self._sum(kernels.record, self.edges, self.rows, self.loss, self.Y, self.s, W, b, tile=(self.tile,))
-        return loss / self.n + self.penalty_value(theta), self.coordinates.gradient(G / self.n)
-
-    def penalty_value(self, theta: np.ndarray) -> float:
-        return penalty_value(theta, self.penalty)
+        return loss / self.n, self.coordinates.gradient(G / self.n)
 
     def mean_loss(self, W: np.ndarray, b: np.ndarray) -> float:
         """The loss part of F at raw coefficients, without its gradient."""
@@ -145,13 +155,26 @@ class Objective:
     def standardise(self, fit_intercept: bool) -> Coordinates:
         """Standardised coordinates of the data.  One pass; ValueError for a column whose squares overflow."""
         shift = self._heaviest_row() if fit_intercept else np.zeros(self.d)
-        edges = partition(self.n, stored_entries(self.X), PARTS, 4 * self.d)
-        (sums,) = self._sum(kernels.moments, edges, self.rows, self.s, shift)
+        sums = self._moments(self.s, shift)
         overflown = np.flatnonzero(~np.isfinite(sums).all(axis=0))
         if len(overflown):
             raise ValueError(f"Column {overflown[0]} of X holds values whose squares exceed the range of floats: rescale it.")
         ridge = self.raw_penalty.l2 / self.loss.smoothness()
         return standardised(sums, shift, self.n, float(self.s.sum()), ridge, fit_intercept)
+
+    def _moments(self, weights: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        """Sums (4, d) of `kernels.moments` with weights (n,).  One pass over X."""
+        edges = partition(self.n, stored_entries(self.X), PARTS, 4 * self.d)
+        return self._sum(kernels.moments, edges, self.rows, weights, shift)[0]
+
+    def fingerprint(self) -> tuple[Any, ...]:
+        """What tells data from other data: its moments with random weights.  One pass over X.
+
+        Any entry that changes, or changes its row, changes them, unless that is lost in the rounding of a column's sums.
+        """
+        weights = np.random.default_rng(0).uniform(0.5, 1.5, self.n)
+        sums = (self._moments(weights, np.zeros(self.d)), self.Y @ weights, self.s @ weights)
+        return self.loss, self.X.dtype, self.sparse, self.n, self.coordinates.centred, *(values.tobytes() for values in sums)
 
     def _heaviest_row(self) -> np.ndarray:
         """A row of the data to shift columns by: (x - mean)^2 <= n variance for it, so rounding stays below n eps."""

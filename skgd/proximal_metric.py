@@ -21,12 +21,12 @@ from .quasi_newton import MEMORY
 INEXACT = 0.1  # share of its decrease that the minimum of a model may be missed by, where the model itself is not exact
 
 
-def proximal_metric(objective: Objective, theta: np.ndarray, effort: float = 1.0) -> Full | Limited:
-    """The metric at theta: full where the matrix pays, limited elsewhere."""
+def proximal_metric(objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False) -> Full | Limited:
+    """The metric at theta: full where the matrix pays, limited elsewhere.  For the arguments see `curvature_at`."""
     matrices = Matrices(objective, constant=False, effort=effort)
     if not matrices.pay:
         return Limited(objective)
-    H = hessian(objective, theta, matrices.rows, matrices.diagonal)
+    H = hessian(objective, theta, matrices.rows, matrices.diagonal, remembered)
     if matrices.share == 0.0:
         return Full(objective, H, matrices)
     return Full(objective, shrunk(H, matrices.share), matrices, unshrunk=Full(objective, H, matrices))

@@ -19,13 +19,13 @@ class QuasiNewton:
         Without L1 penalty.
     theta : ndarray of shape (D, K)
         Where the curvature is taken.
-    effort : float
-        Of taking it: see `curvature_at`.
+    effort, remembered : float, bool
+        How to take it: see `curvature_at`.
     """
 
-    def __init__(self, objective: Objective, theta: np.ndarray, effort: float = 1.0) -> None:
+    def __init__(self, objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False) -> None:
         self.l2 = objective.penalty.l2[:, None]
-        self.base = curvature_at(objective, theta, effort)
+        self.base = curvature_at(objective, theta, effort, remembered)
         self.renewable, self.faithful = self.base.renewable, self.base.faithful
         self.passes, self.cheap = self.base.passes, self.base.cheap
         self.pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # step s, change y of the gradient, s'y

@@ -35,7 +35,7 @@ class RowSpace:
 
     def __init__(self, objective: Objective) -> None:
         self.outer = objective
-        self.fit_intercept = bool(objective.coordinates.scale[-1] > 0.0)
+        self.fit_intercept = objective.coordinates.centred
         values, V = la.eigh(sum(C @ C.T for _, C in self._centred()), check_finite=False)
         kept = values > SINGULAR * values[-1]
         roots = np.sqrt(values[kept])

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .coordinates import identity
 from .history import History
+from .memory import Memory
 from .objective import Objective
 from .options import Options
 from .penalties import elastic_net
@@ -30,7 +31,9 @@ class Fit(NamedTuple):
     curve: list[float]
 
 
-def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, options: Options, start) -> Fit:
+def minimise(
+    X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, options: Options, start, memory: Memory | None = None
+) -> Fit:
     """Minimise the objective and warn if `tol` was not reached.
 
     Parameters
@@ -46,6 +49,8 @@ def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, o
     options : Options
     start : (ndarray of shape (d, K), ndarray of shape (K,)) or None
         Coefficients and intercepts to start from; None: the best constant scores (zero with an explicit rate).
+    memory : Memory or None
+        Of the fit before, brought up to date for the next one; None: nothing is kept.
 
     Raises
     ------
@@ -59,7 +64,7 @@ def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, o
         objective = Objective(X, loss, Y, s * (n / s.sum()), elastic_net(l1, l2, d), identity(d, options.fit_intercept), team)
         W, b = start if start is not None else _first_guess(objective, options)
         history = History(options.solver, not options.automatic, options.verbose)
-        W, b, solution = _solve(objective, W, b, options, history)
+        W, b, solution = _solve(objective, W, b, options, history, memory)
     if not (np.isfinite(W).all() and np.isfinite(b).all()):
         history.overflow()
     if solution.remark or not (solution.converged or options.tol is None):
@@ -75,7 +80,7 @@ def _first_guess(objective: Objective, options: Options) -> tuple[np.ndarray, np
 
 
 def _solve(
-    objective: Objective, W: np.ndarray, b: np.ndarray, options: Options, history: History
+    objective: Objective, W: np.ndarray, b: np.ndarray, options: Options, history: History, memory: Memory | None
 ) -> tuple[np.ndarray, np.ndarray, Solution]:
     """Choose and run a solver, or two; the coefficients, and what the (last) solver says of them."""
     before = None
@@ -86,8 +91,8 @@ def _solve(
             return W, b, before
         history.curve.pop()  # the first thing that gd records
     if options.standardize:
-        objective = objective.in_coordinates(objective.standardise(options.fit_intercept))
-    theta = objective.coordinates.theta(W, b)
+        objective = _standardised(objective, options, memory)
+    theta = objective.memory.near(objective.coordinates.theta(W, b))
     if before is not None:
         solution = _descend(objective, theta, options, history, options.max_iter - before.iterations)
         solution = solution._replace(iterations=before.iterations + solution.iterations)
@@ -98,6 +103,18 @@ def _solve(
     else:
         solution = _descend(objective, theta, options, history, options.max_iter)
     return *objective.coordinates.raw(solution.theta), solution
+
+
+def _standardised(objective: Objective, options: Options, memory: Memory | None) -> Objective:
+    """The objective in standardised coordinates, with what is remembered of the same data."""
+    if memory is None:
+        return objective.in_coordinates(objective.standardise(options.fit_intercept))
+    data = objective.fingerprint()
+    known = memory.coordinates if memory.data == data else None
+    if known is None:
+        known = objective.standardise(options.fit_intercept)
+        vars(memory).update(vars(Memory(data, known, curvature={})))
+    return objective.in_coordinates(known, memory)
 
 
 def _descend(objective: Objective, theta: np.ndarray, options: Options, history: History, most: int) -> Solution:

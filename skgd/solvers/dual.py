@@ -111,7 +111,7 @@ class State:
             self.P, self.W = self.Y.copy(), W
         self.excess = self._mean(self.P - self.Y)
         # Heavy weights make the intercept's steps noisy; 1/2 bounds the curvature of the loss.
-        self.rate = min(RATE, 0.5 / self.s.max()) if objective.coordinates.scale[-1] > 0.0 else 0.0
+        self.rate = min(RATE, 0.5 / self.s.max()) if objective.coordinates.centred else 0.0
 
     def visit(self, order: np.ndarray) -> None:
         """One step on each row."""

@@ -48,7 +48,7 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
             return solution
         theta = solution.theta
         history.curve.pop()  # the first thing that passes over X record
-    for rows in sample_sizes(objective):
+    for rows in sample_sizes(objective) if objective.memory.point is None else []:
         noise = theta.size / (8.0 * rows)
         theta = descend(objective.sample(rows), theta, tol=max(tol, noise), max_iter=20, history=History("gd")).theta
     return descend(objective, theta, tol=tol, max_iter=max_iter, history=history)
@@ -82,7 +82,8 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
     negligible = 8 * EPS * history.curve[0]  # an objective that fell to this share of its start is zero but for rounding
     values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
-    metric, effort, F_then = make(objective, theta), 1.0, F
+    old = bool(objective.memory.curvature)  # the metric may be one of elsewhere
+    metric, effort, F_then = make(objective, theta, remembered=True), 1.0, F
     while len(values) <= max_iter:
         # 1. minimise the model
         precision = 1e-3 * min(tol, 1e-3) * F
@@ -92,7 +93,7 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
         decreases.append(max(decrease, 0.0))
         # 2. stop on the gap
         gap = _gap(metric, decreases, values, tol, whole) / max(F, negligible, TINY)
-        near, outdated = gap <= 0.25 * tol, metric.renewable and OUTDATED * F < F_then
+        near, outdated = gap <= 0.25 * tol and not (old and len(decreases) == 1), metric.renewable and OUTDATED * F < F_then
         doubtful = near and metric.unshrunk_decrease(theta, gradient, precision) > tol * F
         if (near and not outdated and not doubtful) or F <= negligible:
             return Solution(theta, max(len(values) - 1, 1), gap, True)
@@ -103,14 +104,14 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
         if found is None:
             if (len(decreases) == 1 and not doubtful) or not metric.renewable:
                 break  # rounding: no step along this direction lowers the objective
-            effort *= MORE if doubtful or len(decreases) <= SOON else 1.0
-            metric, decreases, F_then = make(objective, theta, effort), [], F
+            effort *= MORE if doubtful or (len(decreases) <= SOON and not old) else 1.0
+            metric, decreases, F_then, old = make(objective, theta, effort), [], F, False
             continue
         new, F_new, new_gradient = found
         whole = new is target
         # 4. update the curvature
         if metric.renewable and metric.cheap:
-            metric, decreases, F_then = make(objective, new, effort), [], F_new
+            metric, decreases, F_then, old = make(objective, new, effort), [], F_new, False
         else:
             metric.update(new - theta, new_gradient - gradient)
         theta, F, gradient = new, F_new, new_gradient

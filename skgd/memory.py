@@ -1,0 +1,55 @@
+"""What a fit with `warm_start` leaves for the next one on the same data.  Nothing of it depends on the penalty.
+
+So along a path of alphas, columns are standardised once; a quadratic loss needs no further pass over X at all, and another
+one starts from the gradient and the curvature where the last fit ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .coordinates import Coordinates
+
+SAME = 1e-6  # relative difference of coefficients that rounding to float32 may have made
+
+
+class Point(NamedTuple):
+    """The loss part of an objective, and its gradient (D, K), at theta (D, K)."""
+
+    theta: np.ndarray
+    loss: float
+    gradient: np.ndarray
+
+
+@dataclass
+class Memory:
+    """Of one set of data in one set of coordinates.
+
+    Attributes
+    ----------
+    data : tuple or None
+        See `Objective.fingerprint`.
+    coordinates : Coordinates or None
+    point : Point or None
+        Where the loss was evaluated last.
+    squares : tuple or None
+        What `LeastSquares` knows.
+    curvature : dict or None
+        Hessians of the loss by their numbers of diagonal blocks; None: none are kept.
+    """
+
+    data: tuple[Any, ...] | None = None
+    coordinates: Coordinates | None = None
+    point: Point | None = None
+    squares: tuple[Any, ...] | None = None
+    curvature: dict[int, np.ndarray] | None = None
+
+    def near(self, theta: np.ndarray) -> np.ndarray:
+        """The last point, where theta is the same but for rounding; else theta."""
+        if self.point is None:
+            return theta
+        size = SAME * float(np.abs(self.point.theta).max(initial=0.0))
+        return self.point.theta if np.allclose(theta, self.point.theta, rtol=SAME, atol=size) else theta
