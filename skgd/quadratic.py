@@ -37,13 +37,10 @@ class LowRank(NamedTuple):
 
 
 class Rough(NamedTuple):
-    """How much of a decrease may be missing: a `share` of it, where it is above `goal`."""
+    """How much of a decrease may be missing: a `share` of it.  Up to `goal`, a solve has to show it; sweeps hide it."""
 
     share: float = 0.0
     goal: float = 0.0
-
-    def allowed(self, decrease: float) -> float:
-        return self.share * decrease if decrease > self.goal else 0.0
 
 
 EXACT = Rough()
@@ -120,9 +117,9 @@ def descend_matrix(
     """Coordinate descent on the matrix, with Newton steps on the support; return the minimiser u.
 
     Sweeps find the support.  They suffice where columns are hardly correlated and each gains a fraction of the last.
-    Elsewhere Newton steps solve on the support.  It ends where less than `tol` is to be gained, or about what `rough`
-    allows, by the sweeps to come or by a solve and the sweep after it.  Where columns are nearly the same, small gains are
-    all that sweeps ever show.
+    Elsewhere Newton steps solve on the support.  It ends where less than `tol` is to be gained, or about the share that
+    `rough` allows, by the sweeps to come or by a solve and the sweep after it.  Where columns are nearly the same, small
+    gains are all that sweeps ever show.
     """
     u, q, total = w.copy(), np.zeros_like(w), 0.0
     for attempt in range(100):
@@ -132,11 +129,12 @@ def descend_matrix(
             before, gain = gain, sweep_matrix(B, g, u, q, *penalty)
             total += gain
             # 1. what further sweeps would gain: a geometric series
-            settled = sweep >= SWEEPS - 1 and gain * gain <= rough.allowed(total) * (before - gain)
+            enough = sweep >= SWEEPS - 1
+            settled = enough and total > rough.goal and gain * gain <= rough.share * total * (before - gain)
             if gain <= 0.01 * tol:
                 settled = settled or gain <= max(SETTLING * before, 1e-6 * tol)
                 break
-            if settled or (gain <= 1e-9 * total and gain > SETTLING * before):
+            if settled or (enough and total <= rough.goal) or (gain <= 1e-9 * total and gain > SETTLING * before):
                 break
         if settled:
             break
@@ -144,7 +142,7 @@ def descend_matrix(
         decrease, solved = _solve_on_support(B, g, u, q, penalty, min(CROSSINGS * 2**attempt, len(u) + 1))
         gain = sweep_matrix(B, g, u, q, *penalty)
         total += decrease + gain
-        if solved and (gain <= max(tol, 1e-7 * total) or decrease + gain <= rough.allowed(total)):
+        if solved and (gain <= max(tol, 1e-7 * total) or decrease + gain <= rough.share * total):
             break
     return u
 

@@ -259,17 +259,19 @@ def test_half_of_the_decrease_is_never_missed(correlation, share, seed):
     assert start - model_value(B, g, w, l1, rough) >= 0.5 * (start - least)
 
 
-def test_a_decrease_up_to_the_goal_misses_nothing():
-    """What sweeps gain where columns differ hides what they do not gain where columns agree."""
+@pytest.mark.parametrize("difference", [1e-2, 1e-4])
+def test_a_decrease_up_to_the_goal_misses_little(difference):
+    """What sweeps gain where columns differ hides what they have still to gain where columns nearly agree."""
     B, l1 = np.diag(np.linspace(1.0, 3.0, 60)), np.full(60, 1e-3)
-    B[:10, :10] += 3.0 - 1e-6 * np.arange(10)[:, None] * np.arange(10)
+    B[:20, :20] = 1.0 + difference * np.eye(20)
     g = np.random.default_rng(0).normal(size=60)
-    exact, below, above = (
-        descend_matrix(B, g, np.zeros(60), elastic_net(l1, 0.0, 60), 1e-14, rough)
-        for rough in (Rough(), Rough(0.5, goal=np.inf), Rough(0.5, goal=0.0))
+    g[:20] = g[0] + np.sqrt(difference) * g[:20]
+    least, with_solves, with_sweeps = (
+        model_value(B, g, np.zeros(60), l1, descend_matrix(B, g, np.zeros(60), elastic_net(l1, 0.0, 60), 1e-14, rough))
+        for rough in (Rough(), Rough(0.1, goal=np.inf), Rough(0.1))
     )
-    np.testing.assert_array_equal(below, exact)
-    assert model_value(B, g, np.zeros(60), l1, above) > model_value(B, g, np.zeros(60), l1, exact) + 1e-6
+    assert with_solves <= 0.99 * least  # they are negative
+    assert with_sweeps >= 0.9 * least
 
 
 def test_columns_that_are_hardly_correlated_need_no_solve(monkeypatch):

@@ -69,8 +69,10 @@ def sample_sizes(objective: Objective) -> list[int]:
     return [] if objective.loss.quadratic() else sizes
 
 
-def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
-    """Iterate on all rows of the objective."""
+def descend(
+    objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, certain: bool = True
+) -> Solution:
+    """Iterate on all rows of the objective; `certain`: until it has been looked for what sampled and rough models hide."""
     # A coupled loss does not see equal shifts of all scores, and an L2 penalty prefers none.
     kinked = bool(objective.penalty.kinked.any())
     shifts = objective.loss.coupled() and not kinked
@@ -87,14 +89,14 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
     while len(values) <= max_iter:
         # 1. minimise the model
         precision = 1e-3 * min(tol, 1e-3) * F
-        target, slope, decrease = metric.minimise(theta, gradient, precision, goal=tol * F)
+        target, slope, decrease = metric.minimise(theta, gradient, precision, goal=tol * F if certain else 0.0)
         if shifts:
             target -= target.mean(axis=1, keepdims=True)
         decreases.append(max(decrease, 0.0))
         # 2. stop on the gap
         gap = _gap(metric, decreases, values, tol, whole) / max(F, negligible, TINY)
         near, outdated = gap <= 0.25 * tol and not (old and len(decreases) == 1), metric.renewable and OUTDATED * F < F_then
-        doubtful = near and metric.unshrunk_decrease(theta, gradient, precision) > tol * F
+        doubtful = near and certain and metric.unshrunk_decrease(theta, gradient, precision) > tol * F
         if (near and not outdated and not doubtful) or F <= negligible:
             return Solution(theta, max(len(values) - 1, 1), gap, True)
         if F <= tol * values[0] and _separates(objective, F):

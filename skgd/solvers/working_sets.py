@@ -47,7 +47,8 @@ def minimise(
         coefficients = np.append(working, objective.d)
         left = max_iter - (len(history.curve) - first)
         history.curve.pop()  # the first thing that the round records
-        part = descend(objective.columns(working), theta[coefficients], tol=goal, max_iter=left, history=history)
+        chosen = objective.columns(working)
+        part = descend(chosen, theta[coefficients], tol=goal, max_iter=left, history=history, certain=False)
         theta = np.zeros_like(theta)
         theta[coefficients] = part.theta
         F_then = F
