@@ -148,6 +148,18 @@ def normal_equations(rows, loss, Y, s, mean, scale, b, edges, first, last, size)
 
 
 @kernel
+def row_curvatures(rows, loss, Y, s, W, b, edges, first, last, size, out):
+    """Second derivatives of the loss by the scores of the rows, times their weights, into out (K, n)."""
+    in_memory, whole = np.empty(0, np.int64), new_tile(rows, Y.shape[0], W.shape[1], size)
+    for p in range(first, last):
+        for start in range(edges[p], edges[p + 1], size):
+            tile = scored_tile(rows, whole, in_memory, start, edges[p + 1], Y, s, W, b)
+            loss.curvatures(tile.targets, tile.weights, tile.Z)
+            for k in range(W.shape[1]):
+                loss.curvature_block(tile.weights, tile.Z, k, k, out[k, start : start + len(tile.row)])
+
+
+@kernel
 def curvature_diagonal(rows, loss, Y, s, mean, W, b, edges, first, last, size):
     """Per part, the sum of s_i (second derivative of the loss by score k) ((x - mean)^2, 1): (parts, D, K)."""
     d, K = W.shape

@@ -76,6 +76,11 @@ class Objective:
         return np.asarray(row_norms(self.X, squared=True), dtype=float)
 
     @cached_property
+    def columnwise(self):
+        """A sparse X by columns, copied."""
+        return self.X.tocsc()
+
+    @cached_property
     def edges(self) -> np.ndarray:
         """The partition of the rows for passes."""
         return partition(self.n, stored_entries(self.X) * self.K, PARTS, (self.d + 1) * self.K)
@@ -204,6 +209,13 @@ class Objective:
         arguments = self.rows, self.loss, self.Y, self.s, mean, scale, b
         loss, G, H = self._sum(kernels.normal_equations, edges, *arguments, tile=(self.gram_tile,))
         return loss / self.n, self.coordinates.gradient(G / self.n), H / self.n
+
+    def row_curvatures(self, theta: np.ndarray) -> np.ndarray:
+        """Second derivatives (K, n) of the loss by all scores, times the weights of their rows.  One pass over X."""
+        W, b = self.coordinates.raw(theta)
+        out = np.empty((self.K, self.n))
+        kernels.row_curvatures(self.rows, self.loss, self.Y, self.s, W, b, np.array([0, self.n]), 0, 1, self.tile, out)
+        return out
 
     def curvature_diagonal(self, theta: np.ndarray) -> np.ndarray:
         """The diagonal (d + 1, K) of the Hessian of the loss part at theta.  One pass over X."""

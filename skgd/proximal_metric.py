@@ -2,30 +2,37 @@
 
 ``Full``
     the Hessian as a matrix, one block per separable column or one for all that are coupled, kept up to date by BFGS.
+``Columns``
+    the Hessian of sparse columns, never formed (`column_metric.py`), where the matrix is too large;
 ``Limited``
-    a diagonal and the last few changes of the gradient (L-BFGS in its compact form), where the matrix is too large.
+    a diagonal and the last few changes of the gradient (L-BFGS in its compact form), elsewhere.
 
-Both answer the same calls: `minimise` a model with the penalty, `product` with a vector, `update` by a step.
+All answer the same calls: `minimise` a model with the penalty, `update` by a step.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from . import column_metric
+from .column_metric import INEXACT, Columns
 from .curvature import Matrices, hessian, shrunk
 from .objective import Objective
 from .penalties import penalty_value
 from .quadratic import LowRank, Rough, descend_low_rank, descend_matrix
 from .quasi_newton import MEMORY
 
-INEXACT = 0.1  # share of its decrease that the minimum of a model may be missed by, where the model itself is not exact
 
+def proximal_metric(
+    objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False
+) -> Full | Columns | Limited:
+    """The metric at theta: full where the matrix pays, of sparse columns or limited elsewhere.
 
-def proximal_metric(objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False) -> Full | Limited:
-    """The metric at theta: full where the matrix pays, limited elsewhere.  For the arguments see `curvature_at`."""
+    For the arguments see `curvature_at`.
+    """
     matrices = Matrices(objective, constant=False, effort=effort)
     if not matrices.pay:
-        return Limited(objective)
+        return Columns(objective, theta) if column_metric.pays(objective) else Limited(objective)
     H = hessian(objective, theta, matrices.rows, matrices.diagonal, remembered)
     if matrices.share == 0.0:
         return Full(objective, H, matrices)

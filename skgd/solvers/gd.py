@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import least_squares, row_space
+from ..column_metric import Columns
 from ..history import History
 from ..objective import Objective
 from ..proximal_metric import Full, Limited, proximal_metric
@@ -30,6 +31,7 @@ SEPARABLE = (
     "The classes are perfectly separated and nothing is penalised: coefficients grow without end, and the fit stopped "
     "where the objective was below tol={tol:g} of its start. Set penalty='l2' and alpha > 0."
 )
+Metric = QuasiNewton | Full | Columns | Limited
 SUFFICIENT = 0.2  # share of the slope that a step keeps on average (Armijo); a quadratic model promises 1/2
 
 
@@ -122,7 +124,7 @@ def descend(
     return Solution(theta, max(len(values) - 1, 1), gap, gap <= max(tol, ROUNDING))
 
 
-def _stalled(metric: QuasiNewton | Full | Limited, decreases: list[float]) -> bool:
+def _stalled(metric: Metric, decreases: list[float]) -> bool:
     """Whether new curvature pays: it would gain a factor of `RENEWED` in the gap for its own cost and that of a pass."""
     if not metric.renewable or len(decreases) < 2 or decreases[0] == 0.0:
         return False
@@ -140,7 +142,7 @@ def _separates(objective: Objective, F: float) -> bool:
     return unpenalised and objective.loss.scores_are_logits() and F * objective.n < np.log(2.0) * objective.s.min()
 
 
-def _gap(metric: QuasiNewton | Full | Limited, decreases: list[float], values: list[float], tol: float, whole: bool) -> float:
+def _gap(metric: Metric, decreases: list[float], values: list[float], tol: float, whole: bool) -> float:
     """What F has still to lose, from the decreases of this metric's models and those that came true.
 
     Each is continued as a geometric series, and the larger sum counts: a model may be too steep, a rate be luck.  Without

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .. import column_metric
 from ..curvature import Matrices
 from ..history import History
 from ..objective import Objective
@@ -26,7 +27,8 @@ SHARE = 0.1  # of what the columns outside would gain, to which a round is solve
 
 def pays(objective: Objective) -> bool:
     """Whether coefficients are held at zero, and the curvature of all columns costs more than the passes it would save."""
-    return bool(objective.penalty.kinked.any()) and not Matrices(objective, constant=False).pay
+    kinked = bool(objective.penalty.kinked.any())
+    return kinked and not (column_metric.pays(objective) or Matrices(objective, constant=False).pay)
 
 
 def minimise(
