@@ -171,6 +171,11 @@ class Blocks:
         Whether curvature taken at another point would be better.
     faithful : bool
         Whether the decrease of its model is that of the objective, near the minimum.
+
+    Attributes
+    ----------
+    null : ndarray of shape (N, m)
+        Directions in which the first matrix has no curvature.
     """
 
     caution = 1.0  # share of the first step, before gradients have told how far it should go
@@ -178,7 +183,8 @@ class Blocks:
     def __init__(
         self, matrices: np.ndarray, rotation: np.ndarray | None, later: Matrices, renewable: bool, faithful: bool
     ) -> None:
-        self.solvers = [factor(matrix) for matrix in matrices]
+        self.solvers, nulls = zip(*(factor(matrix) for matrix in matrices), strict=True)
+        self.null = nulls[0]
         self.whole = matrices.shape[1] if len(matrices) == 1 else 0
         self.rotation = rotation
         self.passes, self.cheap, self.renewable, self.faithful = later.passes, later.cheap, renewable, faithful
@@ -208,6 +214,7 @@ class Diagonal:
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
         curvature = objective.curvature_diagonal(theta) + objective.l2[:, None]
         self.inverse = np.divide(1.0, curvature, out=np.zeros_like(curvature), where=curvature > 0.0)
+        self.null = np.empty((len(curvature), 0))  # none that it knows of
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         return self.inverse * gradient

@@ -81,6 +81,10 @@ class Objective:
         return partition(self.n, stored_entries(self.X) * self.K, PARTS, (self.d + 1) * self.K)
 
     @property
+    def unpenalised(self) -> bool:
+        return not (self.l1.any() or self.l2.any())
+
+    @property
     def sparse(self) -> bool:
         return sp.issparse(self.X)
 
@@ -135,9 +139,13 @@ class Objective:
         """The natural size (K,) of each column's scores: the deviation of a regression's targets, 1 for log-odds."""
         if self.loss.scores_are_logits():
             return np.ones(self.K)
-        mean = self.Y @ self.s / self.n
-        deviation = np.sqrt((self.Y - mean[:, None]) ** 2 @ self.s / self.n)
+        deviation = np.sqrt(self.variances())
         return np.where(deviation > 0.0, deviation, 1.0)
+
+    def variances(self) -> np.ndarray:
+        """Of the targets (T,)."""
+        mean = self.Y @ self.s / self.n
+        return (self.Y - mean[:, None]) ** 2 @ self.s / self.n
 
     def standardise(self, fit_intercept: bool) -> Coordinates:
         """Standardised coordinates of the data.  One pass; ValueError for a column whose squares overflow."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import row_space
+from .. import least_norm, row_space
 from ..history import History
 from ..objective import Objective
 from ..proximal_metric import Full, Limited, proximal_metric
@@ -41,6 +41,10 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
         return solution._replace(theta=space.outside(solution.theta))
     if working_sets.pays(objective):
         return working_sets.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history, descend=descend)
+    if least_norm.matters(objective):
+        metric = QuasiNewton(objective, theta)
+        solution = descend(objective, theta, tol=tol, max_iter=max_iter, history=history, metric=metric)
+        return solution._replace(theta=least_norm.shortened(objective, solution.theta, metric.base.null, tol))
     for rows in sample_sizes(objective):
         noise = theta.size / (8.0 * rows)
         theta = descend(objective.sample(rows), theta, tol=max(tol, noise), max_iter=20, history=History("gd")).theta
@@ -62,8 +66,16 @@ def sample_sizes(objective: Objective) -> list[int]:
     return [] if objective.loss.quadratic() else sizes
 
 
-def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
-    """Iterate on all rows of the objective."""
+def descend(
+    objective: Objective,
+    theta: np.ndarray,
+    *,
+    tol: float,
+    max_iter: int,
+    history: History,
+    metric: QuasiNewton | Full | Limited | None = None,
+) -> Solution:
+    """Iterate on all rows of the objective, at first in the given metric."""
     # A coupled loss does not see equal shifts of all scores, and an L2 penalty prefers none.
     shifts = objective.loss.coupled() and objective.l1_raw == 0.0
     if shifts:
@@ -71,10 +83,11 @@ def descend(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: in
     make = proximal_metric if objective.l1_raw > 0.0 else QuasiNewton
     F, gradient = objective.evaluate(theta)
     history.record(F, theta)
-    negligible = 8 * EPS * F  # an objective that fell to this share of its start is zero but for rounding
+    # An objective that fell to this share of its start, or of the best constants', is zero but for rounding.
+    negligible = 8 * EPS * (max(F, 0.5 * objective.variances().sum()) if objective.loss.quadratic() else F)
     values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
-    metric, effort, F_then = make(objective, theta), 1.0, F
+    metric, effort, F_then = metric or make(objective, theta), 1.0, F
     while len(values) <= max_iter:
         # 1. minimise the model
         target, slope, decrease = metric.minimise(theta, gradient, 1e-3 * min(tol, 1e-3) * F)
@@ -123,8 +136,8 @@ def _separates(objective: Objective, F: float) -> bool:
 
     A row on the wrong side, or undecided, alone costs at least log 2 times its weight.
     """
-    unpenalised = not (objective.l1.any() or objective.l2.any())
-    return unpenalised and objective.loss.scores_are_logits() and F * objective.n < np.log(2.0) * objective.s.min()
+    wrong = np.log(2.0) * objective.s.min() / objective.n
+    return objective.unpenalised and objective.loss.scores_are_logits() and F < wrong
 
 
 def _gap(metric: QuasiNewton | Full | Limited, decreases: list[float], values: list[float], tol: float, whole: bool) -> float:
