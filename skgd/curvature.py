@@ -190,6 +190,11 @@ class Blocks:
         Whether the decrease of its model is that of the objective, near the minimum.
     unshrunk : Blocks or None
         The same as a sample of the rows says, where `matrices` are shrunk.
+
+    Attributes
+    ----------
+    null : ndarray of shape (N, m)
+        Directions in which the first matrix has no curvature.
     """
 
     caution = 1.0  # share of the first step, before gradients have told how far it should go
@@ -203,7 +208,8 @@ class Blocks:
         faithful: bool,
         unshrunk: Blocks | None = None,
     ) -> None:
-        self.solvers = [factor(matrix) for matrix in matrices]
+        self.solvers, nulls = zip(*(factor(matrix) for matrix in matrices), strict=True)
+        self.null = nulls[0]
         self.whole = matrices.shape[1] if len(matrices) == 1 else 0
         self.rotation, self.unshrunk = rotation, unshrunk
         self.passes, self.cheap, self.renewable, self.faithful = later.passes, later.cheap, renewable, faithful
@@ -233,6 +239,7 @@ class Diagonal:
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
         curvature = objective.curvature_diagonal(theta) + objective.penalty.l2[:, None]
         self.inverse = np.divide(1.0, curvature, out=np.zeros_like(curvature), where=curvature > 0.0)
+        self.null = np.empty((len(curvature), 0))  # none that it knows of
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         return self.inverse * gradient

@@ -241,7 +241,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         - "adam": mini-batches with Adam's moments.
         - "auto": gd.  It is "sgd" where `learning_rate`, `momentum`, `average` or `batch_size` ask for stochastic steps.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
-        The intercept is never penalised.  L1 gives exact zeros.
+        The intercept is never penalised.  L1 gives exact zeros.  Without a penalty, gd's coefficients of dependent columns
+        are those of least norm, as LinearRegression's.
     alpha : float, default=1e-4
         Weight of the penalty: that of SGD* and ElasticNet, 1/(C n) of LogisticRegression, alpha/n of Ridge.
     l1_ratio : float, default=0.15

@@ -91,6 +91,10 @@ class Objective:
         return GRAM_TILE if self.d >= WIDE else max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8)
 
     @property
+    def unpenalised(self) -> bool:
+        return not (self.penalty.kinked.any() or self.penalty.l2.any())
+
+    @property
     def sparse(self) -> bool:
         return sp.issparse(self.X)
 
@@ -153,9 +157,13 @@ class Objective:
         """The natural size (K,) of each column's scores: the deviation of a regression's targets, 1 for log-odds."""
         if self.loss.scores_are_logits():
             return np.ones(self.K)
-        mean = self.Y @ self.s / self.n
-        deviation = np.sqrt((self.Y - mean[:, None]) ** 2 @ self.s / self.n)
+        deviation = np.sqrt(self.variances())
         return np.where(deviation > 0.0, deviation, 1.0)
+
+    def variances(self) -> np.ndarray:
+        """Of the targets (T,)."""
+        mean = self.Y @ self.s / self.n
+        return (self.Y - mean[:, None]) ** 2 @ self.s / self.n
 
     def standardise(self, fit_intercept: bool) -> Coordinates:
         """Standardised coordinates of the data.  One pass; ValueError for a column whose squares overflow."""

@@ -47,10 +47,11 @@ EXACT = Rough()
 
 
 # ---------------------------------------------------------------- closed form, without kinks
-def factor(B: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def factor(B: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """The function r -> B^-1 r of a positive semi-definite matrix, by Cholesky; of least norm where it is (nearly) singular.
 
-    Coordinates with a zero diagonal stay at zero.
+    Coordinates with a zero diagonal stay at zero.  The other result is a basis (N, m) of the directions in which the rest
+    has no curvature, m = 0 where Cholesky succeeds.
     """
     diagonal = np.diagonal(B)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, np.inf))
@@ -58,16 +59,16 @@ def factor(B: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     np.fill_diagonal(unit, 1.0)
     triangle, failed = la.lapack.dpotrf(unit, lower=False, clean=False)
     if not failed and triangle.diagonal().min() ** 2 > SINGULAR:
-        return lambda r: (scale * la.lapack.dpotrs(triangle, (scale * r.T).T, lower=False)[0].T).T
+        return lambda r: (scale * la.lapack.dpotrs(triangle, (scale * r.T).T, lower=False)[0].T).T, np.empty((len(B), 0))
     values, vectors = la.eigh(unit, check_finite=False)
     kept = values > SINGULAR * values[-1]
-    values, vectors = values[kept], scale[:, None] * vectors[:, kept]
-    return lambda r: vectors @ ((vectors.T @ r).T / values).T
+    values, vectors, null = values[kept], scale[:, None] * vectors[:, kept], scale[:, None] * vectors[:, ~kept]
+    return lambda r: vectors @ ((vectors.T @ r).T / values).T, null
 
 
 def solve_matrix(B: np.ndarray, r: np.ndarray) -> np.ndarray:
     """B^-1 r, by `factor`."""
-    return factor(B)(r)
+    return factor(B)[0](r)
 
 
 # ---------------------------------------------------------------- coordinate descent, with kinks

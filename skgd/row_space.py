@@ -1,8 +1,9 @@
 """The row space of X: where all rows are orthogonal to a direction, an L2 penalty keeps coefficients out of it.
 
-So with fewer rows than columns, the minimiser is W = Q U with an orthonormal basis Q (d, r) of the space that the centred
-rows span: the same problem with n x r data Z = X_c Q, whose Hessian is small.  X_c X_c' = V S V' gives Z = V S^(1/2) and
-Q = X_c' V S^(-1/2): X is read twice, whatever the number of iterations.  (Hastie and Tibshirani, 2004; the
+So does the wish for the least norm (`least_norm`) where least squares without a penalty have many minimisers.  With fewer
+rows than columns, the minimiser is W = Q U with an orthonormal basis Q (d, r) of the space that the centred rows span: the
+same problem with n x r data Z = X_c Q, whose Hessian is small.  X_c X_c' = V S V' gives Z = V S^(1/2) and
+Q = X_c' V S^(-1/2): X is read a few times, whatever the number of iterations.  (Hastie and Tibshirani, 2004; the
 "kernel trick" of a linear kernel.)
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.linalg as la
 
+from . import least_norm
 from .coordinates import identity
 from .curvature import OVERHEAD, PASSES, PRODUCT, factor_cost, pass_cost
 from .objective import Objective
@@ -22,10 +24,11 @@ COLUMNS = 512  # of X that are centred at a time
 NEGLIGIBLE = 1e-3  # variance, relative to the penalty, of a column whose coefficient hardly matters
 RESOLVED = 1e-10  # variance, relative to the largest, that squared singular values still show
 SINGULAR = 1e-14
+INTERPOLATING = 500  # passes that it saves where nothing is penalised: the objective then falls to zero
 
 
 class RowSpace:
-    """An objective with an L2 penalty, restricted to the row space of its X.
+    """An objective restricted to the row space of its X.
 
     Parameters
     ----------
@@ -36,6 +39,7 @@ class RowSpace:
     def __init__(self, objective: Objective) -> None:
         self.outer = objective
         self.fit_intercept = objective.coordinates.centred
+        self.mean = objective.standardise(self.fit_intercept).mean  # its coordinates need not be centred
         values, V = la.eigh(sum(C @ C.T for _, C in self._centred()), check_finite=False)
         kept = values > SINGULAR * values[-1]
         roots = np.sqrt(values[kept])
@@ -54,16 +58,16 @@ class RowSpace:
 
     def _centred(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Slices of columns, and these columns of X_c."""
-        X, mean = self.outer.X, self.outer.coordinates.mean
+        X = self.outer.X
         for first in range(0, self.outer.d, COLUMNS):
             part = slice(first, first + COLUMNS)
             columns = X[:, part].toarray() if self.outer.sparse else X[:, part]
-            yield part, columns - mean[part]
+            yield part, columns - self.mean[part]
 
     def inside(self, theta: np.ndarray) -> np.ndarray:
         """The coefficients here whose scores are nearest to those of theta: its projection."""
         W, b = self.outer.coordinates.raw(theta)
-        b = b + self.outer.coordinates.mean @ W
+        b = b + self.mean @ W
         U = np.zeros((self.objective.d, self.outer.K))
         if W.any():
             U = self.basis.T @ sum(C @ W[part] for part, C in self._centred())
@@ -76,20 +80,21 @@ class RowSpace:
         W = np.empty((self.outer.d, self.outer.K))
         for part, C in self._centred():
             W[part] = C.T @ Q_of
-        return self.outer.coordinates.theta(W, b - self.outer.coordinates.mean @ W)
+        return self.outer.coordinates.theta(W, b - self.mean @ W)
 
 
 def pays(objective: Objective) -> bool:
-    """Whether L2 alone is penalised, and rows are so few that their Gram matrix costs less than the passes it saves.
+    """Whether the minimiser is there, and rows are so few that their Gram matrix costs less than the passes it saves.
 
     The Gram matrix squares singular values: it must still resolve every column that has a say.
     """
-    n, d = objective.n, objective.d
+    n, d, shortest = objective.n, objective.d, least_norm.matters(objective)
     ridge = objective.raw_penalty.ridge
-    if n >= d or ridge == 0.0:
+    if n >= d or (ridge == 0.0 and not shortest):
         return False
     decomposition = 27.0 * factor_cost(n)  # 9 n^3 operations against n^3 / 3
-    if 0.5 * PRODUCT * n * n * d + decomposition > PASSES * (OVERHEAD + n * pass_cost(objective)):
+    passes = INTERPOLATING if shortest else PASSES
+    if 0.5 * PRODUCT * n * n * d + decomposition > passes * (OVERHEAD + n * pass_cost(objective)):
         return False
     scale = objective.coordinates.scale[:-1]
     varying = scale > 0.0

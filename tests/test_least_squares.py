@@ -40,7 +40,7 @@ def test_it_pays_for_quadratic_losses_with_a_small_hessian():
 def test_data_is_read_once(penalty, monkeypatch, rng):
     """But for what standardises it."""
     passes = []
-    monkeypatch.setattr(Objective, "evaluate", lambda *_: passes.append("gradient"))
+    monkeypatch.setattr(Objective, "loss_part", lambda *_: passes.append("gradient"))
     monkeypatch.setattr(Objective, "curvature", lambda *_: passes.append("Hessian"))
     once = Objective.normal_equations
     monkeypatch.setattr(Objective, "normal_equations", lambda *args: passes.append("both") or once(*args))

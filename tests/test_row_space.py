@@ -153,6 +153,14 @@ def test_it_pays_with_fewer_rows_than_columns():
     assert not pays(objective_of(LogLoss(1), wide(WIDE + 1, WIDE)))
 
 
+@pytest.mark.parametrize(("unit", "resolved"), [(1.0, True), (1e7, False)])
+def test_it_pays_without_a_penalty_for_least_squares(unit, resolved):
+    """Of which the solution of least norm is wanted; of columns that squares do not hide."""
+    X = wide()
+    X[:, 7] *= unit
+    assert pays(objective_of(SQUARED["squared"], X, l2=0.0)) == resolved
+
+
 def test_it_does_not_pay_where_passes_are_cheaper_than_a_decomposition():
     """Of 3,000 rows with three entries each."""
     X = sp.random(3000, 3001, density=1e-3, format="csr", random_state=0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import least_squares, row_space
+from .. import least_norm, least_squares, row_space
 from ..column_metric import Columns
 from ..history import History
 from ..objective import Objective
@@ -27,6 +27,7 @@ RENEWED = 0.03
 SOON, MORE = 3, 4.0  # a curvature that stalls after so few iterations came from too few rows: more effort for the next
 OUTDATED = 3.0  # fall of F since its curvature was taken, after which that says nothing of what is still to come
 WINDOW = 10  # iterations over which a limited metric has to have gained little
+FEW = 10  # iterations for an exact model: more are steps in rounding
 SEPARABLE = (
     "The classes are perfectly separated and nothing is penalised: coefficients grow without end, and the fit stopped "
     "where the objective was below tol={tol:g} of its start. Set penalty='l2' and alpha > 0."
@@ -44,16 +45,28 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
     if working_sets.pays(objective):
         return working_sets.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history, descend=descend)
     if least_squares.pays(objective):
-        squares = least_squares.LeastSquares(objective)
-        solution = descend(squares, theta, tol=tol, max_iter=max_iter, history=history)
-        if squares.resolves(tol, history.curve[-1]):
-            return solution
-        theta = solution.theta
-        history.curve.pop()  # the first thing that passes over X record
+        return _least_squares(objective, theta, tol, max_iter, history)
     for rows in sample_sizes(objective) if objective.memory.point is None else []:
         noise = theta.size / (8.0 * rows)
         theta = descend(objective.sample(rows), theta, tol=max(tol, noise), max_iter=20, history=History("gd")).theta
     return descend(objective, theta, tol=tol, max_iter=max_iter, history=history)
+
+
+def _least_squares(objective: Objective, theta: np.ndarray, tol: float, max_iter: int, history: History) -> Solution:
+    """After one pass over X; by further ones where that does not resolve the minimum.  Of least norm, if there are many."""
+    squares = least_squares.LeastSquares(objective)
+    shortest = least_norm.matters(objective)
+    metric = QuasiNewton(squares, theta) if shortest else None
+    solution = descend(squares, theta, tol=tol, max_iter=min(max_iter, FEW), history=history, metric=metric)
+    source: Objective = squares
+    if not (solution.converged and squares.resolves(tol, history.curve[-1])):
+        history.curve.pop()  # the first thing that passes over X record
+        metric = QuasiNewton(squares, theta) if shortest else None  # without steps whose changes were rounding
+        source = objective
+        solution = descend(source, solution.theta, tol=tol, max_iter=max_iter, history=history, metric=metric)
+    if metric is None:
+        return solution
+    return solution._replace(theta=least_norm.shortened(source, solution.theta, metric.base.null, tol))
 
 
 def sample_sizes(objective: Objective) -> list[int]:
@@ -72,9 +85,19 @@ def sample_sizes(objective: Objective) -> list[int]:
 
 
 def descend(
-    objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, certain: bool = True
+    objective: Objective,
+    theta: np.ndarray,
+    *,
+    tol: float,
+    max_iter: int,
+    history: History,
+    metric: Metric | None = None,
+    certain: bool = True,
 ) -> Solution:
-    """Iterate on all rows of the objective; `certain`: until it has been looked for what sampled and rough models hide."""
+    """Iterate on all rows of the objective, at first in the given metric.
+
+    `certain`: until it has been looked for what sampled and rough models hide.
+    """
     # A coupled loss does not see equal shifts of all scores, and an L2 penalty prefers none.
     kinked = bool(objective.penalty.kinked.any())
     shifts = objective.loss.coupled() and not kinked
@@ -83,11 +106,12 @@ def descend(
     make = proximal_metric if kinked else QuasiNewton
     F, gradient = objective.evaluate(theta)
     history.record(F, theta)
-    negligible = 8 * EPS * history.curve[0]  # an objective that fell to this share of its start is zero but for rounding
+    # An objective that fell to this share of its start, or of the best constants', is zero but for rounding.
+    negligible = 8 * EPS * max(history.curve[0], 0.5 * objective.variances().sum() if objective.loss.quadratic() else 0.0)
     values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
     old = bool(objective.memory.curvature)  # the metric may be one of elsewhere
-    metric, effort, F_then = make(objective, theta, remembered=True), 1.0, F
+    metric, effort, F_then = metric or make(objective, theta, remembered=True), 1.0, F
     while len(values) <= max_iter:
         # 1. minimise the model
         precision = 1e-3 * min(tol, 1e-3) * F
@@ -138,8 +162,8 @@ def _separates(objective: Objective, F: float) -> bool:
 
     A row on the wrong side, or undecided, alone costs at least log 2 times its weight.
     """
-    unpenalised = not (objective.penalty.upper.any() or objective.penalty.l2.any())
-    return unpenalised and objective.loss.scores_are_logits() and F * objective.n < np.log(2.0) * objective.s.min()
+    wrong = np.log(2.0) * objective.s.min() / objective.n
+    return objective.unpenalised and objective.loss.scores_are_logits() and F < wrong
 
 
 def _gap(metric: Metric, decreases: list[float], values: list[float], tol: float, whole: bool) -> float:
