@@ -19,14 +19,17 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .labels import encode
-from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from .labels import encode, signs
+from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, LogLoss, Softmax, loss_for
 from .options import Options
-from .training import minimise
+from .training import minimise, takers
 
 SOLVERS = ("auto", "gd", "sgd", "adam")
+LOG_LINK = ("poisson", "gamma")  # losses whose scores are logarithms of predictions
+WITH_PROBABILITIES = ("log_loss", "modified_huber")
 
 
 @contextmanager
@@ -55,6 +58,7 @@ class _GDEstimator(BaseEstimator):
         "shuffle": ["boolean"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "verbose": ["verbose"],
+        "epsilon": [Interval(Real, 0, None, closed="left")],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "learning_rate": [StrOptions({"auto", "constant", "optimal", "invscaling", "adaptive"})],
@@ -111,7 +115,7 @@ class _GDEstimator(BaseEstimator):
         """Solve; set the attributes of the fit and return coefficients (K, d) and intercepts (K,) in the dtype of X."""
         l1_ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio, None: 0.0}[self.penalty]
         alpha = 0.0 if self.penalty is None else float(self.alpha)
-        options = self._options()
+        options = self._options(loss)
         fit = minimise(
             X, Y, weights, loss, alpha * l1_ratio, alpha * (1.0 - l1_ratio), options, self._start(X.shape[1], loss.columns)
         )
@@ -122,6 +126,13 @@ class _GDEstimator(BaseEstimator):
         if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
             raise ValueError("Coefficients exceed the range of float32: pass X as float64, or rescale its columns.")
         return coef, intercept
+
+    def _separable_loss(self, cls, Y: np.ndarray, weights: np.ndarray):
+        """The loss for targets Y (K, n), with this estimator's parameters."""
+        if self.loss == "huber" and self.epsilon == 0.0:
+            raise ValueError("loss='huber' needs epsilon > 0; loss='epsilon_insensitive' with epsilon=0 is the absolute error.")
+        parameters = {name: float(getattr(self, name)) for name in ("epsilon", "quantile") if hasattr(self, name)}
+        return loss_for(cls, Y, weights, **parameters)
 
     @classmethod
     @cache
@@ -137,7 +148,7 @@ class _GDEstimator(BaseEstimator):
         changed = {name: value for name, value in parameters if value is not defaults.get(name, Parameter.empty)}
         validate_parameter_constraints(self._parameter_constraints, changed, type(self).__name__)
 
-    def _options(self) -> Options:
+    def _options(self, loss) -> Options:
         explicit = self.learning_rate != "auto"
         if self.learning_rate == "optimal" and self.alpha == 0:
             raise ValueError("learning_rate='optimal' divides by alpha: set alpha > 0, or use learning_rate='auto'.")
@@ -164,14 +175,27 @@ class _GDEstimator(BaseEstimator):
             verbose=int(self.verbose),
             random_state=check_random_state(self.random_state),
         )
-        if options.solver == "auto" and not options.unspecific:
-            options = replace(options, solver="sgd")
-        self._warn_unused(options.solver, explicit)
+        options = replace(options, solver=self._solver(options, takers(loss, options.automatic)))
+        self._warn_unused(options.solver, explicit, loss)
         return options
 
-    def _warn_unused(self, solver: str, explicit: bool) -> None:
-        """Warn of parameters that were set and mean nothing to this solver."""
-        unused = []
+    def _solver(self, options: Options, able: list[str]) -> str:
+        """The solver, out of those that are able to minimise the loss."""
+        if self.solver == "auto" and options.unspecific:
+            return "auto" if "gd" in able else able[0]
+        solver = "sgd" if self.solver == "auto" else self.solver
+        if solver not in able:
+            asked = " (batch_size, momentum or average ask for it)" if self.solver == "auto" else ""
+            raise ValueError(
+                f"solver={solver!r}{asked} does not take loss={self.loss!r} with learning_rate={self.learning_rate!r}. "
+                f"Use one of {', '.join(map(repr, ['auto', *able]))}."
+            )
+        return solver
+
+    def _warn_unused(self, solver: str, explicit: bool, loss) -> None:
+        """Warn of parameters that were set and mean nothing to this solver or loss."""
+        defaults = self._defaults()
+        unused = [name for name in ("epsilon", "quantile") if name in defaults and name not in loss._fields]
         if self.learning_rate in ("auto", "optimal"):
             unused += ["eta0"]
         if self.learning_rate != "invscaling":
@@ -182,11 +206,11 @@ class _GDEstimator(BaseEstimator):
             unused += ["momentum"]
         if solver == "gd":
             unused += ["batch_size"] if explicit else ["batch_size", "average"]
-        defaults = self._defaults()
         changed = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != defaults[name]]
         if changed:
             warnings.warn(
-                f"{', '.join(changed)} has no effect with solver={solver!r}, learning_rate={self.learning_rate!r}.",
+                f"{', '.join(changed)} has no effect with loss={self.loss!r}, solver={solver!r}, "
+                f"learning_rate={self.learning_rate!r}.",
                 UserWarning,
                 stacklevel=6,
             )
@@ -318,7 +342,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     _parameter_constraints = {
         **_GDEstimator._parameter_constraints,
         "loss": [StrOptions(set(REGRESSION_LOSSES))],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "quantile": [Interval(Real, 0, 1, closed="neither")],
     }
 
     def __init__(
@@ -336,6 +360,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         batch_size="auto",
         verbose=0,
         epsilon=0.1,
+        quantile=0.5,
         n_jobs=None,
         random_state=None,
         learning_rate="auto",
@@ -363,6 +388,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         self.batch_size = batch_size
         self.verbose = verbose
         self.epsilon = epsilon
+        self.quantile = quantile
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.learning_rate = learning_rate
@@ -381,6 +407,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self.loss in LOG_LINK
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -408,12 +435,23 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         with _unchanged_on_error(self):
             X, y, weights = _validated(self, X, y, sample_weight, multi_output=True, y_numeric=True)
             Y = np.ascontiguousarray(np.atleast_2d(y.T), dtype=np.float64)
-            fields = {"epsilon": float(self.epsilon)} if self.loss == "huber" else {}
-            coef, intercept = self._minimise(X, Y, weights, REGRESSION_LOSSES[self.loss](len(Y), **fields))
+            loss = self._separable_loss(REGRESSION_LOSSES[self.loss], Y, weights)
+            self._check_targets(loss, Y, sample_weight)
+            coef, intercept = self._minimise(X, Y, weights, loss)
             self._one_dimensional = y.ndim == 1
             self.coef_ = coef[0] if y.ndim == 1 else coef
             self.intercept_ = intercept
         return self
+
+    def _check_targets(self, loss, Y: np.ndarray, sample_weight) -> None:
+        """Raise ValueError for the first target (of a row that counts) that the loss has no value for."""
+        valid = loss.valid(Y)
+        if not valid.all():
+            row, target = np.argwhere(~valid.T)[0]
+            counted = np.arange(len(Y[0])) if np.ndim(sample_weight) == 0 else np.flatnonzero(sample_weight)
+            raise ValueError(
+                f"loss={self.loss!r} needs targets {loss.domain()}, but row {counted[row]} of y holds {Y[target, row]:g}."
+            )
 
     def predict(self, X):
         """Predict targets.
@@ -426,10 +464,21 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_targets)
-            ``X W + b``.
+            ``X W + b``, or its exponential where `loss` is "poisson" or "gamma".
         """
         scores = self._scores(X)
+        if self.loss in LOG_LINK:
+            scores = np.exp(scores)
         return scores[:, 0] if self._one_dimensional else scores
+
+
+def _has_probabilities(classifier) -> bool:
+    if classifier.loss in WITH_PROBABILITIES:
+        return True
+    raise AttributeError(
+        f"loss={classifier.loss!r} has no probabilities: use one of {', '.join(map(repr, WITH_PROBABILITIES))}, or "
+        "calibrate the classifier with sklearn.calibration.CalibratedClassifierCV."
+    )
 
 
 class GDClassifier(ClassifierMixin, _GDEstimator):
@@ -554,6 +603,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         shuffle=True,
         batch_size="auto",
         verbose=0,
+        epsilon=0.1,
         n_jobs=None,
         random_state=None,
         learning_rate="auto",
@@ -581,6 +631,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         self.shuffle = shuffle
         self.batch_size = batch_size
         self.verbose = verbose
+        self.epsilon = epsilon
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.learning_rate = learning_rate
@@ -636,20 +687,25 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
                     )
             if self.warm_start and not np.array_equal(getattr(self, "classes_", classes), classes):
                 raise ValueError("warm_start needs the classes of the fit before: fit a clone, or set warm_start=False.")
-            binary, coupled = CLASSIFICATION_LOSSES[self.loss]
-            if len(classes) == 2:
-                loss = binary(1)
-            else:
-                share = np.bincount(codes, weights=weights) / weights.sum()
-                loss = coupled(len(classes), float(np.max(share * (1.0 - share))))
-            Y = codes[None, :].astype(np.float64)
+            loss, Y = self._loss_and_targets(codes, len(classes), weights)
             self.coef_, self.intercept_ = self._minimise(X, Y, weights, loss)
             self.classes_ = classes
             self._one_dimensional = False
         return self
 
+    def _loss_and_targets(self, codes: np.ndarray, classes: int, weights: np.ndarray):
+        """The loss, and its targets: codes of the classes for log_loss, signs (K, n) of each against the rest for others."""
+        if self.loss != "log_loss":
+            Y = signs(codes, classes)
+            return self._separable_loss(CLASSIFICATION_LOSSES[self.loss], Y, weights), Y
+        Y = codes[None, :].astype(np.float64)
+        if classes == 2:
+            return LogLoss(1), Y
+        share = np.bincount(codes, weights=weights) / weights.sum()
+        return Softmax(classes, float(np.max(share * (1.0 - share)))), Y
+
     def decision_function(self, X):
-        """Scores of the rows: log-odds of the second class, or one score a class.
+        """Scores of the rows: of the second class (log-odds, for log_loss), or one score a class.
 
         Parameters
         ----------
@@ -680,8 +736,12 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         scores = self.decision_function(X)
         return self.classes_[(scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)]
 
+    @available_if(_has_probabilities)
     def predict_proba(self, X):
-        """Probabilities of the classes.
+        """Probabilities of the classes, for the losses "log_loss" and "modified_huber".
+
+        Those of "modified_huber" are scores clipped to [-1, 1] and mapped to [0, 1] (Zhang, 2004), over their sum where
+        there are more than two classes; classes are equally likely where all of them are zero.
 
         Parameters
         ----------
@@ -694,10 +754,17 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             In the order of `classes_`, in the dtype of the scores; rows sum to one.
         """
         scores = self.decision_function(X)
+        if self.loss == "modified_huber":
+            P = (np.clip(scores, -1.0, 1.0) + 1.0) / 2.0
+            if scores.ndim == 1:
+                return np.column_stack([1.0 - P, P])
+            P[~P.any(axis=1)] = 1.0
+            return P / P.sum(axis=1, keepdims=True)
         return np.column_stack([expit(-scores), expit(scores)]) if scores.ndim == 1 else softmax(scores, axis=1)
 
+    @available_if(_has_probabilities)
     def predict_log_proba(self, X):
-        """Logarithms of the probabilities, exact where the probabilities round to 0 or 1.
+        """Logarithms of the probabilities; those of log_loss are exact where the probabilities round to 0 or 1.
 
         Parameters
         ----------
@@ -709,5 +776,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
+        if self.loss == "modified_huber":
+            with np.errstate(divide="ignore"):
+                return np.log(self.predict_proba(X))
         scores = self.decision_function(X)
         return np.column_stack([log_expit(-scores), log_expit(scores)]) if scores.ndim == 1 else log_softmax(scores, axis=1)

@@ -132,8 +132,8 @@ class Objective:
         return [np.concatenate(values).sum(axis=0) for values in zip(*records, strict=True)]
 
     def score_scale(self) -> np.ndarray:
-        """The natural size (K,) of each column's scores: the deviation of a regression's targets, 1 for log-odds."""
-        if self.loss.scores_are_logits():
+        """The natural size (K,) of each column's scores: the deviation of a regression's targets, 1 where they have no unit."""
+        if not self.loss.scores_are_targets():
             return np.ones(self.K)
         mean = self.Y @ self.s / self.n
         deviation = np.sqrt((self.Y - mean[:, None]) ** 2 @ self.s / self.n)

@@ -17,6 +17,7 @@ from .rows import stored_entries
 from .solvers import Solution, adam, dual, gd, sgd
 from .threads import thread_count, threads
 
+SOLVERS = {"gd": gd, "sgd": sgd, "adam": adam}
 SCATTERED = 4  # entries in memory order that take the time of one of CSR
 
 
@@ -27,6 +28,11 @@ class Fit(NamedTuple):
     b: np.ndarray  # (K,)
     iterations: int
     curve: list[float]
+
+
+def takers(loss: Any, automatic: bool) -> list[str]:
+    """The solvers that take a loss, with rates derived from the data or not."""
+    return [name for name, solver in SOLVERS.items() if solver.takes(loss, automatic)]
 
 
 def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, options: Options, start) -> Fit:
@@ -62,7 +68,7 @@ def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, o
     if not (np.isfinite(W).all() and np.isfinite(b).all()):
         history.overflow()
     if solution.remark or not (solution.converged or options.tol is None):
-        _warn(solution, options)
+        _warn(solution, options, loss)
     return Fit(W, b, solution.iterations, history.curve)
 
 
@@ -103,7 +109,7 @@ def _descend(objective: Objective, theta: np.ndarray, options: Options, history:
     return gd.minimise(objective, theta, tol=options.tol or 0.0, max_iter=most, history=history)
 
 
-def _warn(solution: Solution, options: Options) -> None:
+def _warn(solution: Solution, options: Options, loss: Any) -> None:
     """Say how far the fit is from its minimum and what would bring it there."""
     message = solution.remark
     if not message:
@@ -111,7 +117,7 @@ def _warn(solution: Solution, options: Options) -> None:
         remedies = ["raise max_iter or tol"]
         if not options.automatic:
             remedies.append("tune eta0 or use learning_rate='auto'")
-        elif options.solver in ("sgd", "adam"):
+        elif options.solver in ("sgd", "adam") and gd.takes(loss, automatic=True):
             remedies.append("use solver='auto'")
         near = solution.gap <= (options.tol or 0.0)
         distance = f"is about {solution.gap:.1e} (relative) above its minimum" if not near else "has not settled yet"

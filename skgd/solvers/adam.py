@@ -6,6 +6,8 @@ left.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import schedules
@@ -22,6 +24,11 @@ RATE = 0.02  # of a coefficient: 1 over the deviation of its column, times that 
 FULL_BATCH_RATE = 0.1
 FULL_BATCH_EPSILON = 0.1  # without noise, gradients below this would be blown up to steps that overshoot for ever
 PATIENT = 3000.0  # steps before rates are damped, where an epoch is shorter than that
+
+
+def takes(loss: Any, automatic: bool) -> bool:
+    """As sgd."""
+    return sgd.takes(loss, automatic)
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:

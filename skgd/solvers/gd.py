@@ -7,10 +7,13 @@ One iteration reads X once.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import row_space
 from ..history import History
+from ..losses import LogLoss, Softmax
 from ..objective import Objective
 from ..proximal_metric import Full, Limited, proximal_metric
 from ..quasi_newton import QuasiNewton
@@ -31,6 +34,11 @@ SEPARABLE = (
     "where the objective was below tol={tol:g} of its start. Set penalty='l2' and alpha > 0."
 )
 SUFFICIENT = 0.2  # share of the slope that a step keeps on average (Armijo); a quadratic model promises 1/2
+
+
+def takes(loss: Any, automatic: bool) -> bool:
+    """Whether the loss has a curvature."""
+    return loss.smooth()
 
 
 def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
@@ -124,7 +132,8 @@ def _separates(objective: Objective, F: float) -> bool:
     A row on the wrong side, or undecided, alone costs at least log 2 times its weight.
     """
     unpenalised = not (objective.l1.any() or objective.l2.any())
-    return unpenalised and objective.loss.scores_are_logits() and F * objective.n < np.log(2.0) * objective.s.min()
+    logistic = isinstance(objective.loss, LogLoss | Softmax)
+    return unpenalised and logistic and F * objective.n < np.log(2.0) * objective.s.min()
 
 
 def _gap(metric: QuasiNewton | Full | Limited, decreases: list[float], values: list[float], tol: float, whole: bool) -> float:

@@ -132,8 +132,9 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
     result = state.result()
     if plan.smooth_rate and objective.l1_raw > 0.0:
         result, F = _sparse(objective, result, F, gradient, plan.smooth_rate)
-    if plan.may_plateau and F > (1.0 + options.tol if options.tol is not None else RISEN) * values[0]:
-        return Solution(result, epoch, np.inf, False, DIVERGED.format(values[0], F, epoch))
+    start = values[0] or values[1]  # a perceptron's zero coefficients cost nothing, and say nothing
+    if plan.may_plateau and F > (1.0 + options.tol if options.tol is not None else RISEN) * start:
+        return Solution(result, epoch, np.inf, False, DIVERGED.format(start, F, epoch))
     if not plan.may_plateau and F > values[0]:  # the start, of a warm one say, was better than noise allows
         result, F = theta, values[0]
     history.curve[-1] = F

@@ -1,0 +1,159 @@
+"""Losses of a score that predicts the target itself, in its unit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .separable import separable
+
+
+@separable
+class SquaredError(NamedTuple):
+    """(z - y)^2 / 2."""
+
+    columns: int = 1
+
+    def quadratic(self):
+        return True
+
+    def value(self, y, z):
+        return 0.5 * (z - y) * (z - y)
+
+    def derivative(self, y, z):
+        return z - y
+
+    def curvature(self, y, z):
+        return 1.0
+
+    def smoothness(self):
+        return 1.0
+
+    def scores_are_targets(self):
+        return True
+
+    def constant_scores(self, y, s):
+        return y @ s / s.sum()
+
+
+@separable
+class Huber(NamedTuple):
+    """(z - y)^2 / 2 where |z - y| <= epsilon, and epsilon |z - y| - epsilon^2 / 2 beyond (Huber, 1964)."""
+
+    columns: int = 1
+    epsilon: float = 0.1
+
+    def value(self, y, z):
+        r = abs(z - y)
+        inner = min(r, self.epsilon)
+        return inner * (r - 0.5 * inner)
+
+    def derivative(self, y, z):
+        return min(max(z - y, -self.epsilon), self.epsilon)
+
+    def curvature(self, y, z):
+        # Of the parabola that touches the loss at +-(z - y) and lies above it: the second derivative, 0 or 1, would
+        # leave the metric singular.  (Iteratively reweighted least squares; Huber and Ronchetti, 2009, section 7.8.)
+        return self.epsilon / max(abs(z - y), self.epsilon)
+
+    def smoothness(self):
+        return 1.0
+
+    def scores_are_targets(self):
+        return True
+
+    def constant_scores(self, y, s):
+        return np.array([_weighted_quantile(column, s, 0.5) for column in y])
+
+
+@separable
+class EpsilonInsensitive(NamedTuple):
+    """max(0, |z - y| - epsilon) (support vector regression; Vapnik, 1995)."""
+
+    columns: int = 1
+    epsilon: float = 0.1
+    deviation: float = 1.0  # of the targets
+
+    def smooth(self):
+        return False
+
+    def value(self, y, z):
+        return max(abs(z - y) - self.epsilon, 0.0)
+
+    def derivative(self, y, z):
+        r = z - y
+        return (1.0 if r > self.epsilon else 0.0) - (1.0 if -r > self.epsilon else 0.0) + 0.0 * z  # the last lets NaN through
+
+    def smoothness(self):
+        return 1.0 / self.deviation
+
+    def scores_are_targets(self):
+        return True
+
+    def constant_scores(self, y, s):
+        # Slopes change by s_i at y_i - epsilon and at y_i + epsilon: the median of these.
+        weights = np.concatenate([s, s])
+        return np.array([_weighted_quantile(np.append(c - self.epsilon, c + self.epsilon), weights, 0.5) for c in y])
+
+
+@separable
+class SquaredEpsilonInsensitive(NamedTuple):
+    """max(0, |z - y| - epsilon)^2."""
+
+    columns: int = 1
+    epsilon: float = 0.1
+
+    def value(self, y, z):
+        outer = max(abs(z - y) - self.epsilon, 0.0)
+        return outer * outer
+
+    def derivative(self, y, z):
+        r = z - y
+        return 2.0 * (r - min(max(r, -self.epsilon), self.epsilon))
+
+    def curvature(self, y, z):
+        return 2.0 if abs(z - y) > self.epsilon else 0.0
+
+    def smoothness(self):
+        return 2.0
+
+    def scores_are_targets(self):
+        return True
+
+    def constant_scores(self, y, s):
+        return y @ s / s.sum()
+
+
+@separable
+class Quantile(NamedTuple):
+    """q (y - z) where z <= y, and (1 - q) (z - y) beyond (Koenker and Bassett, 1978)."""
+
+    columns: int = 1
+    quantile: float = 0.5
+    deviation: float = 1.0  # of the targets
+
+    def smooth(self):
+        return False
+
+    def value(self, y, z):
+        return max(self.quantile * (y - z), (1.0 - self.quantile) * (z - y))
+
+    def derivative(self, y, z):
+        above, below = 1.0 if z > y else 0.0, 1.0 if z < y else 0.0
+        return (1.0 - self.quantile) * above - self.quantile * below + 0.0 * z  # the last lets NaN through
+
+    def smoothness(self):
+        return 1.0 / self.deviation
+
+    def scores_are_targets(self):
+        return True
+
+    def constant_scores(self, y, s):
+        return np.array([_weighted_quantile(column, s, self.quantile) for column in y])
+
+
+def _weighted_quantile(values: np.ndarray, weights: np.ndarray, quantile: float) -> float:
+    order = np.argsort(values)
+    mass = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(mass, quantile * mass[-1])]])
