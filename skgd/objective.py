@@ -110,6 +110,9 @@ class Objective:
     def in_coordinates(self, coordinates: Coordinates) -> Objective:
         return Objective(self.X, self.loss, self.Y, self.s, self.l1_raw, self.l2_raw, coordinates, self.team)
 
+    def with_loss(self, loss) -> Objective:
+        return Objective(self.X, loss, self.Y, self.s, self.l1_raw, self.l2_raw, self.coordinates, self.team)
+
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """F(theta), and the gradient (d + 1, K) of its loss part.  One pass over X."""
         W, b = self.coordinates.raw(theta)

@@ -16,7 +16,7 @@ row and works on a tile of rows at once.  Kernels see the same methods of either
 
 Solvers also ask ``quadratic()`` (is the curvature constant?), ``smooth()`` (is the derivative continuous?),
 ``bounded()`` (does ``smoothness()`` bound the curvature everywhere?), ``smoothness()`` (the curvature per unit weight
-that sizes steps; without one, the reciprocal of the natural size of a score), ``scores_are_targets()`` (are scores in the
+that sizes steps; where there is none, the reciprocal of the natural size of a score), ``scores_are_targets()`` (are scores in the
 unit of the targets, or log-odds, margins, logarithms?) and ``constant_scores(y, s)`` (the best scores that ignore X, or
 close to them: where solvers start).  Estimators ask which targets are ``valid(y)``, and what to say of others: ``domain()``.
 """
@@ -58,8 +58,9 @@ CLASSIFICATION_LOSSES = {  # log_loss has targets 0 and 1, and is Softmax for mo
 def loss_for(cls: Any, Y: np.ndarray, s: np.ndarray, **parameters: float) -> Any:
     """A separable loss for targets Y (T, n) with weights s (n,): its fields are parameters of the user, or facts of Y."""
     facts = {"mean": _largest_mean, "deviation": _largest_deviation}
-    fields = {name: parameters[name] if name in parameters else facts[name](Y, s) for name in cls._fields[1:]}
-    return cls(len(Y), **fields)
+    known = {name: value for name, value in parameters.items() if name in cls._fields}
+    known |= {name: fact(Y, s) for name, fact in facts.items() if name in cls._fields}
+    return cls(len(Y), **known)
 
 
 def _largest_mean(Y: np.ndarray, s: np.ndarray) -> float:

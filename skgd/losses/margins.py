@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .kinks import bend, ramp, step
 from .separable import separable
 
 
@@ -18,15 +19,19 @@ class Hinge(NamedTuple):
     """max(0, 1 - y z): the linear support vector machine (Cortes and Vapnik, 1995)."""
 
     columns: int = 1
+    width: float = 0.0  # of the rounding of its kink
 
     def smooth(self):
-        return False
+        return self.width > 0.0
 
     def value(self, y, z):
-        return max(1.0 - y * z, 0.0)
+        return ramp(1.0 - y * z, self.width)
 
     def derivative(self, y, z):
-        return (-y if y * z <= 1.0 else 0.0) + 0.0 * z  # the last term lets NaN through
+        return -y * (1.0 - step(y * z - 1.0, self.width))  # -y at the kink
+
+    def curvature(self, y, z):
+        return bend(1.0 - y * z, self.width)
 
     def smoothness(self):
         return 1.0

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .kinks import bend, ramp, step
 from .separable import separable
 
 
@@ -74,16 +75,19 @@ class EpsilonInsensitive(NamedTuple):
     columns: int = 1
     epsilon: float = 0.1
     deviation: float = 1.0  # of the targets
+    width: float = 0.0  # of the rounding of its kinks
 
     def smooth(self):
-        return False
+        return self.width > 0.0
 
     def value(self, y, z):
-        return max(abs(z - y) - self.epsilon, 0.0)
+        return ramp(z - y - self.epsilon, self.width) + ramp(y - z - self.epsilon, self.width)
 
     def derivative(self, y, z):
-        r = z - y
-        return (1.0 if r > self.epsilon else 0.0) - (1.0 if -r > self.epsilon else 0.0) + 0.0 * z  # the last lets NaN through
+        return step(z - y - self.epsilon, self.width) - step(y - z - self.epsilon, self.width)
+
+    def curvature(self, y, z):
+        return bend(z - y - self.epsilon, self.width) + bend(y - z - self.epsilon, self.width)
 
     def smoothness(self):
         return 1.0 / self.deviation
@@ -132,16 +136,19 @@ class Quantile(NamedTuple):
     columns: int = 1
     quantile: float = 0.5
     deviation: float = 1.0  # of the targets
+    width: float = 0.0  # of the rounding of its kink
 
     def smooth(self):
-        return False
+        return self.width > 0.0
 
     def value(self, y, z):
-        return max(self.quantile * (y - z), (1.0 - self.quantile) * (z - y))
+        return (1.0 - self.quantile) * ramp(z - y, self.width) + self.quantile * ramp(y - z, self.width)
 
     def derivative(self, y, z):
-        above, below = 1.0 if z > y else 0.0, 1.0 if z < y else 0.0
-        return (1.0 - self.quantile) * above - self.quantile * below + 0.0 * z  # the last lets NaN through
+        return (1.0 - self.quantile) * step(z - y, self.width) - self.quantile * step(y - z, self.width)
+
+    def curvature(self, y, z):
+        return bend(z - y, self.width)
 
     def smoothness(self):
         return 1.0 / self.deviation

@@ -13,12 +13,12 @@ import numpy as np
 
 from .. import row_space
 from ..history import History
-from ..losses import LogLoss, Softmax
+from ..losses import LogLoss, Perceptron, Softmax
 from ..objective import Objective
 from ..proximal_metric import Full, Limited, proximal_metric
 from ..quasi_newton import QuasiNewton
 from ..rows import stored_entries
-from . import Solution, working_sets
+from . import Solution, smoothing, working_sets
 
 EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 ROUNDING = 1e-13  # relative gap that the arithmetic cannot tell from none
@@ -37,19 +37,27 @@ SUFFICIENT = 0.2  # share of the slope that a step keeps on average (Armijo); a 
 
 
 def takes(loss: Any, automatic: bool) -> bool:
-    """Whether the loss has a curvature."""
-    return loss.smooth()
+    """Whether the loss has a minimum that is worth finding, not only a way."""
+    return not (automatic and isinstance(loss, Perceptron))
 
 
 def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
     """Minimise from theta until the estimated relative gap is at most `tol`."""
+    how: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "history": history}
     if row_space.pays(objective):
         space = row_space.RowSpace(objective)
-        solution = descend(space.objective, space.inside(theta), tol=tol, max_iter=max_iter, history=history)
+        solution = minimise(space.objective, space.inside(theta), **how)
         return solution._replace(theta=space.outside(solution.theta))
+    if not objective.loss.smooth():
+        return smoothing.minimise(objective, theta, **how, descend=from_samples)
+    return from_samples(objective, theta, **how)
+
+
+def from_samples(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, warm=False) -> Solution:
+    """Minimise a smooth objective, from the minimisers of samples unless theta is near the minimum already (`warm`)."""
     if working_sets.pays(objective):
         return working_sets.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history, descend=descend)
-    for rows in sample_sizes(objective):
+    for rows in [] if warm else sample_sizes(objective):
         noise = theta.size / (8.0 * rows)
         theta = descend(objective.sample(rows), theta, tol=max(tol, noise), max_iter=20, history=History("gd")).theta
     return descend(objective, theta, tol=tol, max_iter=max_iter, history=history)
