@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kinks import bend, ramp, step
+from .kinks import SHARE, bend, ramp, step
 from .separable import separable
 
 
@@ -54,9 +54,11 @@ class Huber(NamedTuple):
         return min(max(z - y, -self.epsilon), self.epsilon)
 
     def curvature(self, y, z):
-        # Of the parabola that touches the loss at +-(z - y) and lies above it: the second derivative, 0 or 1, would
-        # leave the metric singular.  (Iteratively reweighted least squares; Huber and Ronchetti, 2009, section 7.8.)
-        return self.epsilon / max(abs(z - y), self.epsilon)
+        # Beyond epsilon it is zero, but rows there have slopes, and the metric must not be singular along them: they
+        # count with a share of what the parabola has that touches the loss at +-(z - y) and lies above it (Huber and
+        # Ronchetti, 2009, section 7.8).  With all of it steps become short, and what they gain is taken for all there is.
+        off = abs(z - y)
+        return 1.0 if off <= self.epsilon else SHARE * self.epsilon / off
 
     def smoothness(self):
         return 1.0

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import schedules
 from ..history import History
+from ..losses import Perceptron
 from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet
@@ -50,9 +51,10 @@ def _automatic_plan(objective: Objective, options: Options) -> Plan:
         rate, delay = RATE / np.sqrt(objective.loss.smoothness()), max(0.25 * steps, PATIENT)
         longest = sgd.longest_rate(objective, sgd.curvature_seen(largest, trace, batch, full=False))
         epsilon = rate / longest + options.adam_epsilon
+    trivial = isinstance(objective.loss, Perceptron)
     return Plan(
         rule=Adam(options.beta_1, options.beta_2, epsilon),
-        schedule=lambda t: schedules.damped(t, rate, delay),
+        schedule=lambda t: schedules.constant(t, rate) if trivial else schedules.damped(t, rate, delay),
         batch=batch,
         penalty=ElasticNet(explicit=0.0),
         unit=objective.score_scale(),
@@ -62,5 +64,7 @@ def _automatic_plan(objective: Objective, options: Options) -> Plan:
         reduced=steps > 1,
         run=sgd.neighbours(objective, batch),
         shuffle=options.shuffle,
+        patience=options.n_iter_no_change if trivial else 1,
+        may_plateau=trivial,
         smooth_rate=1.0 / (objective.loss.smoothness() * largest) if largest > 0.0 else 0.0,
     )

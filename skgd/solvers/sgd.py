@@ -3,7 +3,11 @@
 The automatic rate is 1/(2 L), L the curvature that a batch of B rows sees: h (lambda (B - 1) + 2 trace) / B, with h the
 smoothness of the loss, lambda and trace the largest eigenvalue and the sum of all of the second moments.  In the first
 epoch it is damped like 1/sqrt(t), from a quarter on; later the noise of steps is reduced instead.  Iterates are averaged
-with growing weights.  Batches of all rows are free of noise: their rate and iterate stand as they are.
+with growing weights.  Batches of all rows are free of noise: their rate and iterate stand as they are.  Where the loss has
+kinks, h is the reciprocal of the natural size of a score, and rates are damped for ever.
+
+The perceptron's minimum, at zero coefficients, is of no use; what counts is its way: a constant rate, averaged (Freund
+and Schapire, 1999), until its objective falls no more.
 """
 
 from __future__ import annotations
@@ -69,7 +73,7 @@ def automatic_plan(objective: Objective, options: Options, whitening: Whitening)
         average_from=averaging(options, batch, default=not (full and smooth)),
         growing=True,
         smoothness=0.5 if objective.loss.coupled() else objective.loss.smoothness(),
-        reduced=smooth and not full,
+        reduced=not full,
         run=neighbours(objective, batch),
         shuffle=options.shuffle,
         patience=options.n_iter_no_change if trivial else 1,

@@ -105,14 +105,15 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
     """Run epochs until their last half gained too little to matter, or `max_iter`.
 
     An error that falls like C/t with the epochs t fell by C/t since t/2: so the change of F since t/2 estimates the
-    gap; where convergence is faster it overstates it.  At kinks it falls like C/sqrt(t), by 0.41 of that.  Explicit rates may never settle: with them the fit ends when F
+    gap; where convergence is faster it overstates it.  At kinks noise never ends, and what it adds falls as slowly as the
+    rate: there the change counts ten times as much.  Explicit rates may never settle: with them the fit ends when F
     has not fallen, for `patience` epochs in a row.
     """
     state = State(objective, theta, plan)
     F, _ = objective.evaluate(theta)
     history.record(F, theta)
     values, quiet, gap, converged = [F], 0, np.inf, options.tol is None
-    caution = 2.0 if objective.loss.smooth() else 5.0
+    caution = 2.0 if objective.loss.smooth() or plan.may_plateau else 20.0
     for epoch in range(1, options.max_iter + 1):
         run_epoch(objective, plan, state, options.random_state, history)
         F, gradient = objective.evaluate(state.result())
@@ -133,9 +134,9 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
     result = state.result()
     if plan.smooth_rate and objective.l1_raw > 0.0:
         result, F = _sparse(objective, result, F, gradient, plan.smooth_rate)
-    start = values[0] or values[1]  # a perceptron's zero coefficients cost nothing, and say nothing
-    if plan.may_plateau and F > (1.0 + options.tol if options.tol is not None else RISEN) * start:
-        return Solution(result, epoch, np.inf, False, DIVERGED.format(start, F, epoch))
+    risen = F > (1.0 + options.tol if options.tol is not None else RISEN) * values[0]
+    if plan.may_plateau and risen and values[0] > 0.0:  # a perceptron's start costs nothing, and any step some
+        return Solution(result, epoch, np.inf, False, DIVERGED.format(values[0], F, epoch))
     if not plan.may_plateau and F > values[0]:  # the start, of a warm one say, was better than noise allows
         result, F = theta, values[0]
     history.curve[-1] = F
