@@ -195,7 +195,7 @@ class _GDEstimator(BaseEstimator):
     def _warn_unused(self, solver: str, explicit: bool, loss) -> None:
         """Warn of parameters that were set and mean nothing to this solver or loss."""
         defaults = self._defaults()
-        unused = [name for name in ("epsilon", "quantile") if name in defaults and name not in loss._fields]
+        unused = [name for name in defaults if name in ("epsilon", "quantile") and name not in loss._fields]
         if self.learning_rate in ("auto", "optimal"):
             unused += ["eta0"]
         if self.learning_rate != "invscaling":

@@ -10,6 +10,7 @@ from scipy.special import huber as scipy_huber
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 
 from skgd import GDClassifier, GDRegressor
+from skgd.losses import CLASSIFICATION_LOSSES
 
 N, D, EPOCHS, SEED = 83, 4, 3, 7
 ALPHA = 0.05
@@ -346,7 +347,20 @@ def test_binary_steps_are_those_of_sgdclassifier(rates, average):
     assert_follows(problem.estimator(solver="sgd", **params).fit(problem.X, problem.y), coefficients(expected))
 
 
-@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+@pytest.mark.parametrize("loss", sorted(set(CLASSIFICATION_LOSSES) - {"log_loss"}))
+@pytest.mark.parametrize("learning_rate", ["constant", "optimal"])
+def test_steps_of_every_loss_are_those_of_sgdclassifier(learning_rate, loss):
+    """From zero coefficients, which are on the perceptron's kink; three classes are three problems."""
+    problem = multinomial()
+    rates = {"eta0": 0.02, "alpha": 0.1} if learning_rate == "constant" else {"eta0": 0.01, "alpha": 5.0}
+    params = {"loss": loss, "shuffle": False, "max_iter": EPOCHS, "tol": None, "learning_rate": learning_rate, **rates}
+    params |= {"epsilon": 0.3} if "epsilon" in loss or loss == "huber" else {}
+    for y in (problem.y, problem.y == 1):
+        expected = SGDClassifier(**params).fit(problem.X, y)
+        assert_follows(GDClassifier(standardize=False, **params).fit(problem.X, y), coefficients(expected))
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"])
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling"])
 def test_regression_steps_are_those_of_sgdregressor(loss, learning_rate):
     problem = two_targets()

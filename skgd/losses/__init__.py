@@ -16,9 +16,12 @@ row and works on a tile of rows at once.  Kernels see the same methods of either
 
 Solvers also ask ``quadratic()`` (is the curvature constant?), ``smooth()`` (is the derivative continuous?),
 ``bounded()`` (does ``smoothness()`` bound the curvature everywhere?), ``smoothness()`` (the curvature per unit weight
-that sizes steps; where there is none, the reciprocal of the natural size of a score), ``scores_are_targets()`` (are scores in the
-unit of the targets, or log-odds, margins, logarithms?) and ``constant_scores(y, s)`` (the best scores that ignore X, or
-close to them: where solvers start).  Estimators ask which targets are ``valid(y)``, and what to say of others: ``domain()``.
+that sizes steps; where there is none, the reciprocal of the natural size of a score), ``scores_are_targets()`` (are
+scores in the unit of the targets, or log-odds, margins, logarithms?) and ``constant_scores(y, s)`` (the best scores that
+ignore X, or close to them: where solvers start).  Estimators ask which targets are ``valid(y)``, and what to say of
+others: ``domain()``.
+
+A loss with kinks has a field ``width`` of the parabolas that round them: 0 is the loss itself, and ``smooth()`` is false.
 """
 
 from __future__ import annotations

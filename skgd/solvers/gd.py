@@ -53,8 +53,10 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
     return from_samples(objective, theta, **how)
 
 
-def from_samples(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, warm=False) -> Solution:
-    """Minimise a smooth objective, from the minimisers of samples unless theta is near the minimum already (`warm`)."""
+def from_samples(
+    objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, warm: bool = False
+) -> Solution:
+    """Minimise a smooth objective: where it is large from minimisers of samples, unless theta is near (`warm`)."""
     if working_sets.pays(objective):
         return working_sets.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history, descend=descend)
     for rows in [] if warm else sample_sizes(objective):
