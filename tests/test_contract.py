@@ -17,6 +17,12 @@ ESTIMATORS = [
     for estimator in (GDRegressor, GDClassifier)
     for solver in ("auto", "gd", "sgd", "adam")
     for penalty in ("l2", "l1", "elasticnet", None)
+] + [
+    GDClassifier("hinge"),
+    GDClassifier("modified_huber"),
+    GDClassifier("perceptron"),
+    GDRegressor("quantile"),
+    GDRegressor("poisson"),
 ]
 
 

@@ -136,7 +136,10 @@ def _rule(options: Options) -> Momentum:
 
 
 def _typical_rate(objective: Objective, alpha: float) -> float:
-    """The first rate of learning_rate='optimal': typical weight over typical derivative (Bottou, 2012, as SGDClassifier)."""
+    """The first rate of learning_rate='optimal': typical weight over typical derivative (Bottou, 2012).
+
+    SGDClassifier means the same, but takes the derivative with its sign, which is negative, and so never counts.
+    """
     typical = np.sqrt(1.0 / np.sqrt(alpha))
     derivative = abs(objective.loss.derivative(1.0, -typical)) if not objective.loss.coupled() else 1.0
     return typical / max(1.0, derivative)

@@ -42,6 +42,9 @@ def minimise(
     """Rounds until the gap to the dual value is at most `tol`; `descend` minimises the rounded objectives."""
     start, width = _value(objective, theta, 0.0), 1.0 / objective.loss.smoothness()
     narrowest, first, iterations = NARROWEST * width, len(history.curve), 0
+    if start == 0.0:
+        history.record(start, theta)
+        return Solution(theta, 1, 0.0, True)
     while True:
         rounded = objective.with_loss(objective.loss._replace(width=width))
         goal = max(0.5 * tol, ROUGH * width * objective.loss.smoothness())
