@@ -243,7 +243,7 @@ def _validated(estimator, X, y, sample_weight, **targets):
 
 
 class GDRegressor(RegressorMixin, _GDEstimator):
-    """Linear regression fitted by gradient methods that need no tuning.
+    """Linear, quantile, Poisson and other regression fitted by gradient methods that need no tuning.
 
     Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha ((1 - r)/2 ||W||^2 + r ||W||_1)`` with sample
     weights s and the L1 ratio r.  X may have columns of any scale: steps are taken in implicitly standardised
@@ -251,13 +251,24 @@ class GDRegressor(RegressorMixin, _GDEstimator):
 
     Parameters
     ----------
-    loss : {"squared_error", "huber"}, default="squared_error"
-        ``(z - y)^2 / 2``, or the same where ``|z - y| <= epsilon`` and linear beyond.
+    loss : str, default="squared_error"
+        What a score z pays for a target y:
+
+        - "squared_error": ``(z - y)^2 / 2``.
+        - "huber": the same where ``|z - y| <= epsilon``, and linear beyond.
+        - "epsilon_insensitive": ``max(0, |z - y| - epsilon)``, support vector regression.
+        - "squared_epsilon_insensitive": its square.
+        - "quantile": ``q (y - z)`` where z <= y, ``(1 - q) (z - y)`` beyond, with q = `quantile`.
+        - "poisson": ``y log(y / mu) - y + mu`` with ``mu = exp(z)``, half the deviance; for y >= 0.
+        - "gamma": ``y / mu - 1 - log(y / mu)`` with ``mu = exp(z)``, half the deviance; for y > 0.
     solver : {"auto", "gd", "sgd", "adam"}, default="auto"
         - "gd": full-batch descent in a curvature metric, (quasi-)Newton and proximal.  Few passes, and exact.
         - "sgd": mini-batches, averaged.
         - "adam": mini-batches with Adam's moments.
         - "auto": gd.  It is "sgd" where `learning_rate`, `momentum`, `average` or `batch_size` ask for stochastic steps.
+
+        The rates that "sgd" and "adam" derive from the data need a loss of bounded curvature: "poisson" and "gamma" have
+        none, and take them with an explicit `learning_rate` only.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         The intercept is never penalised.  L1 gives exact zeros.
     alpha : float, default=1e-4
@@ -279,7 +290,9 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     verbose : int, default=0
         Whether to print the objective after each pass or epoch.
     epsilon : float, default=0.1
-        Where the Huber loss becomes linear, in the unit of y.
+        Where the Huber loss becomes linear, and from where on the insensitive losses pay, in the unit of y.
+    quantile : float, default=0.5
+        The quantile that `loss="quantile"` predicts, between 0 and 1.
     n_jobs : int or None, default=None
         Threads for passes over all rows; results do not depend on it.  None: all cores where X is large enough to share,
         one inside of joblib's workers.
@@ -320,7 +333,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     n_iter_ : int
         Iterations of gd, or epochs.
     loss_curve_ : list of float
-        The objective at the start and after each iteration or epoch.
+        The objective at the start and after each iteration or epoch; between start and end of gd, where a loss has kinks,
+        with its kinks rounded.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -430,7 +444,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         Raises
         ------
         ValueError
-            If the data is invalid or its squares exceed the range of floats; the estimator stays as it was.
+            If the data is invalid, a target is outside the range of the loss, the solver does not take the loss, or squares
+            exceed the range of floats; the estimator stays as it was.
         """
         with _unchanged_on_error(self):
             X, y, weights = _validated(self, X, y, sample_weight, multi_output=True, y_numeric=True)
@@ -482,7 +497,7 @@ def _has_probabilities(classifier) -> bool:
 
 
 class GDClassifier(ClassifierMixin, _GDEstimator):
-    """Logistic and softmax regression fitted by gradient methods that need no tuning.
+    """Logistic regression, support vector machines and others, fitted by gradient methods that need no tuning.
 
     Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha ((1 - r)/2 ||W||^2 + r ||W||_1)`` with sample
     weights s (class weights folded in) and the L1 ratio r.  X may have columns of any scale: steps are taken in
@@ -490,15 +505,25 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
 
     Parameters
     ----------
-    loss : {"log_loss"}, default="log_loss"
-        Cross-entropy: logistic regression for two classes, softmax for more.
+    loss : str, default="log_loss"
+        "log_loss" is the cross-entropy: logistic regression for two classes, softmax for more.  Of the others a score z
+        is asked whether a row is in a class, y = 1, or not, y = -1; more than two classes are one against the rest, all
+        fitted at once:
+
+        - "hinge": ``max(0, 1 - y z)``, the linear support vector machine.
+        - "squared_hinge": its square.
+        - "modified_huber": the same where ``y z >= -1``, and ``-4 y z`` beyond; it has probabilities.
+        - "perceptron": ``max(0, -y z)``.  Zero coefficients are its minimum, so with ``learning_rate="auto"`` steps have a
+          constant rate and are averaged, until their objective falls no more.
+        - "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive": those of `GDRegressor`.
     solver : {"auto", "gd", "sgd", "adam"}, default="auto"
         - "gd": full-batch descent in a curvature metric, (quasi-)Newton and proximal.  Few passes, and exact.
         - "sgd": mini-batches, averaged; dual coordinate ascent where `penalty` is "l2", columns are many and rows light,
           as in text.
         - "adam": mini-batches with Adam's moments.
         - "auto": dual coordinate ascent where it suits, as for sgd; else gd.  It is "sgd" where `learning_rate`,
-          `momentum`, `average` or `batch_size` ask for stochastic steps.
+          `momentum`, `average` or `batch_size` ask for stochastic steps, and for the perceptron, which gd takes only with an
+          explicit `learning_rate`.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         The intercept is never penalised.  L1 gives exact zeros.
     alpha : float, default=1e-4
@@ -519,6 +544,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         all of up to 64 rows; with an explicit `learning_rate`, 1.
     verbose : int, default=0
         Whether to print the objective after each pass or epoch.
+    epsilon : float, default=0.1
+        Where the Huber loss becomes linear, and from where on the insensitive losses pay.
     n_jobs : int or None, default=None
         Threads for passes over all rows; results do not depend on it.  None: all cores where X is large enough to share,
         one inside of joblib's workers.
@@ -564,7 +591,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     n_iter_ : int
         Iterations of gd, or epochs.
     loss_curve_ : list of float
-        The objective at the start and after each iteration or epoch.
+        The objective at the start and after each iteration or epoch; between start and end of gd, where a loss has kinks,
+        with its kinks rounded.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -668,8 +696,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         Raises
         ------
         ValueError
-            If the data is invalid, has a single class, or its squares exceed the range of floats; the estimator stays
-            as it was.
+            If the data is invalid, has a single class, the solver does not take the loss, or squares exceed the range of
+            floats; the estimator stays as it was.
         """
         with _unchanged_on_error(self):
             X, y, weights = _validated(self, X, y, sample_weight)

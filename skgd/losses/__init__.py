@@ -30,9 +30,9 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic import exp, log1p
+from .arithmetic import exp, log1p, logistic
+from .cross_entropy import FAR, LogLoss, Softmax
 from .log_link import Gamma, Poisson
-from .logistic import FAR, LogLoss, Softmax
 from .margins import Hinge, ModifiedHuber, Perceptron, SquaredHinge
 from .regression import EpsilonInsensitive, Huber, Quantile, SquaredEpsilonInsensitive, SquaredError
 
@@ -96,5 +96,6 @@ __all__ = [
     "SquaredHinge",
     "exp",
     "log1p",
+    "logistic",
     "loss_for",
 ]
