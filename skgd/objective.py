@@ -35,7 +35,7 @@ class Objective:
     ----------
     X : ndarray or CSR matrix of shape (n, d)
         Validated; not copied.
-    loss : struct of losses.py
+    loss : struct of losses
     Y : ndarray of shape (T, n)
         Targets, or class codes.
     s : ndarray of shape (n,)

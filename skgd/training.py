@@ -45,7 +45,7 @@ def minimise(X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, o
         Targets, or class codes.
     s : ndarray of shape (n,)
         Positive weights.
-    loss : struct of losses.py
+    loss : struct of losses
     l1, l2 : float
         Weights of the penalty.
     options : Options

@@ -211,6 +211,17 @@ def test_a_start_at_the_minimum_is_kept():
     assert model.loss_curve_ == [0.0]
 
 
+@pytest.mark.parametrize("classes", [2, 4])
+def test_no_fit_is_worse_than_the_best_constant(classes):
+    """Which is the minimum where there is nothing to learn, and rounding moves away from it."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 5)), np.repeat(np.arange(classes), [300 - 60 * (classes - 1)] + [60] * (classes - 1))
+    model = GDClassifier("hinge", alpha=0.1).fit(X, y)
+    share = np.bincount(y)[1 if classes == 2 else 0 :] / 300
+    assert_allclose(model.loss_curve_[0], 2.0 * np.minimum(share, 1.0 - share).sum())
+    assert model.loss_curve_[-1] <= model.loss_curve_[0]
+
+
 def test_too_few_iterations_are_said(two_classes):
     X, y = two_classes
     with pytest.warns(ConvergenceWarning, match="without reaching tol=1e-06"):

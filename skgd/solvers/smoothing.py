@@ -40,7 +40,7 @@ def minimise(
     descend: Callable[..., Solution],
 ) -> Solution:
     """Rounds until the gap to the dual value is at most `tol`; `descend` minimises the rounded objectives."""
-    start, width = _value(objective, theta, 0.0), 1.0 / objective.loss.smoothness()
+    start, start_theta, width = _value(objective, theta, 0.0), theta, 1.0 / objective.loss.smoothness()
     narrowest, first, iterations = NARROWEST * width, len(history.curve), 0
     if start == 0.0:
         history.record(start, theta)
@@ -52,10 +52,11 @@ def minimise(
         theta, iterations = part.theta, len(history.curve) - 1 - first
         F, F_rounded, F_wider = (_value(objective, theta, wide) for wide in (0.0, width, (1.0 + WIDER) * width))
         bound = (1.0 - part.gap) * F_rounded - (F_wider - F_rounded) / WIDER
+        best, F = (theta, F) if F < start else (start_theta, start)
         gap, least = (F - bound) / max(F, TINY), F <= 8 * EPS * start
         if least or gap <= tol or iterations >= max_iter or width <= narrowest:
             history.curve[first], history.curve[-1] = start, F
-            return Solution(theta, max(iterations, 1), gap, bool(least or gap <= tol))
+            return Solution(best, max(iterations, 1), gap, bool(least or gap <= tol))
         history.curve.pop()  # the first thing that the next round records
         width /= SHRINKING
 
