@@ -44,7 +44,7 @@ def sources_digest() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         source = path.read_bytes()
-        if re.search(rb"^@(kernel|struct|separable)\b", source, re.MULTILINE) or path == Path(__file__):
+        if re.search(rb"^@(kernel|struct|separable)\b|\bstruct\(cls\)", source, re.MULTILINE) or path == Path(__file__):
             digest.update(path.name.encode() + source)
     return digest.hexdigest()[:16]
 

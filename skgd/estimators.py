@@ -19,15 +19,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .labels import encode
-from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from .labels import encode, signs
+from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, LogLoss, Softmax, loss_for
 from .memory import Memory
 from .options import Options
-from .training import minimise
+from .training import minimise, takers
 
 SOLVERS = ("auto", "gd", "sgd", "adam")
+LOG_LINK = ("poisson", "gamma")  # losses whose scores are logarithms of predictions
+WITH_PROBABILITIES = ("log_loss", "modified_huber")
 
 
 @contextmanager
@@ -56,6 +59,7 @@ class _GDEstimator(BaseEstimator):
         "shuffle": ["boolean"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "verbose": ["verbose"],
+        "epsilon": [Interval(Real, 0, None, closed="left")],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "learning_rate": [StrOptions({"auto", "constant", "optimal", "invscaling", "adaptive"})],
@@ -115,7 +119,7 @@ class _GDEstimator(BaseEstimator):
         """Solve; set the attributes of the fit and return coefficients (K, d) and intercepts (K,) in the dtype of X."""
         l1_ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio, None: 0.0}[self.penalty]
         alpha = 0.0 if self.penalty is None else float(self.alpha)
-        options = self._options()
+        options = self._options(loss)
         start = self._start(X.shape[1], loss.columns)
         memory = getattr(self, "_memory", Memory()) if self.warm_start else None
         fit = minimise(X, Y, weights, loss, alpha * l1_ratio, alpha * (1.0 - l1_ratio), options, start, memory)
@@ -128,6 +132,13 @@ class _GDEstimator(BaseEstimator):
         if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
             raise ValueError("Coefficients exceed the range of float32: pass X as float64, or rescale its columns.")
         return coef, intercept
+
+    def _separable_loss(self, cls, Y: np.ndarray, weights: np.ndarray):
+        """The loss for targets Y (K, n), with this estimator's parameters."""
+        if self.loss == "huber" and self.epsilon == 0.0:
+            raise ValueError("loss='huber' needs epsilon > 0; loss='epsilon_insensitive' with epsilon=0 is the absolute error.")
+        parameters = {name: float(getattr(self, name)) for name in ("epsilon", "quantile") if hasattr(self, name)}
+        return loss_for(cls, Y, weights, **parameters)
 
     @classmethod
     @cache
@@ -143,7 +154,7 @@ class _GDEstimator(BaseEstimator):
         changed = {name: value for name, value in parameters if value is not defaults.get(name, Parameter.empty)}
         validate_parameter_constraints(self._parameter_constraints, changed, type(self).__name__)
 
-    def _options(self) -> Options:
+    def _options(self, loss) -> Options:
         explicit = self.learning_rate != "auto"
         if self.learning_rate == "optimal" and self.alpha == 0:
             raise ValueError("learning_rate='optimal' divides by alpha: set alpha > 0, or use learning_rate='auto'.")
@@ -170,14 +181,27 @@ class _GDEstimator(BaseEstimator):
             verbose=int(self.verbose),
             random_state=check_random_state(self.random_state),
         )
-        if options.solver == "auto" and not options.unspecific:
-            options = replace(options, solver="sgd")
-        self._warn_unused(options.solver, explicit)
+        options = replace(options, solver=self._solver(options, takers(loss, options.automatic)))
+        self._warn_unused(options.solver, explicit, loss)
         return options
 
-    def _warn_unused(self, solver: str, explicit: bool) -> None:
-        """Warn of parameters that were set and mean nothing to this solver."""
-        unused = []
+    def _solver(self, options: Options, able: list[str]) -> str:
+        """The solver, out of those that are able to minimise the loss."""
+        if self.solver == "auto" and options.unspecific:
+            return "auto" if "gd" in able else able[0]
+        solver = "sgd" if self.solver == "auto" else self.solver
+        if solver not in able:
+            asked = " (batch_size, momentum or average ask for it)" if self.solver == "auto" else ""
+            raise ValueError(
+                f"solver={solver!r}{asked} does not take loss={self.loss!r} with learning_rate={self.learning_rate!r}. "
+                f"Use one of {', '.join(map(repr, ['auto', *able]))}."
+            )
+        return solver
+
+    def _warn_unused(self, solver: str, explicit: bool, loss) -> None:
+        """Warn of parameters that were set and mean nothing to this solver or loss."""
+        defaults = self._defaults()
+        unused = [name for name in defaults if name in ("epsilon", "quantile") and name not in loss._fields]
         if self.learning_rate in ("auto", "optimal"):
             unused += ["eta0"]
         if self.learning_rate != "invscaling":
@@ -188,11 +212,11 @@ class _GDEstimator(BaseEstimator):
             unused += ["momentum"]
         if solver == "gd":
             unused += ["batch_size"] if explicit else ["batch_size", "average"]
-        defaults = self._defaults()
         changed = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != defaults[name]]
         if changed:
             warnings.warn(
-                f"{', '.join(changed)} has no effect with solver={solver!r}, learning_rate={self.learning_rate!r}.",
+                f"{', '.join(changed)} has no effect with loss={self.loss!r}, solver={solver!r}, "
+                f"learning_rate={self.learning_rate!r}.",
                 UserWarning,
                 stacklevel=6,
             )
@@ -225,7 +249,7 @@ def _validated(estimator, X, y, sample_weight, **targets):
 
 
 class GDRegressor(RegressorMixin, _GDEstimator):
-    """Linear regression fitted by gradient methods that need no tuning.
+    """Linear, quantile, Poisson and other regression fitted by gradient methods that need no tuning.
 
     Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha ((1 - r)/2 ||W||^2 + r ||W||_1)`` with sample
     weights s and the L1 ratio r.  X may have columns of any scale: steps are taken in implicitly standardised
@@ -233,13 +257,24 @@ class GDRegressor(RegressorMixin, _GDEstimator):
 
     Parameters
     ----------
-    loss : {"squared_error", "huber"}, default="squared_error"
-        ``(z - y)^2 / 2``, or the same where ``|z - y| <= epsilon`` and linear beyond.
+    loss : str, default="squared_error"
+        What a score z pays for a target y:
+
+        - "squared_error": ``(z - y)^2 / 2``.
+        - "huber": the same where ``|z - y| <= epsilon``, and linear beyond.
+        - "epsilon_insensitive": ``max(0, |z - y| - epsilon)``, support vector regression.
+        - "squared_epsilon_insensitive": its square.
+        - "quantile": ``q (y - z)`` where z <= y, ``(1 - q) (z - y)`` beyond, with q = `quantile`.
+        - "poisson": ``y log(y / mu) - y + mu`` with ``mu = exp(z)``, half the deviance; for y >= 0.
+        - "gamma": ``y / mu - 1 - log(y / mu)`` with ``mu = exp(z)``, half the deviance; for y > 0.
     solver : {"auto", "gd", "sgd", "adam"}, default="auto"
         - "gd": full-batch descent in a curvature metric, (quasi-)Newton and proximal.  Few passes, and exact.
         - "sgd": mini-batches, averaged.
         - "adam": mini-batches with Adam's moments.
         - "auto": gd.  It is "sgd" where `learning_rate`, `momentum`, `average` or `batch_size` ask for stochastic steps.
+
+        The rates that "sgd" and "adam" derive from the data need a loss of bounded curvature: "poisson" and "gamma" have
+        none, and take them with an explicit `learning_rate` only.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         The intercept is never penalised.  L1 gives exact zeros.  Without a penalty, gd's coefficients of dependent columns
         are those of least norm, as LinearRegression's.
@@ -262,7 +297,9 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     verbose : int, default=0
         Whether to print the objective after each pass or epoch.
     epsilon : float, default=0.1
-        Where the Huber loss becomes linear, in the unit of y.
+        Where the Huber loss becomes linear, and from where on the insensitive losses pay, in the unit of y.
+    quantile : float, default=0.5
+        The quantile that `loss="quantile"` predicts, between 0 and 1.
     n_jobs : int or None, default=None
         Threads for passes over all rows; results do not depend on it.  None: all cores where X is large enough to share,
         one inside of joblib's workers.
@@ -304,7 +341,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     n_iter_ : int
         Iterations of gd, or epochs.
     loss_curve_ : list of float
-        The objective at the start and after each iteration or epoch.
+        The objective at the start and after each iteration or epoch; between start and end of gd, where a loss has kinks,
+        with its kinks rounded.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -326,7 +364,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     _parameter_constraints = {
         **_GDEstimator._parameter_constraints,
         "loss": [StrOptions(set(REGRESSION_LOSSES))],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "quantile": [Interval(Real, 0, 1, closed="neither")],
     }
 
     def __init__(
@@ -344,6 +382,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         batch_size="auto",
         verbose=0,
         epsilon=0.1,
+        quantile=0.5,
         n_jobs=None,
         random_state=None,
         learning_rate="auto",
@@ -371,6 +410,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         self.batch_size = batch_size
         self.verbose = verbose
         self.epsilon = epsilon
+        self.quantile = quantile
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.learning_rate = learning_rate
@@ -389,6 +429,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self.loss in LOG_LINK
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -411,17 +452,29 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         Raises
         ------
         ValueError
-            If the data is invalid or its squares exceed the range of floats; the estimator stays as it was.
+            If the data is invalid, a target is outside the range of the loss, the solver does not take the loss, or squares
+            exceed the range of floats; the estimator stays as it was.
         """
         with _unchanged_on_error(self):
             X, y, weights = _validated(self, X, y, sample_weight, multi_output=True, y_numeric=True)
             Y = np.ascontiguousarray(np.atleast_2d(y.T), dtype=np.float64)
-            fields = {"epsilon": float(self.epsilon)} if self.loss == "huber" else {}
-            coef, intercept = self._minimise(X, Y, weights, REGRESSION_LOSSES[self.loss](len(Y), **fields))
+            loss = self._separable_loss(REGRESSION_LOSSES[self.loss], Y, weights)
+            self._check_targets(loss, Y, sample_weight)
+            coef, intercept = self._minimise(X, Y, weights, loss)
             self._one_dimensional = y.ndim == 1
             self.coef_ = coef[0] if y.ndim == 1 else coef
             self.intercept_ = intercept
         return self
+
+    def _check_targets(self, loss, Y: np.ndarray, sample_weight) -> None:
+        """Raise ValueError for the first target (of a row that counts) that the loss has no value for."""
+        valid = loss.valid(Y)
+        if not valid.all():
+            row, target = np.argwhere(~valid.T)[0]
+            counted = np.arange(len(Y[0])) if np.ndim(sample_weight) == 0 else np.flatnonzero(sample_weight)
+            raise ValueError(
+                f"loss={self.loss!r} needs targets {loss.domain()}, but row {counted[row]} of y holds {Y[target, row]:g}."
+            )
 
     def predict(self, X):
         """Predict targets.
@@ -434,14 +487,25 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_targets)
-            ``X W + b``.
+            ``X W + b``, or its exponential where `loss` is "poisson" or "gamma".
         """
         scores = self._scores(X)
+        if self.loss in LOG_LINK:
+            scores = np.exp(scores)
         return scores[:, 0] if self._one_dimensional else scores
 
 
+def _has_probabilities(classifier) -> bool:
+    if classifier.loss in WITH_PROBABILITIES:
+        return True
+    raise AttributeError(
+        f"loss={classifier.loss!r} has no probabilities: use one of {', '.join(map(repr, WITH_PROBABILITIES))}, or "
+        "calibrate the classifier with sklearn.calibration.CalibratedClassifierCV."
+    )
+
+
 class GDClassifier(ClassifierMixin, _GDEstimator):
-    """Logistic and softmax regression fitted by gradient methods that need no tuning.
+    """Logistic regression, support vector machines and others, fitted by gradient methods that need no tuning.
 
     Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha ((1 - r)/2 ||W||^2 + r ||W||_1)`` with sample
     weights s (class weights folded in) and the L1 ratio r.  X may have columns of any scale: steps are taken in
@@ -449,15 +513,25 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
 
     Parameters
     ----------
-    loss : {"log_loss"}, default="log_loss"
-        Cross-entropy: logistic regression for two classes, softmax for more.
+    loss : str, default="log_loss"
+        "log_loss" is the cross-entropy: logistic regression for two classes, softmax for more.  Of the others a score z
+        is asked whether a row is in a class, y = 1, or not, y = -1; more than two classes are one against the rest, all
+        fitted at once:
+
+        - "hinge": ``max(0, 1 - y z)``, the linear support vector machine.
+        - "squared_hinge": its square.
+        - "modified_huber": the same where ``y z >= -1``, and ``-4 y z`` beyond; it has probabilities.
+        - "perceptron": ``max(0, -y z)``.  Zero coefficients are its minimum, so with ``learning_rate="auto"`` steps have a
+          constant rate and are averaged, until their objective falls no more.
+        - "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive": those of `GDRegressor`.
     solver : {"auto", "gd", "sgd", "adam"}, default="auto"
         - "gd": full-batch descent in a curvature metric, (quasi-)Newton and proximal.  Few passes, and exact.
         - "sgd": mini-batches, averaged; dual coordinate ascent where `penalty` is "l2", columns are many and rows light,
           as in text.
         - "adam": mini-batches with Adam's moments.
         - "auto": dual coordinate ascent where it suits, as for sgd; else gd.  It is "sgd" where `learning_rate`,
-          `momentum`, `average` or `batch_size` ask for stochastic steps.
+          `momentum`, `average` or `batch_size` ask for stochastic steps, and for the perceptron, which gd takes only with an
+          explicit `learning_rate`.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         The intercept is never penalised.  L1 gives exact zeros.
     alpha : float, default=1e-4
@@ -478,6 +552,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         all of up to 64 rows; with an explicit `learning_rate`, 1.
     verbose : int, default=0
         Whether to print the objective after each pass or epoch.
+    epsilon : float, default=0.1
+        Where the Huber loss becomes linear, and from where on the insensitive losses pay.
     n_jobs : int or None, default=None
         Threads for passes over all rows; results do not depend on it.  None: all cores where X is large enough to share,
         one inside of joblib's workers.
@@ -524,7 +600,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     n_iter_ : int
         Iterations of gd, or epochs.
     loss_curve_ : list of float
-        The objective at the start and after each iteration or epoch.
+        The objective at the start and after each iteration or epoch; between start and end of gd, where a loss has kinks,
+        with its kinks rounded.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -563,6 +640,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         shuffle=True,
         batch_size="auto",
         verbose=0,
+        epsilon=0.1,
         n_jobs=None,
         random_state=None,
         learning_rate="auto",
@@ -590,6 +668,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         self.shuffle = shuffle
         self.batch_size = batch_size
         self.verbose = verbose
+        self.epsilon = epsilon
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.learning_rate = learning_rate
@@ -626,8 +705,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         Raises
         ------
         ValueError
-            If the data is invalid, has a single class, or its squares exceed the range of floats; the estimator stays
-            as it was.
+            If the data is invalid, has a single class, the solver does not take the loss, or squares exceed the range of
+            floats; the estimator stays as it was.
         """
         with _unchanged_on_error(self):
             X, y, weights = _validated(self, X, y, sample_weight)
@@ -645,20 +724,25 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
                     )
             if self.warm_start and not np.array_equal(getattr(self, "classes_", classes), classes):
                 raise ValueError("warm_start needs the classes of the fit before: fit a clone, or set warm_start=False.")
-            binary, coupled = CLASSIFICATION_LOSSES[self.loss]
-            if len(classes) == 2:
-                loss = binary(1)
-            else:
-                share = np.bincount(codes, weights=weights) / weights.sum()
-                loss = coupled(len(classes), float(np.max(share * (1.0 - share))))
-            Y = codes[None, :].astype(np.float64)
+            loss, Y = self._loss_and_targets(codes, len(classes), weights)
             self.coef_, self.intercept_ = self._minimise(X, Y, weights, loss)
             self.classes_ = classes
             self._one_dimensional = False
         return self
 
+    def _loss_and_targets(self, codes: np.ndarray, classes: int, weights: np.ndarray):
+        """The loss, and its targets: codes of the classes for log_loss, signs (K, n) of each against the rest for others."""
+        if self.loss != "log_loss":
+            Y = signs(codes, classes)
+            return self._separable_loss(CLASSIFICATION_LOSSES[self.loss], Y, weights), Y
+        Y = codes[None, :].astype(np.float64)
+        if classes == 2:
+            return LogLoss(1), Y
+        share = np.bincount(codes, weights=weights) / weights.sum()
+        return Softmax(classes, float(np.max(share * (1.0 - share)))), Y
+
     def decision_function(self, X):
-        """Scores of the rows: log-odds of the second class, or one score a class.
+        """Scores of the rows: of the second class (log-odds, for log_loss), or one score a class.
 
         Parameters
         ----------
@@ -689,8 +773,12 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         scores = self.decision_function(X)
         return self.classes_[(scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)]
 
+    @available_if(_has_probabilities)
     def predict_proba(self, X):
-        """Probabilities of the classes.
+        """Probabilities of the classes, for the losses "log_loss" and "modified_huber".
+
+        Those of "modified_huber" are scores clipped to [-1, 1] and mapped to [0, 1] (Zhang, 2004), over their sum where
+        there are more than two classes; classes are equally likely where all of them are zero.
 
         Parameters
         ----------
@@ -703,10 +791,17 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             In the order of `classes_`, in the dtype of the scores; rows sum to one.
         """
         scores = self.decision_function(X)
+        if self.loss == "modified_huber":
+            P = (np.clip(scores, -1.0, 1.0) + 1.0) / 2.0
+            if scores.ndim == 1:
+                return np.column_stack([1.0 - P, P])
+            P[~P.any(axis=1)] = 1.0
+            return P / P.sum(axis=1, keepdims=True)
         return np.column_stack([expit(-scores), expit(scores)]) if scores.ndim == 1 else softmax(scores, axis=1)
 
+    @available_if(_has_probabilities)
     def predict_log_proba(self, X):
-        """Logarithms of the probabilities, exact where the probabilities round to 0 or 1.
+        """Logarithms of the probabilities; those of log_loss are exact where the probabilities round to 0 or 1.
 
         Parameters
         ----------
@@ -718,5 +813,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
+        if self.loss == "modified_huber":
+            with np.errstate(divide="ignore"):
+                return np.log(self.predict_proba(X))
         scores = self.decision_function(X)
         return np.column_stack([log_expit(-scores), log_expit(scores)]) if scores.ndim == 1 else log_softmax(scores, axis=1)

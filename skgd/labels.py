@@ -25,6 +25,12 @@ def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(y, return_inverse=True)
 
 
+def signs(codes: np.ndarray, classes: int) -> np.ndarray:
+    """Targets -1 and 1: of the second class against the first (1, n), or of each against the rest (classes, n)."""
+    positive = np.array([1]) if classes == 2 else np.arange(classes)
+    return np.where(codes == positive[:, None], 1.0, -1.0)
+
+
 def _as_integers(y: np.ndarray) -> np.ndarray | None:
     """The labels as integers, where they are whole numbers or booleans."""
     if np.can_cast(y.dtype, np.intp):

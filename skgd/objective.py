@@ -36,7 +36,7 @@ class Objective:
     ----------
     X : ndarray or CSR matrix of shape (n, d)
         Validated; not copied.
-    loss : struct of losses.py
+    loss : struct of losses
     Y : ndarray of shape (T, n)
         Targets, or class codes.
     s : ndarray of shape (n,)
@@ -125,6 +125,9 @@ class Objective:
     def in_coordinates(self, coordinates: Coordinates, memory: Memory | None = None) -> Objective:
         return Objective(self.X, self.loss, self.Y, self.s, self.raw_penalty, coordinates, self.team, memory)
 
+    def with_loss(self, loss) -> Objective:
+        return Objective(self.X, loss, self.Y, self.s, self.raw_penalty, self.coordinates, self.team)
+
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """F(theta), and the gradient (d + 1, K) of its loss part.  One pass over X, or none where that was the last."""
         point = self.memory.point
@@ -154,8 +157,8 @@ class Objective:
         return [np.concatenate(values).sum(axis=0) for values in zip(*records, strict=True)]
 
     def score_scale(self) -> np.ndarray:
-        """The natural size (K,) of each column's scores: the deviation of a regression's targets, 1 for log-odds."""
-        if self.loss.scores_are_logits():
+        """The natural size (K,) of each column's scores: the deviation of a regression's targets, 1 where they have no unit."""
+        if not self.loss.scores_are_targets():
             return np.ones(self.K)
         deviation = np.sqrt(self.variances())
         return np.where(deviation > 0.0, deviation, 1.0)

@@ -19,6 +19,7 @@ from .rows import stored_entries
 from .solvers import Solution, adam, dual, gd, sgd
 from .threads import thread_count, threads
 
+SOLVERS = {"gd": gd, "sgd": sgd, "adam": adam}
 SCATTERED = 4  # entries in memory order that take the time of one of CSR
 
 
@@ -29,6 +30,11 @@ class Fit(NamedTuple):
     b: np.ndarray  # (K,)
     iterations: int
     curve: list[float]
+
+
+def takers(loss: Any, automatic: bool) -> list[str]:
+    """The solvers that take a loss, with rates derived from the data or not."""
+    return [name for name, solver in SOLVERS.items() if solver.takes(loss, automatic)]
 
 
 def minimise(
@@ -43,7 +49,7 @@ def minimise(
         Targets, or class codes.
     s : ndarray of shape (n,)
         Positive weights.
-    loss : struct of losses.py
+    loss : struct of losses
     l1, l2 : float
         Weights of the penalty.
     options : Options
@@ -68,7 +74,7 @@ def minimise(
     if not (np.isfinite(W).all() and np.isfinite(b).all()):
         history.overflow()
     if solution.remark or not (solution.converged or options.tol is None):
-        _warn(solution, options)
+        _warn(solution, options, loss)
     return Fit(W, b, solution.iterations, history.curve)
 
 
@@ -121,7 +127,7 @@ def _descend(objective: Objective, theta: np.ndarray, options: Options, history:
     return gd.minimise(objective, theta, tol=options.tol or 0.0, max_iter=most, history=history)
 
 
-def _warn(solution: Solution, options: Options) -> None:
+def _warn(solution: Solution, options: Options, loss: Any) -> None:
     """Say how far the fit is from its minimum and what would bring it there."""
     message = solution.remark
     if not message:
@@ -129,7 +135,7 @@ def _warn(solution: Solution, options: Options) -> None:
         remedies = ["raise max_iter or tol"]
         if not options.automatic:
             remedies.append("tune eta0 or use learning_rate='auto'")
-        elif options.solver in ("sgd", "adam"):
+        elif options.solver in ("sgd", "adam") and gd.takes(loss, automatic=True):
             remedies.append("use solver='auto'")
         near = solution.gap <= (options.tol or 0.0)
         distance = f"is about {solution.gap:.1e} (relative) above its minimum" if not near else "has not settled yet"

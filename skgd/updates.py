@@ -27,13 +27,15 @@ class Momentum(NamedTuple):
     def step(self, count, rate, unit, theta, gradient, memory, penalty, l1, l2):
         if self.momentum == 0.0:
             for i in range(len(theta)):
-                theta[i] = penalty.proximal_step(theta[i] - rate * gradient[i], rate, l1[i], l2[i])
+                metric = rate * unit[i]
+                theta[i] = penalty.proximal_step(theta[i] - metric * gradient[i], metric, l1[i], l2[i])
         else:
             for i in range(len(theta)):
-                velocity = self.momentum * memory[0, i] - rate * gradient[i]
+                metric = rate * unit[i]
+                velocity = self.momentum * memory[0, i] - metric * gradient[i]
                 memory[0, i] = velocity
-                move = self.momentum * velocity - rate * gradient[i] if self.nesterov else velocity
-                theta[i] = penalty.proximal_step(theta[i] + move, rate, l1[i], l2[i])
+                move = self.momentum * velocity - metric * gradient[i] if self.nesterov else velocity
+                theta[i] = penalty.proximal_step(theta[i] + move, metric, l1[i], l2[i])
 
 
 @struct

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from problems import FORMULAS
 from scipy.special import logsumexp
 
 SCALES = np.array([1e-2, 1e-1, 1.0, 3.0, 1e1, 1e2])
@@ -43,6 +44,12 @@ def regression():
     return X, ((X - OFFSETS) / SCALES) @ [3.0, -2.0, 0.0, 1.0, 0.05, 0.0] + 7.0 + rng.normal(size=len(X))
 
 
+def _signs(y, columns):
+    """1 for the class of a column (the second of two), -1 for others."""
+    classes = np.unique(y)
+    return np.where(np.reshape(y, (-1, 1)) == (classes if columns > 1 else classes[1:]), 1.0, -1.0)
+
+
 @pytest.fixture
 def objective():
     """The documented objective in NumPy: of a fitted model, or of other coefficients under its parameters."""
@@ -55,9 +62,8 @@ def objective():
             Z = np.column_stack([np.zeros(len(y)), Z]) if Z.shape[1] == 1 else Z
             rows = logsumexp(Z, axis=1) - Z[np.arange(len(y)), np.unique(y, return_inverse=True)[1]]
         else:
-            r = np.abs(Z - np.reshape(y, Z.shape))
-            inner = r if model.loss == "squared_error" else np.minimum(r, model.epsilon)
-            rows = (inner * (r - 0.5 * inner)).sum(axis=1)
+            Y = np.reshape(y, Z.shape) if not hasattr(model, "classes_") else _signs(y, Z.shape[1])
+            rows = FORMULAS[model.loss](Y, Z, **model.get_params()).sum(axis=1)
         alpha = 0.0 if model.penalty is None else model.alpha
         l1_ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": model.l1_ratio}[model.penalty]
         return s @ rows / s.sum() + alpha * (l1_ratio * np.abs(W).sum() + (1 - l1_ratio) / 2 * np.square(W).sum())

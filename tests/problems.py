@@ -1,12 +1,29 @@
-"""Small objectives of every loss, in standardised coordinates, that several files share."""
+"""Formulas of the losses in NumPy, and small objectives in standardised coordinates, that several files share."""
 
 import numpy as np
+from scipy.special import huber as scipy_huber
+from scipy.special import kl_div
 
 from skgd.coordinates import identity
 from skgd.losses import LogLoss, Softmax, SquaredError
 from skgd.objective import Objective
 from skgd.penalties import elastic_net
 
+# Values for targets y and scores z, with the parameters epsilon and quantile.
+FORMULAS = {
+    "log_loss": lambda y, z, **_: np.logaddexp(0.0, z) - y * z,
+    "hinge": lambda y, z, **_: np.maximum(0.0, 1.0 - y * z),
+    "squared_hinge": lambda y, z, **_: np.maximum(0.0, 1.0 - y * z) ** 2,
+    "modified_huber": lambda y, z, **_: np.where(y * z >= -1.0, np.maximum(0.0, 1.0 - y * z) ** 2, -4.0 * y * z),
+    "perceptron": lambda y, z, **_: np.maximum(0.0, -y * z),
+    "squared_error": lambda y, z, **_: 0.5 * (y - z) ** 2,
+    "huber": lambda y, z, epsilon=0.1, **_: scipy_huber(epsilon, y - z),
+    "epsilon_insensitive": lambda y, z, epsilon=0.1, **_: np.maximum(0.0, np.abs(y - z) - epsilon),
+    "squared_epsilon_insensitive": lambda y, z, epsilon=0.1, **_: np.maximum(0.0, np.abs(y - z) - epsilon) ** 2,
+    "quantile": lambda y, z, quantile=0.5, **_: np.where(y >= z, quantile * (y - z), (1.0 - quantile) * (z - y)),
+    "poisson": lambda y, z, **_: kl_div(y, np.exp(z)),
+    "gamma": lambda y, z, **_: y * np.exp(-z) - 1.0 - np.log(y) + z,
+}
 N, D = 40, 4
 LOSSES = {"binary": LogLoss(1), "two columns": LogLoss(2), "softmax": Softmax(3, 0.2)}
 SQUARED = {"squared": SquaredError(1), "two targets": SquaredError(2)}

@@ -68,7 +68,7 @@ def test_an_edited_loss_is_compiled_anew(warm, tmp_path):
     """Numba itself would run the old loss: it looks at the file of the kernel only."""
     folder, first = warm
     package = Path(shutil.copytree(Path(skgd.__file__).parent, tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__")))
-    losses = package / "losses.py"
+    losses = package / "losses" / "cross_entropy.py"
     doubled = losses.read_text().replace(
         "return max(z, 0.0) + log1p", "return 2.0 * (max(z, 0.0) - y * z) + y * z + 2.0 * log1p"
     )
@@ -77,6 +77,16 @@ def test_an_edited_loss_is_compiled_anew(warm, tmp_path):
     new, _ = fit_in_new_process(package, NUMBA_CACHE_DIR=str(folder))
     assert new["folder"] != first["folder"]
     assert new["objective"] == pytest.approx(2 * first["objective"])
+
+
+@pytest.mark.parametrize("module", ["separable", "kinks", "arithmetic", "log_link"])
+def test_what_losses_share_counts_as_compiled(module, tmp_path):
+    package = Path(shutil.copytree(Path(skgd.__file__).parent, tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__")))
+    code = "import json; from skgd._jit import sources_digest; print(json.dumps(sources_digest()))"
+    before, _ = fit_in_new_process(package, code)
+    with (package / "losses" / f"{module}.py").open("a") as file:
+        file.write("# edited")
+    assert fit_in_new_process(package, code)[0] != before
 
 
 def test_without_a_writable_folder_it_compiles_in_memory_and_says_so_once():
@@ -96,7 +106,7 @@ def test_without_a_home_it_falls_back_too():
 
 
 def test_a_module_imported_twice_leaves_both_copies_working(warm):
-    code = FIT.replace("X =", "import importlib, skgd.losses; importlib.reload(skgd.losses); X =")
+    code = FIT.replace("X =", "import importlib, skgd.losses.cross_entropy as losses; importlib.reload(losses); X =")
     again, _ = fit_in_new_process(code=code, NUMBA_CACHE_DIR=str(warm[0]))
     assert again["objective"] == warm[1]["objective"]
 

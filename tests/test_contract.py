@@ -7,6 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
     check_param_validation,
+    estimator_checks_generator,
     parametrize_with_checks,
 )
 
@@ -17,6 +18,17 @@ ESTIMATORS = [
     for estimator in (GDRegressor, GDClassifier)
     for solver in ("auto", "gd", "sgd", "adam")
     for penalty in ("l2", "l1", "elasticnet", None)
+] + [
+    GDClassifier("hinge"),
+    GDClassifier("modified_huber"),
+    GDClassifier("perceptron"),
+    GDRegressor("quantile"),
+]
+# But one: its targets are negative, whatever the tags say.
+OF_COUNTS = [
+    (estimator, check)
+    for estimator, check in estimator_checks_generator(GDRegressor("poisson"), mark=None)
+    if "check_regressor_multioutput" not in repr(check)
 ]
 
 
@@ -30,6 +42,11 @@ def _unfinished_fits_may_warn():
 
 @parametrize_with_checks(ESTIMATORS)
 def test_estimator_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize(("estimator", "check"), OF_COUNTS)
+def test_estimator_checks_of_counts(estimator, check):
     check(estimator)
 
 

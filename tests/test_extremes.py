@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skgd import GDClassifier, GDRegressor
@@ -344,13 +345,13 @@ def test_the_optimal_rate_needs_alpha(two_classes):
 
 # ---------------------------------------------------------------- warnings
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("estimator", [GDRegressor, GDClassifier])
+@pytest.mark.parametrize("estimator", [GDRegressor("huber"), GDClassifier()], ids=["huber", "log_loss"])
 def test_an_unfinished_fit_names_the_distance_and_the_remedy(estimator, solver, two_classes):
     distance = r"about \d\.\de[+-]\d+ \(relative\) above its minimum"
     remedy = "raise max_iter or tol" + (", or use solver='auto'" if solver in ("sgd", "adam") else "")
     message = rf"solver='{solver}' stopped after 1 \w+ without reaching tol=1e-12: the objective is {distance}. .* {remedy}"
     with pytest.warns(ConvergenceWarning, match=message):
-        estimator(solver=solver, max_iter=1, tol=1e-12, random_state=0).fit(*two_classes)
+        clone(estimator).set_params(solver=solver, max_iter=1, tol=1e-12, random_state=0).fit(*two_classes)
 
 
 @pytest.mark.parametrize("max_iter", [1, 2])

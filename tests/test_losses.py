@@ -1,37 +1,78 @@
 """Losses against independent formulas, finite differences and each other: as Python, and compiled into kernels."""
 
+from decimal import Decimal, localcontext
+
 import numpy as np
 import pytest
+from problems import FORMULAS
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, logsumexp, softmax
-from scipy.special import huber as scipy_huber
+from sklearn.linear_model import _sgd_fast as of_sgd
 
 from skgd._jit import kernel
-from skgd.losses import CLASSIFICATION_LOSSES, FAR, REGRESSION_LOSSES, Huber, LogLoss, Softmax, SquaredError, exp, log1p
+from skgd.losses import (
+    CLASSIFICATION_LOSSES,
+    FAR,
+    REGRESSION_LOSSES,
+    EpsilonInsensitive,
+    Gamma,
+    Hinge,
+    Huber,
+    LogLoss,
+    ModifiedHuber,
+    Perceptron,
+    Poisson,
+    Quantile,
+    Softmax,
+    SquaredEpsilonInsensitive,
+    SquaredHinge,
+    exp,
+    log1p,
+    loss_for,
+)
+from skgd.losses.kinks import SHARE
+from skgd.losses.log_link import excess
 
-SEPARABLE = [*REGRESSION_LOSSES.values(), *(binary for binary, _ in CLASSIFICATION_LOSSES.values())]
-COUPLED = [coupled for _, coupled in CLASSIFICATION_LOSSES.values()]
+# A loss without an oracle in FORMULAS fails with a KeyError.
+VALUES = {cls: FORMULAS[name] for name, cls in (REGRESSION_LOSSES | CLASSIFICATION_LOSSES).items()}
+SEPARABLE = list(VALUES)
+SMOOTH = [cls for cls in SEPARABLE if cls().smooth()]
+KINKED = [Hinge, EpsilonInsensitive, Quantile]
+UNBOUNDED = [Poisson, Gamma]
 CLASSES = 4
-# A loss without an oracle here fails with a KeyError.
-VALUES = {
-    SquaredError: lambda y, z: 0.5 * (y - z) ** 2,
-    Huber: lambda y, z: scipy_huber(Huber().epsilon, y - z),
-    LogLoss: lambda y, z: np.logaddexp(0.0, z) - y * z,
+MARGINS = {Hinge, SquaredHinge, ModifiedHuber, Perceptron}
+TARGETS = (
+    {cls: [-3.0, 0.5, 40.0] for cls in SEPARABLE}
+    | {cls: [-1.0, 1.0] for cls in MARGINS}
+    | {LogLoss: [0.0, 0.25, 1.0], Poisson: [0.0, 0.5, 40.0], Gamma: [0.01, 0.5, 40.0]}
+)
+SCORES = np.concatenate([np.linspace(-6.0, 6.0, 24), [-700.0, -40.0, 40.03, 700.0]])  # and no kink
+# Where the curvature is not the second derivative.
+BEYOND = {
+    LogLoss: lambda y, z: abs(z) > FAR and (z > 0.0) == (y < 0.5),
+    ModifiedHuber: lambda y, z: y * z < -1.0,
+    Huber: lambda y, z: abs(z - y) > Huber().epsilon,
+    Poisson: lambda y, z: y > 0.0 and np.log(y) - z > FAR,
+    Gamma: lambda y, z: z - np.log(y) > FAR,
 }
-TARGETS = {SquaredError: [-3.0, 0.5, 40.0], Huber: [-3.0, 0.5, 40.0], LogLoss: [0.0, 0.25, 1.0]}
-SCORES = np.concatenate([np.linspace(-6.0, 6.0, 23), [-700.0, -40.0, 40.03, 700.0]])
-# Where the curvature, for a target 0, is that of a parabola above the loss, not the second derivative.
-MAJORISING = {Huber: (-5.0, -0.3, -0.1, 0.0, 0.05, 0.1, 0.7, 20.0), LogLoss: (4.01, 7.0, 40.0)}
+# There it is that of a parabola above the loss, which touches it at the other sign of z, too: for a target y, scores.
+MAJORISING = {LogLoss: (0.0, (4.01, 7.0, 40.0)), ModifiedHuber: (1.0, (-1.01, -3.0, -20.0))}
 
 
 @kernel
 def of_score(loss, y, z):
-    return loss.value(y, z), loss.derivative(y, z), loss.curvature(y, z)
+    return loss.value(y, z), loss.derivative(y, z)
+
+
+@kernel
+def curvature_of_score(loss, y, z):
+    return loss.curvature(y, z)
 
 
 @kernel
 def facts(loss):
-    return loss.coupled(), loss.quadratic(), loss.smoothness(), loss.scores_are_logits()
+    answers = loss.coupled(), loss.quadratic(), loss.smooth(), loss.bounded(), loss.scores_are_targets()
+    return answers, loss.smoothness()
 
 
 @kernel
@@ -58,7 +99,9 @@ def plain(function):
 
 
 def grid(loss):
-    return [(y, z) for y in TARGETS[type(loss)] for z in SCORES.tolist()]
+    """Targets and scores; not those whose exponentials leave no digit of the targets to compare."""
+    scores = SCORES if loss.bounded() else SCORES[abs(SCORES) < 10.0]
+    return [(y, z) for y in TARGETS[type(loss)] for z in scores.tolist()]
 
 
 def tile(columns, rows=13, seed=0):
@@ -100,19 +143,32 @@ def test_nan_passes_through(function):
         assert np.isnan(function(np.nan))
 
 
+@pytest.mark.parametrize("function", [excess, plain(excess)], ids=["compiled", "python"])
+def test_excess_of_the_exponential_does_not_cancel(function):
+    u = np.concatenate([np.linspace(-700.0, 700.0, 141), np.linspace(-1.5, 1.5, 301), [1e-9, -1e-5, 0.7, -0.7]])
+    with localcontext() as context:
+        context.prec = 60
+        exact = [float(Decimal(v).exp() - 1 - Decimal(v)) for v in u.tolist()]
+    np.testing.assert_allclose([function(v) for v in u.tolist()], exact, rtol=2e-14)
+
+
 # ---------------------------------------------------------------- separable losses
 @pytest.mark.parametrize("cls", SEPARABLE)
 def test_value_is_the_formula(cls):
     loss = cls()
     for y, z in grid(loss):
-        np.testing.assert_allclose(loss.value(y, z), VALUES[cls](y, z), rtol=1e-13, atol=1e-300)
+        np.testing.assert_allclose(loss.value(y, z), VALUES[cls](y, z), rtol=1e-12, atol=1e-300)
 
 
-@pytest.mark.parametrize("epsilon", [0.01, 1.0, 30.0])
-def test_huber_has_the_width_asked_for(epsilon):
-    loss = Huber(epsilon=epsilon)
-    for r in (-100.0, -1.0, -0.5 * epsilon, 0.0, epsilon, 5.0):
-        np.testing.assert_allclose(loss.value(2.0, 2.0 + r), scipy_huber(epsilon, r), rtol=1e-13)
+@pytest.mark.parametrize("parameter", [0.01, 0.3, 0.9])
+@pytest.mark.parametrize("cls", [Huber, EpsilonInsensitive, SquaredEpsilonInsensitive, Quantile])
+def test_losses_have_the_parameter_asked_for(cls, parameter):
+    name = cls._fields[1]
+    loss = cls(1, parameter)
+    for r in (-100.0, -1.0, -0.5 * parameter, 0.0, parameter, 5.0):
+        np.testing.assert_allclose(
+            loss.value(2.0, 2.0 + r), VALUES[cls](2.0, 2.0 + r, **{name: parameter}), rtol=1e-13, atol=1e-15
+        )
 
 
 @pytest.mark.parametrize("cls", SEPARABLE)
@@ -123,54 +179,96 @@ def test_derivative_is_that_of_the_value(cls):
         np.testing.assert_allclose(loss.derivative(y, z), expected, rtol=1e-7, atol=1e-8)
 
 
-def far_on_the_wrong_side(y, z):
-    """Of log loss."""
-    return abs(z) > FAR and (z > 0.0) == (y < 0.5)
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (Hinge(), of_sgd.Hinge(1.0)),
+        (Perceptron(), of_sgd.Hinge(0.0)),
+        (SquaredHinge(), of_sgd.SquaredHinge(1.0)),
+        (ModifiedHuber(), of_sgd.ModifiedHuber()),
+        (EpsilonInsensitive(1, 0.5), of_sgd.EpsilonInsensitive(0.5)),
+        (SquaredEpsilonInsensitive(1, 0.5), of_sgd.SquaredEpsilonInsensitive(0.5)),
+    ],
+)
+def test_losses_and_derivatives_are_those_of_sgdclassifier(loss, expected):
+    """At kinks, too."""
+    for y in (-1.0, 1.0):
+        for z in (-1.5, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 1.5, 3.0):
+            assert of_score(loss, y, z) == (expected.py_loss(z, y), expected.py_dloss(z, y))
 
 
-@pytest.mark.parametrize("cls", [cls for cls in SEPARABLE if cls is not Huber])
+def beyond(cls, y, z):
+    """Whether the curvature is not meant to be the second derivative."""
+    return cls in BEYOND and BEYOND[cls](y, z)
+
+
+@pytest.mark.parametrize("cls", [cls for cls in SMOOTH if not all(beyond(cls, y, z) for y, z in grid(cls()))])
 def test_curvature_is_the_second_derivative(cls):
     loss = cls()
-    for y, z in grid(loss):
-        if cls is LogLoss and far_on_the_wrong_side(y, z):
-            continue
+    for y, z in [point for point in grid(loss) if not beyond(cls, *point)]:
         expected = derivative_by_differences(lambda z, y=y: loss.derivative(y, z), z)
         np.testing.assert_allclose(loss.curvature(y, z), expected, rtol=1e-7, atol=1e-9)
 
 
+def assert_majorises(values, value, slope, curvature, z):
+    """The parabola with this value, slope and curvature at z lies nowhere below the values, and touches them at -z, too."""
+    u = np.concatenate([np.linspace(-30.0, 30.0, 601), np.linspace(-0.2, 0.2, 81)])
+    parabola = value + slope * (u - z) + 0.5 * curvature * (u - z) ** 2
+    assert (parabola >= values(u) - 1e-13).all()
+    np.testing.assert_allclose(value - 2.0 * slope * z + 2.0 * curvature * z * z, values(-z), rtol=1e-13, atol=1e-13)
+
+
 @pytest.mark.parametrize("cls", MAJORISING)
 def test_majorising_curvature_is_of_a_parabola_that_touches_and_majorises(cls):
-    """With the loss's value and slope at z, the parabola of this curvature lies nowhere below it, and touches it at -z too."""
+    loss, (y, scores) = cls(), MAJORISING[cls]
+    for z in scores:
+        assert beyond(cls, y, z)
+        assert_majorises(lambda u: VALUES[cls](y, u), loss.value(y, z), loss.derivative(y, z), loss.curvature(y, z), z)
+
+
+@pytest.mark.parametrize("z", [-5.0, -0.3, -0.11, 0.7, 20.0])
+def test_huber_s_curvature_off_the_parabola_is_a_share_of_a_majorising_one(z):
+    loss = Huber()
+    whole = loss.curvature(0.0, z) / SHARE
+    assert_majorises(lambda u: VALUES[Huber](0.0, u), loss.value(0.0, z), loss.derivative(0.0, z), whole, z)
+
+
+@pytest.mark.parametrize("cls", UNBOUNDED)
+def test_far_from_their_target_rows_step_to_it(cls):
+    """Where the true curvature, by which they would be thrown far beyond, is next to nothing."""
     loss = cls()
-    for z in MAJORISING[cls]:
-        value, slope, curvature = (getattr(loss, name)(0.0, z) for name in ("value", "derivative", "curvature"))
-        u = np.concatenate([np.linspace(-30.0, 30.0, 601), np.linspace(-0.2, 0.2, 81)])
-        parabola = value + slope * (u - z) + 0.5 * curvature * (u - z) ** 2
-        assert (parabola >= VALUES[cls](0.0, u) - 1e-13).all()
-        np.testing.assert_allclose(
-            value - 2.0 * slope * z + 2.0 * curvature * z * z, VALUES[cls](0.0, -z), rtol=1e-13, atol=1e-13
-        )
+    for y in (0.01, 1.0, 300.0):
+        z = np.log(y) + (-9.0 if cls is Poisson else 9.0)
+        assert beyond(cls, y, z)
+        np.testing.assert_allclose(z - loss.derivative(y, z) / loss.curvature(y, z), np.log(y), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("cls", SEPARABLE)
+@pytest.mark.parametrize("cls", [cls for cls in SMOOTH if cls().bounded()])
 def test_smoothness_bounds_the_curvature_and_is_reached(cls):
     loss = cls()
     curvatures = [loss.curvature(y, z) for y, z in grid(loss)] + [loss.curvature(0.5, 0.5)]
     assert max(curvatures) <= loss.smoothness() * (1.0 + 1e-15)
-    assert max(loss.curvature(0.0, z) for z in np.linspace(-1.0, 1.0, 21)) == pytest.approx(loss.smoothness())
-    assert min(curvatures) > 0.0
+    reached = [loss.curvature(y, z) for y in TARGETS[cls] for z in np.append(np.linspace(-1.0, 1.0, 21), y)]
+    assert max(reached) == pytest.approx(loss.smoothness())
+    assert min(curvatures) >= 0.0
 
 
-@pytest.mark.parametrize("cls", SEPARABLE)
+@pytest.mark.parametrize("cls", [cls for cls in SMOOTH if cls().bounded()])
 def test_smoothness_bounds_the_slope_of_the_derivative(cls):
-    loss = cls()
+    loss, y = cls(), TARGETS[cls][0]
     z = np.linspace(-4.0, 4.0, 801)
-    slopes = np.diff([loss.derivative(0.0, v) for v in z]) / np.diff(z)
+    slopes = np.diff([loss.derivative(y, v) for v in z.tolist()]) / np.diff(z)
     assert slopes.max() <= loss.smoothness() * (1.0 + 1e-9)
-    assert slopes.min() >= -1e-12  # convex
 
 
 @pytest.mark.parametrize("cls", SEPARABLE)
+def test_losses_are_convex(cls):
+    loss = cls()
+    for y in TARGETS[cls]:
+        assert np.diff([loss.derivative(y, z) for z in np.linspace(-6.0, 6.0, 801).tolist()]).min() >= -1e-12
+
+
+@pytest.mark.parametrize("cls", [cls for cls in SEPARABLE if cls not in UNBOUNDED])
 def test_huge_scores_give_finite_values(cls):
     loss = cls()
     for y in TARGETS[cls]:
@@ -179,10 +277,22 @@ def test_huge_scores_give_finite_values(cls):
             np.testing.assert_allclose(of_score(loss, y, z)[0], VALUES[cls](y, z), rtol=1e-14, atol=1e-300)
 
 
+@pytest.mark.parametrize("cls", UNBOUNDED)
+@pytest.mark.parametrize("z", [-1e4, 1e4])
+def test_huge_scores_cost_as_much_as_floats_can_say_or_what_they_should(cls, z):
+    for y in (0.5, 40.0):
+        value = of_score(cls(), y, z)[0]
+        if (z > 0.0) == (cls is Poisson):  # the exponential overflows
+            assert value > 1e300
+        else:
+            u = -z if cls is Poisson else z
+            np.testing.assert_allclose(value, y * (np.log(y) + u - 1.0) if cls is Poisson else u - np.log(y) - 1.0, rtol=1e-12)
+
+
 @pytest.mark.parametrize("cls", SEPARABLE)
 def test_nan_scores_give_nan(cls):
     with np.errstate(invalid="ignore"):  # with the JIT off, NumPy warns
-        value, derivative, _ = of_score(cls(), 1.0, np.nan)
+        value, derivative = of_score(cls(), 1.0, np.nan)
     assert np.isnan(value)
     assert np.isnan(derivative)
 
@@ -192,16 +302,21 @@ def test_compiled_and_python_agree(cls):
     loss = cls()
     for y, z in grid(loss):
         np.testing.assert_allclose(of_score(loss, y, z), plain(of_score)(loss, y, z), rtol=1e-13, atol=1e-15)
+        if loss.smooth():
+            np.testing.assert_allclose(curvature_of_score(loss, y, z), loss.curvature(y, z), rtol=1e-13, atol=1e-15)
 
 
-@pytest.mark.parametrize("loss", [*(cls() for cls in SEPARABLE), *(cls(CLASSES, 0.2) for cls in COUPLED)])
+@pytest.mark.parametrize("loss", [*(cls() for cls in SEPARABLE), Softmax(CLASSES, 0.2)], ids=lambda loss: type(loss).__name__)
 def test_facts_are_the_same_compiled(loss):
     assert facts(loss) == plain(facts)(loss)
-    assert loss.coupled() == (type(loss) in COUPLED)
-    assert loss.scores_are_logits() == (type(loss) not in REGRESSION_LOSSES.values())
+    assert loss.coupled() == isinstance(loss, Softmax)
+    free = (LogLoss, Softmax, Poisson, Gamma, *MARGINS)
+    assert loss.scores_are_targets() == (not isinstance(loss, free))
+    assert loss.smooth() == (not isinstance(loss, (*KINKED, Perceptron)))
+    assert loss.bounded() == (type(loss) not in UNBOUNDED)
 
 
-@pytest.mark.parametrize("cls", SEPARABLE)
+@pytest.mark.parametrize("cls", SMOOTH)
 def test_quadratic_says_whether_the_curvature_is_constant(cls):
     loss = cls()
     assert loss.quadratic() == (np.ptp([loss.curvature(y, z) for y, z in grid(loss)]) == 0.0)
@@ -222,7 +337,7 @@ def test_residuals_of_a_tile_of_two_columns(cls, how):
 
 
 @pytest.mark.parametrize("how", [curvature_tensor, plain(curvature_tensor)], ids=["compiled", "python"])
-@pytest.mark.parametrize("cls", SEPARABLE)
+@pytest.mark.parametrize("cls", SMOOTH)
 def test_curvature_blocks_of_a_tile_of_two_columns(cls, how):
     loss = cls(2)
     Z, s = tile(2)
@@ -232,27 +347,74 @@ def test_curvature_blocks_of_a_tile_of_two_columns(cls, how):
         np.testing.assert_allclose(H[k, k], [s[i] * loss.curvature(y[k, i], Z[k, i]) for i in range(len(s))], rtol=1e-12)
 
 
-@pytest.mark.parametrize("cls", [cls for cls in SEPARABLE if cls is not Huber])
-def test_constant_scores_are_stationary(cls):
-    loss = cls(2)
-    s = tile(1, rows=11)[1]
-    y = np.resize(TARGETS[cls], (2, 11))
-    scores = loss.constant_scores(y, s)
-    for k in range(2):
-        total = sum(s[i] * loss.derivative(y[k, i], scores[k]) for i in range(11))
-        assert abs(total) < 1e-12 * (s @ abs(y[k]))
-
-
-def test_constant_scores_of_huber_are_weighted_medians():
-    """They halve the weight of the rows, within epsilon of the best scores."""
+# ---------------------------------------------------------------- constant scores
+@pytest.mark.parametrize("cls", SEPARABLE)
+def test_constant_scores_have_the_least_mean_loss(cls):
+    """For Huber and the squared insensitive loss they are at most epsilon away from it."""
     rng = np.random.default_rng(3)
-    y, s = rng.standard_cauchy((2, 30)), rng.uniform(0.1, 2.0, 30)
-    loss = Huber(2, epsilon=0.2)
-    scores = loss.constant_scores(y, s)
+    s = rng.uniform(0.1, 2.0, 31)
+    y = rng.choice(TARGETS[cls], size=(2, 31)) if cls in MARGINS | {LogLoss} else rng.exponential(2.0, (2, 31))
+    parameters = {"epsilon": 0.2, "quantile": 0.3}
+    scores = loss_for(cls, y, s, **parameters).constant_scores(y, s)
     for k in range(2):
-        assert s[y[k] < scores[k]].sum() <= 0.5 * s.sum() <= s[y[k] <= scores[k]].sum()
-        best = minimize_scalar(lambda z, k=k: s @ scipy_huber(0.2, y[k] - z), bounds=(-3.0, 3.0), method="bounded").x
-        assert abs(scores[k] - best) <= 0.2
+
+        def total(z, k=k):
+            return s @ VALUES[cls](y[k], z, **parameters)
+
+        best = minimize_scalar(total, bounds=(-4.0, 8.0), method="bounded", options={"xatol": 1e-10})
+        if cls in (Huber, SquaredEpsilonInsensitive):
+            assert abs(scores[k] - best.x) <= 0.2
+        else:
+            assert total(scores[k]) <= best.fun * (1.0 + 1e-9)
+
+
+def test_quantiles_of_the_targets_are_constant_scores():
+    y = np.random.default_rng(0).permutation(101.0 * np.arange(101.0))[None]
+    for quantile in (0.1, 0.5, 0.9):
+        assert Quantile(1, quantile).constant_scores(y, np.ones(101)) == np.quantile(y, quantile)
+
+
+# ---------------------------------------------------------------- kinks, rounded
+@pytest.mark.parametrize("width", [0.05, 0.5, 3.0])
+@pytest.mark.parametrize("cls", KINKED)
+def test_rounding_lies_above_and_near_the_loss(cls, width):
+    """By an eighth of the width a kink; nowhere but within half the width of kinks."""
+    loss = cls()._replace(width=width)
+    assert loss.smooth()
+    kinks = {Hinge: [1.0], EpsilonInsensitive: [0.9, 1.1], Quantile: [1.0]}[cls]
+    for z in np.linspace(-4.0, 6.0, 1001).tolist():
+        above = loss.value(1.0, z) - VALUES[cls](1.0, z)
+        near = sum(abs(z - kink) < 0.5 * width for kink in kinks)
+        assert -1e-15 <= above <= near * width / 8.0 + 1e-15
+    assert max(loss.value(1.0, z) - VALUES[cls](1.0, z) for z in kinks) >= width / 8.0 - 1e-15
+
+
+@pytest.mark.parametrize("cls", KINKED)
+def test_rounded_losses_have_derivatives_and_curvature(cls):
+    loss = cls()._replace(width=0.6)
+    for z in np.linspace(-3.013, 4.037, 51).tolist():
+        np.testing.assert_allclose(
+            loss.derivative(1.0, z), derivative_by_differences(lambda z: loss.value(1.0, z), z), rtol=1e-7, atol=1e-9
+        )
+        second = derivative_by_differences(lambda z: loss.derivative(1.0, z), z)
+        assert -1e-9 <= loss.curvature(1.0, z) - second <= 2.0 * SHARE / 0.6 + 1e-9
+        assert loss.curvature(1.0, z) > 0.0
+
+
+# ---------------------------------------------------------------- targets
+@pytest.mark.parametrize("cls", SEPARABLE)
+def test_valid_targets(cls):
+    y = np.array([[-1.0, 0.0, 1e-300, 2.5]])
+    least = {Poisson: [False, True, True, True], Gamma: [False, False, True, True]}
+    np.testing.assert_array_equal(cls().valid(y), [least.get(cls, [True] * 4)])
+
+
+def test_facts_of_the_targets():
+    y, s = np.array([[0.0, 2.0, 4.0], [10.0, 10.0, 40.0]]), np.array([1.0, 2.0, 1.0])
+    assert loss_for(Poisson, y, s, epsilon=0.1).mean == 17.5
+    np.testing.assert_allclose(loss_for(Quantile, y, s, epsilon=0.1, quantile=0.2), Quantile(2, 0.2, np.sqrt(168.75)))
+    assert loss_for(EpsilonInsensitive, y[:, :1], s[:1], epsilon=0.3) == EpsilonInsensitive(2, 0.3, 1.0)
+    assert np.isfinite(loss_for(Quantile, 1e300 * y, s, quantile=0.5).deviation)
 
 
 # ---------------------------------------------------------------- softmax

@@ -10,6 +10,7 @@ from scipy.special import huber as scipy_huber
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 
 from skgd import GDClassifier, GDRegressor
+from skgd.losses import CLASSIFICATION_LOSSES
 
 N, D, EPOCHS, SEED = 83, 4, 3, 7
 ALPHA = 0.05
@@ -346,7 +347,30 @@ def test_binary_steps_are_those_of_sgdclassifier(rates, average):
     assert_follows(problem.estimator(solver="sgd", **params).fit(problem.X, problem.y), coefficients(expected))
 
 
-@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+STEEP = {"squared_error", "squared_hinge", "modified_huber", "squared_epsilon_insensitive"}
+
+
+@pytest.mark.parametrize(
+    ("loss", "learning_rate"),
+    [(loss, "constant") for loss in sorted(set(CLASSIFICATION_LOSSES) - {"log_loss"})]
+    + [(loss, "optimal") for loss in sorted(set(CLASSIFICATION_LOSSES) - STEEP)],
+)
+def test_steps_of_every_loss_are_those_of_sgdclassifier(loss, learning_rate):
+    """From zero coefficients, which are on the perceptron's kink; three classes are three problems.
+
+    Not of steep losses with optimal rates: there SGDClassifier takes the typical derivative with its sign, so that it
+    never counts, and the first steps go astray.
+    """
+    problem = multinomial()
+    params = {"loss": loss, "shuffle": False, "max_iter": EPOCHS, "tol": None, "learning_rate": learning_rate, "alpha": 0.1}
+    params |= {"eta0": 0.02 if learning_rate == "constant" else 0.01}
+    params |= {"epsilon": 0.3} if "epsilon" in loss or loss == "huber" else {}
+    for y in (problem.y == 1,) if loss == "log_loss" else (problem.y, problem.y == 1):
+        expected = SGDClassifier(**params).fit(problem.X, y)
+        assert_follows(GDClassifier(standardize=False, **params).fit(problem.X, y), coefficients(expected))
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"])
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling"])
 def test_regression_steps_are_those_of_sgdregressor(loss, learning_rate):
     problem = two_targets()

@@ -6,10 +6,13 @@ left.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import schedules
 from ..history import History
+from ..losses import Perceptron
 from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet
@@ -22,6 +25,11 @@ RATE = 0.02  # of a coefficient: 1 over the deviation of its column, times that 
 FULL_BATCH_RATE = 0.1
 FULL_BATCH_EPSILON = 0.1  # without noise, gradients below this would be blown up to steps that overshoot for ever
 PATIENT = 3000.0  # steps before rates are damped, where an epoch is shorter than that
+
+
+def takes(loss: Any, automatic: bool) -> bool:
+    """As sgd."""
+    return sgd.takes(loss, automatic)
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
@@ -43,9 +51,10 @@ def _automatic_plan(objective: Objective, options: Options) -> Plan:
         rate, delay = RATE / np.sqrt(objective.loss.smoothness()), max(0.25 * steps, PATIENT)
         longest = sgd.longest_rate(objective, sgd.curvature_seen(largest, trace, batch, full=False))
         epsilon = rate / longest + options.adam_epsilon
+    trivial = isinstance(objective.loss, Perceptron)
     return Plan(
         rule=Adam(options.beta_1, options.beta_2, epsilon),
-        schedule=lambda t: schedules.damped(t, rate, delay),
+        schedule=lambda t: schedules.constant(t, rate) if trivial else schedules.damped(t, rate, delay),
         batch=batch,
         penalty=ElasticNet(explicit=0.0),
         unit=objective.score_scale(),
@@ -55,5 +64,7 @@ def _automatic_plan(objective: Objective, options: Options) -> Plan:
         reduced=steps > 1,
         run=sgd.neighbours(objective, batch),
         shuffle=options.shuffle,
+        patience=options.n_iter_no_change if trivial else 1,
+        may_plateau=trivial,
         smooth_rate=1.0 / (objective.loss.smoothness() * largest) if largest > 0.0 else 0.0,
     )

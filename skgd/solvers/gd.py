@@ -7,16 +7,19 @@ One iteration reads X once.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import least_norm, least_squares, row_space
 from ..column_metric import Columns
 from ..history import History
+from ..losses import LogLoss, Perceptron, Softmax
 from ..objective import Objective
 from ..proximal_metric import Full, Limited, proximal_metric
 from ..quasi_newton import QuasiNewton
 from ..rows import stored_entries
-from . import Solution, working_sets
+from . import Solution, smoothing, working_sets
 
 EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 ROUNDING = 1e-13  # relative gap that the arithmetic cannot tell from none
@@ -36,17 +39,33 @@ Metric = QuasiNewton | Full | Columns | Limited
 SUFFICIENT = 0.2  # share of the slope that a step keeps on average (Armijo); a quadratic model promises 1/2
 
 
+def takes(loss: Any, automatic: bool) -> bool:
+    """Whether the loss has a minimum that is worth finding, not only a way."""
+    return not (automatic and isinstance(loss, Perceptron))
+
+
 def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
     """Minimise from theta until the estimated relative gap is at most `tol`."""
+    how: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "history": history}
     if row_space.pays(objective):
         space = row_space.RowSpace(objective)
-        solution = descend(space.objective, space.inside(theta), tol=tol, max_iter=max_iter, history=history)
+        solution = minimise(space.objective, space.inside(theta), **how)
         return solution._replace(theta=space.outside(solution.theta))
+    if not objective.loss.smooth():
+        return smoothing.minimise(objective, theta, **how, descend=from_samples)
+    return from_samples(objective, theta, **how)
+
+
+def from_samples(
+    objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, warm: bool = False
+) -> Solution:
+    """Minimise a smooth objective: where it is large from minimisers of samples, unless theta is near (`warm`)."""
     if working_sets.pays(objective):
         return working_sets.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history, descend=descend)
     if least_squares.pays(objective):
         return _least_squares(objective, theta, tol, max_iter, history)
-    for rows in sample_sizes(objective) if objective.memory.point is None else []:
+    near = warm or objective.memory.point is not None
+    for rows in [] if near else sample_sizes(objective):
         noise = theta.size / (8.0 * rows)
         theta = descend(objective.sample(rows), theta, tol=max(tol, noise), max_iter=20, history=History("gd")).theta
     return descend(objective, theta, tol=tol, max_iter=max_iter, history=history)
@@ -163,7 +182,7 @@ def _separates(objective: Objective, F: float) -> bool:
     A row on the wrong side, or undecided, alone costs at least log 2 times its weight.
     """
     wrong = np.log(2.0) * objective.s.min() / objective.n
-    return objective.unpenalised and objective.loss.scores_are_logits() and F < wrong
+    return objective.unpenalised and isinstance(objective.loss, LogLoss | Softmax) and F < wrong
 
 
 def _gap(metric: Metric, decreases: list[float], values: list[float], tol: float, whole: bool) -> float:

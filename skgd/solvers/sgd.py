@@ -3,15 +3,22 @@
 The automatic rate is 1/(2 L), L the curvature that a batch of B rows sees: h (lambda (B - 1) + 2 trace) / B, with h the
 smoothness of the loss, lambda and trace the largest eigenvalue and the sum of all of the second moments.  In the first
 epoch it is damped like 1/sqrt(t), from a quarter on; later the noise of steps is reduced instead.  Iterates are averaged
-with growing weights.  Batches of all rows are free of noise: their rate and iterate stand as they are.
+with growing weights.  Batches of all rows are free of noise: their rate and iterate stand as they are.  Where the loss has
+kinks, h is the reciprocal of the natural size of a score, and rates are damped for ever.
+
+The perceptron's minimum, at zero coefficients, is of no use; what counts is its way: a constant rate, averaged (Freund
+and Schapire, 1999), until its objective falls no more.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from .. import schedules
 from ..history import History
+from ..losses import Perceptron
 from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet
@@ -25,6 +32,11 @@ SMALL = 64  # fewer rows make one batch
 FEWEST, MOST = 16, 64  # rows a step, where a row is worth more than the sweep over all columns
 STEPS = 500  # of an epoch, from which on larger batches cost it little
 PATIENT = 500.0  # steps before rates are damped, where an epoch is shorter than that
+
+
+def takes(loss: Any, automatic: bool) -> bool:
+    """Whether the loss has what rates are derived from, or none are."""
+    return loss.bounded() or not automatic
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
@@ -45,23 +57,27 @@ def automatic_plan(objective: Objective, options: Options, whitening: Whitening)
     seen = curvature_seen(largest, trace, batch, full)
     rate = (1.0 - options.momentum) * longest_rate(objective, seen)
     delay = max(0.25 * steps, PATIENT)
+    smooth, trivial = objective.loss.smooth(), isinstance(objective.loss, Perceptron)
 
     def schedule(t):
-        return schedules.constant(t, rate) if full or t[0] > steps else schedules.damped(t, rate, delay)
+        steady = trivial or (smooth and (full or t[0] > steps))
+        return schedules.constant(t, rate) if steady else schedules.damped(t, rate, delay)
 
     plan = Plan(
         rule=_rule(options),
         schedule=schedule,
         batch=batch,
         penalty=ElasticNet(explicit=0.0),
-        unit=np.ones(objective.K),
+        unit=np.ones(objective.K) if smooth else objective.score_scale() * objective.loss.smoothness(),
         whitening=whitening,
-        average_from=averaging(options, batch, default=not full),
+        average_from=averaging(options, batch, default=not (full and smooth)),
         growing=True,
         smoothness=0.5 if objective.loss.coupled() else objective.loss.smoothness(),
         reduced=not full,
         run=neighbours(objective, batch),
         shuffle=options.shuffle,
+        patience=options.n_iter_no_change if trivial else 1,
+        may_plateau=trivial,
         smooth_rate=1.0 / (objective.loss.smoothness() * largest) if largest > 0.0 else 0.0,
     )
     # The intercept is uncorrelated with centred columns: its curvature is h alone, and its rate 1/(2 h).
@@ -120,7 +136,10 @@ def _rule(options: Options) -> Momentum:
 
 
 def _typical_rate(objective: Objective, alpha: float) -> float:
-    """The first rate of learning_rate='optimal': typical weight over typical derivative (Bottou, 2012, as SGDClassifier)."""
+    """The first rate of learning_rate='optimal': typical weight over typical derivative (Bottou, 2012).
+
+    SGDClassifier means the same, but takes the derivative with its sign, which is negative, and so never counts.
+    """
     typical = np.sqrt(1.0 / np.sqrt(alpha))
     derivative = abs(objective.loss.derivative(1.0, -typical)) if not objective.loss.coupled() else 1.0
     return typical / max(1.0, derivative)

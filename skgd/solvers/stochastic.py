@@ -105,13 +105,15 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
     """Run epochs until their last half gained too little to matter, or `max_iter`.
 
     An error that falls like C/t with the epochs t fell by C/t since t/2: so the change of F since t/2 estimates the
-    gap; where convergence is faster it overstates it.  Explicit rates may never settle: with them the fit ends when F
+    gap; where convergence is faster it overstates it.  At kinks noise never ends, and what it adds falls as slowly as the
+    rate: there the change counts ten times as much.  Explicit rates may never settle: with them the fit ends when F
     has not fallen, for `patience` epochs in a row.
     """
     state = State(objective, theta, plan)
     F, _ = objective.evaluate(theta)
     history.record(F, theta)
     values, quiet, gap, converged = [F], 0, np.inf, options.tol is None
+    caution = 2.0 if objective.loss.smooth() or plan.may_plateau else 20.0
     for epoch in range(1, options.max_iter + 1):
         run_epoch(objective, plan, state, options.random_state, history)
         F, gradient = objective.evaluate(state.result())
@@ -121,7 +123,7 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
             continue
         half = values[epoch // 2 :]
         change = half[0] - F if plan.may_plateau else max(half) - min(half)
-        gap = 2.0 * max(change, 0.0) / max(F, np.finfo(float).tiny)
+        gap = caution * max(change, 0.0) / max(F, np.finfo(float).tiny)
         quiet = quiet + 1 if epoch > 1 and gap <= options.tol else 0
         if quiet >= plan.patience:
             if plan.adaptive and plan.schedule(np.array([state.steps]))[0] * state.slower > SLOWEST:
@@ -132,7 +134,8 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
     result = state.result()
     if plan.smooth_rate and objective.penalty.kinked.any():
         result, F = _sparse(objective, result, F, gradient, plan.smooth_rate)
-    if plan.may_plateau and F > (1.0 + options.tol if options.tol is not None else RISEN) * values[0]:
+    risen = F > (1.0 + options.tol if options.tol is not None else RISEN) * values[0]
+    if plan.may_plateau and risen and values[0] > 0.0:  # a perceptron's start costs nothing, and any step some
         return Solution(result, epoch, np.inf, False, DIVERGED.format(values[0], F, epoch))
     if not plan.may_plateau and F > values[0]:  # the start, of a warm one say, was better than noise allows
         result, F = theta, values[0]

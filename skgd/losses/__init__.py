@@ -1,0 +1,101 @@
+"""Losses: what a row pays for its scores.  One class a loss, written once, for one row's score.
+
+A *separable* loss defines ``value(y, z)``, ``derivative(y, z)`` and, if that is continuous, ``curvature(y, z)`` of one
+score; its columns (targets, or classes against the rest) are independent problems.  ``Softmax`` couples the columns of a
+row and works on a tile of rows at once.  Kernels see the same methods of either kind:
+
+``residuals(y, s, Z)``
+    turn scores Z (K, m) of m rows with targets y (a row per target, or the class codes) and weights s (m,) into
+    weighted derivatives, in place; return the weighted sum of the values.
+``curvatures(y, s, Z)``
+    turn scores into what `curvature_block` needs, in place.
+``curvature_block(s, Z, k, l, c)``
+    write the weighted second derivative by the scores k and l of every row into c (m,).
+``coupled()``
+    do the columns interact?
+
+Solvers also ask ``quadratic()`` (is the curvature constant?), ``smooth()`` (is the derivative continuous?),
+``bounded()`` (does ``smoothness()`` bound the curvature everywhere?), ``smoothness()`` (the curvature per unit weight
+that sizes steps; where there is none, the reciprocal of the natural size of a score), ``scores_are_targets()`` (are
+scores in the unit of the targets, or log-odds, margins, logarithms?) and ``constant_scores(y, s)`` (the best scores that
+ignore X, or close to them: where solvers start).  Estimators ask which targets are ``valid(y)``, and what to say of
+others: ``domain()``.
+
+A loss with kinks has a field ``width`` of the parabolas that round them: 0 is the loss itself, and ``smooth()`` is false.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .arithmetic import exp, log1p, logistic
+from .cross_entropy import FAR, LogLoss, Softmax
+from .log_link import Gamma, Poisson
+from .margins import Hinge, ModifiedHuber, Perceptron, SquaredHinge
+from .regression import EpsilonInsensitive, Huber, Quantile, SquaredEpsilonInsensitive, SquaredError
+
+REGRESSION_LOSSES = {
+    "squared_error": SquaredError,
+    "huber": Huber,
+    "epsilon_insensitive": EpsilonInsensitive,
+    "squared_epsilon_insensitive": SquaredEpsilonInsensitive,
+    "quantile": Quantile,
+    "poisson": Poisson,
+    "gamma": Gamma,
+}
+CLASSIFICATION_LOSSES = {  # log_loss has targets 0 and 1, and is Softmax for more than two classes; others have -1 and 1
+    "log_loss": LogLoss,
+    "hinge": Hinge,
+    "squared_hinge": SquaredHinge,
+    "modified_huber": ModifiedHuber,
+    "perceptron": Perceptron,
+    "squared_error": SquaredError,
+    "huber": Huber,
+    "epsilon_insensitive": EpsilonInsensitive,
+    "squared_epsilon_insensitive": SquaredEpsilonInsensitive,
+}
+
+
+def loss_for(cls: Any, Y: np.ndarray, s: np.ndarray, **parameters: float) -> Any:
+    """A separable loss for targets Y (T, n) with weights s (n,): its fields are parameters of the user, or facts of Y."""
+    facts = {"mean": _largest_mean, "deviation": _largest_deviation}
+    known = {name: value for name, value in parameters.items() if name in cls._fields}
+    known |= {name: fact(Y, s) for name, fact in facts.items() if name in cls._fields}
+    return cls(len(Y), **known)
+
+
+def _largest_mean(Y: np.ndarray, s: np.ndarray) -> float:
+    return float((Y @ s).max() / s.sum())
+
+
+def _largest_deviation(Y: np.ndarray, s: np.ndarray) -> float:
+    """Of the targets, or 1 where they do not vary."""
+    centred = Y - (Y @ s / s.sum())[:, None]
+    largest = np.abs(centred).max() or 1.0  # squares of what is at most 1 do not overflow
+    return float(largest * np.sqrt((centred / largest) ** 2 @ s / s.sum()).max()) or 1.0
+
+
+__all__ = [
+    "CLASSIFICATION_LOSSES",
+    "FAR",
+    "REGRESSION_LOSSES",
+    "EpsilonInsensitive",
+    "Gamma",
+    "Hinge",
+    "Huber",
+    "LogLoss",
+    "ModifiedHuber",
+    "Perceptron",
+    "Poisson",
+    "Quantile",
+    "Softmax",
+    "SquaredEpsilonInsensitive",
+    "SquaredError",
+    "SquaredHinge",
+    "exp",
+    "log1p",
+    "logistic",
+    "loss_for",
+]

@@ -1,0 +1,116 @@
+"""Cross-entropy of classes: one score for two of them, as many scores as classes for more."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .._jit import struct
+from .arithmetic import exp, log1p, logistic
+from .separable import separable
+
+FAR = 4.0  # a score on the wrong side whose slope, 0.98, hardly tells it from any further one
+
+
+@separable
+class LogLoss(NamedTuple):
+    """log(1 + exp(z)) - y z with y in [0, 1]: two classes, one score."""
+
+    columns: int = 1
+
+    def value(self, y, z):
+        return max(z, 0.0) + log1p(exp(-abs(z))) - y * z
+
+    def derivative(self, y, z):
+        return logistic(z) - y
+
+    def curvature(self, y, z):
+        e = exp(-abs(z))
+        second = e / ((1.0 + e) * (1.0 + e))
+        # Far on the wrong side it vanishes and steps would have no end: there, as for Huber, that of the parabola
+        # which touches the loss at +-z and lies above it, tanh(z/2) / (2 z) (Jaakkola and Jordan, 2000).
+        wrong = abs(z) > FAR and (z > 0.0) == (y < 0.5)
+        return 0.5 * (1.0 - e) / ((1.0 + e) * abs(z)) if wrong else second
+
+    def smoothness(self):
+        return 0.25
+
+    def constant_scores(self, y, s):
+        p = y @ s / s.sum()
+        return np.log(p) - np.log1p(-p)
+
+
+@struct
+class Softmax(NamedTuple):
+    """log(sum_k exp(z_k)) - z_y with y the code of a class: K classes, K scores that share a row."""
+
+    columns: int
+    largest_variance: float  # of a class indicator, pi (1 - pi): the curvature at the start
+
+    def coupled(self):
+        return True
+
+    def quadratic(self):
+        return False
+
+    def smooth(self):
+        return True
+
+    def bounded(self):
+        return True
+
+    def scores_are_targets(self):
+        return False
+
+    def exponentials(self, Z, top, total):
+        """Turn scores into exp(z - top), with `top` (m,) the largest of each row and `total` (m,) their sums."""
+        for i in range(Z.shape[1]):
+            top[i] = Z[0, i]
+            total[i] = 0.0
+        for k in range(1, Z.shape[0]):
+            for i in range(Z.shape[1]):
+                top[i] = max(top[i], Z[k, i])
+        for k in range(Z.shape[0]):
+            for i in range(Z.shape[1]):
+                Z[k, i] = exp(Z[k, i] - top[i])
+                total[i] += Z[k, i]
+
+    def residuals(self, y, s, Z):
+        m = Z.shape[1]
+        top, total = np.empty(m), np.empty(m)
+        loss = 0.0
+        for i in range(m):
+            loss -= s[i] * Z[int(y[0, i]), i]
+        self.exponentials(Z, top, total)
+        for i in range(m):
+            loss += s[i] * (top[i] + math.log(total[i]))
+            total[i] = s[i] / total[i]
+        for k in range(Z.shape[0]):
+            for i in range(m):
+                Z[k, i] *= total[i]
+        for i in range(m):
+            Z[int(y[0, i]), i] -= s[i]
+        return loss
+
+    def curvatures(self, y, s, Z):
+        top, total = np.empty(Z.shape[1]), np.empty(Z.shape[1])
+        self.exponentials(Z, top, total)
+        for i in range(Z.shape[1]):
+            total[i] = 1.0 / total[i]
+        for k in range(Z.shape[0]):
+            for i in range(Z.shape[1]):
+                Z[k, i] *= total[i]
+
+    def curvature_block(self, s, Z, k, l, c):
+        for i in range(Z.shape[1]):
+            c[i] = s[i] * Z[k, i] * ((1.0 if k == l else 0.0) - Z[l, i])
+
+    def smoothness(self):
+        # 1/2 bounds it everywhere; the curvature at the start, floored, is what steps are sized by (they halve it).
+        return max(self.largest_variance, 0.05)
+
+    def constant_scores(self, y, s):
+        scores = np.log(np.bincount(y[0].astype(np.intp), weights=s, minlength=self.columns) / s.sum())
+        return scores - scores.mean()

@@ -1,0 +1,34 @@
+"""The kink of max(0, t), and its rounding: a parabola where |t| <= width/2, which lies at most width/8 above.
+
+Losses with kinks are sums of it.  Width 0 is the kink itself: what stochastic steps take.
+"""
+
+from __future__ import annotations
+
+from .._jit import kernel
+
+TINY = 1e-100  # in place of a width of 0, which nothing can be divided by
+SHARE = 0.01  # of the curvature of a parabola above the loss, that rows off the kink count with
+
+
+@kernel
+def ramp(t, width):
+    """max(0, t), rounded."""
+    inner = min(max(t + 0.5 * width, 0.0), width)
+    return 0.5 * inner * inner / max(width, TINY) + max(t - 0.5 * width, 0.0)
+
+
+@kernel
+def step(t, width):
+    """Its derivative; 0 at the kink."""
+    return min(max((t + 0.5 * width) / max(width, TINY), 0.0), 1.0)
+
+
+@kernel
+def bend(t, width):
+    """Its curvature.
+
+    Off the kink it is zero, but rows there have slopes, and the metric must not be singular along them: they count with a
+    share of what the parabola has that touches at +-t and lies above, 1/(2 |t|).  All of it would need many more steps.
+    """
+    return (1.0 if 2.0 * abs(t) <= width else SHARE) / max(2.0 * abs(t), width)

@@ -1,0 +1,110 @@
+"""Losses of the margin y z of two classes, y = -1 or 1: what a row pays for a score that is not far enough on its side.
+
+Where rows pay nothing, the second derivative is zero: Newton's method with the curvature of those that pay ends after
+few changes of who does (Keerthi and DeCoste, 2005).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .kinks import bend, ramp, step
+from .separable import separable
+
+
+@separable
+class Hinge(NamedTuple):
+    """max(0, 1 - y z): the linear support vector machine (Cortes and Vapnik, 1995)."""
+
+    columns: int = 1
+    width: float = 0.0  # of the rounding of its kink
+
+    def smooth(self):
+        return self.width > 0.0
+
+    def value(self, y, z):
+        return ramp(1.0 - y * z, self.width)
+
+    def derivative(self, y, z):
+        return -y * (1.0 - step(y * z - 1.0, self.width))  # -y at the kink
+
+    def curvature(self, y, z):
+        return bend(1.0 - y * z, self.width)
+
+    def smoothness(self):
+        return 1.0
+
+    def constant_scores(self, y, s):
+        return np.sign(y @ s)
+
+
+@separable
+class SquaredHinge(NamedTuple):
+    """max(0, 1 - y z)^2."""
+
+    columns: int = 1
+
+    def value(self, y, z):
+        short = max(1.0 - y * z, 0.0)
+        return short * short
+
+    def derivative(self, y, z):
+        return -2.0 * y * max(1.0 - y * z, 0.0)
+
+    def curvature(self, y, z):
+        return 2.0 if y * z < 1.0 else 0.0
+
+    def smoothness(self):
+        return 2.0
+
+    def constant_scores(self, y, s):
+        return y @ s / s.sum()
+
+
+@separable
+class ModifiedHuber(NamedTuple):
+    """max(0, 1 - y z)^2 where y z >= -1, and -4 y z beyond (Zhang, 2004)."""
+
+    columns: int = 1
+
+    def value(self, y, z):
+        short = max(1.0 - y * z, 0.0)
+        inner = min(short, 2.0)
+        return inner * (2.0 * short - inner)
+
+    def derivative(self, y, z):
+        return -2.0 * y * min(max(1.0 - y * z, 0.0), 2.0)
+
+    def curvature(self, y, z):
+        # Where it is linear: of the parabola that touches the loss at +-z and lies above it, as for Huber.
+        return 2.0 / max(1.0, -y * z) if y * z < 1.0 else 0.0
+
+    def smoothness(self):
+        return 2.0
+
+    def constant_scores(self, y, s):
+        return y @ s / s.sum()
+
+
+@separable
+class Perceptron(NamedTuple):
+    """max(0, -y z) (Rosenblatt, 1958).  Zero scores cost nothing, so it is the way of the steps that counts."""
+
+    columns: int = 1
+
+    def smooth(self):
+        return False
+
+    def value(self, y, z):
+        return max(-y * z, 0.0)
+
+    def derivative(self, y, z):
+        return (-y if y * z <= 0.0 else 0.0) + 0.0 * z  # the last term lets NaN through
+
+    def smoothness(self):
+        return 1.0
+
+    def constant_scores(self, y, s):
+        return np.zeros(len(y))

@@ -1,0 +1,168 @@
+"""Losses of a score that predicts the target itself, in its unit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .kinks import SHARE, bend, ramp, step
+from .separable import separable
+
+
+@separable
+class SquaredError(NamedTuple):
+    """(z - y)^2 / 2."""
+
+    columns: int = 1
+
+    def quadratic(self):
+        return True
+
+    def value(self, y, z):
+        return 0.5 * (z - y) * (z - y)
+
+    def derivative(self, y, z):
+        return z - y
+
+    def curvature(self, y, z):
+        return 1.0
+
+    def smoothness(self):
+        return 1.0
+
+    def scores_are_targets(self):
+        return True
+
+    def constant_scores(self, y, s):
+        return y @ s / s.sum()
+
+
+@separable
+class Huber(NamedTuple):
+    """(z - y)^2 / 2 where |z - y| <= epsilon, and epsilon |z - y| - epsilon^2 / 2 beyond (Huber, 1964)."""
+
+    columns: int = 1
+    epsilon: float = 0.1
+
+    def value(self, y, z):
+        r = abs(z - y)
+        inner = min(r, self.epsilon)
+        return inner * (r - 0.5 * inner)
+
+    def derivative(self, y, z):
+        return min(max(z - y, -self.epsilon), self.epsilon)
+
+    def curvature(self, y, z):
+        # Beyond epsilon it is zero, but rows there have slopes, and the metric must not be singular along them: they
+        # count with a share of what the parabola has that touches the loss at +-(z - y) and lies above it (Huber and
+        # Ronchetti, 2009, section 7.8).  With all of it steps become short, and what they gain is taken for all there is.
+        off = abs(z - y)
+        return 1.0 if off <= self.epsilon else SHARE * self.epsilon / off
+
+    def smoothness(self):
+        return 1.0
+
+    def scores_are_targets(self):
+        return True
+
+    def constant_scores(self, y, s):
+        return np.array([_weighted_quantile(column, s, 0.5) for column in y])
+
+
+@separable
+class EpsilonInsensitive(NamedTuple):
+    """max(0, |z - y| - epsilon) (support vector regression; Vapnik, 1995)."""
+
+    columns: int = 1
+    epsilon: float = 0.1
+    deviation: float = 1.0  # of the targets
+    width: float = 0.0  # of the rounding of its kinks
+
+    def smooth(self):
+        return self.width > 0.0
+
+    def value(self, y, z):
+        return ramp(z - y - self.epsilon, self.width) + ramp(y - z - self.epsilon, self.width)
+
+    def derivative(self, y, z):
+        return step(z - y - self.epsilon, self.width) - step(y - z - self.epsilon, self.width)
+
+    def curvature(self, y, z):
+        return bend(z - y - self.epsilon, self.width) + bend(y - z - self.epsilon, self.width)
+
+    def smoothness(self):
+        return 1.0 / self.deviation
+
+    def scores_are_targets(self):
+        return True
+
+    def constant_scores(self, y, s):
+        # Slopes change by s_i at y_i - epsilon and at y_i + epsilon: the median of these.
+        weights = np.concatenate([s, s])
+        return np.array([_weighted_quantile(np.append(c - self.epsilon, c + self.epsilon), weights, 0.5) for c in y])
+
+
+@separable
+class SquaredEpsilonInsensitive(NamedTuple):
+    """max(0, |z - y| - epsilon)^2."""
+
+    columns: int = 1
+    epsilon: float = 0.1
+
+    def value(self, y, z):
+        outer = max(abs(z - y) - self.epsilon, 0.0)
+        return outer * outer
+
+    def derivative(self, y, z):
+        r = z - y
+        return 2.0 * (r - min(max(r, -self.epsilon), self.epsilon))
+
+    def curvature(self, y, z):
+        return 2.0 if abs(z - y) > self.epsilon else 0.0
+
+    def smoothness(self):
+        return 2.0
+
+    def scores_are_targets(self):
+        return True
+
+    def constant_scores(self, y, s):
+        return y @ s / s.sum()
+
+
+@separable
+class Quantile(NamedTuple):
+    """q (y - z) where z <= y, and (1 - q) (z - y) beyond (Koenker and Bassett, 1978)."""
+
+    columns: int = 1
+    quantile: float = 0.5
+    deviation: float = 1.0  # of the targets
+    width: float = 0.0  # of the rounding of its kink
+
+    def smooth(self):
+        return self.width > 0.0
+
+    def value(self, y, z):
+        return (1.0 - self.quantile) * ramp(z - y, self.width) + self.quantile * ramp(y - z, self.width)
+
+    def derivative(self, y, z):
+        return (1.0 - self.quantile) * step(z - y, self.width) - self.quantile * step(y - z, self.width)
+
+    def curvature(self, y, z):
+        return bend(z - y, self.width)
+
+    def smoothness(self):
+        return 1.0 / self.deviation
+
+    def scores_are_targets(self):
+        return True
+
+    def constant_scores(self, y, s):
+        return np.array([_weighted_quantile(column, s, self.quantile) for column in y])
+
+
+def _weighted_quantile(values: np.ndarray, weights: np.ndarray, quantile: float) -> float:
+    order = np.argsort(values)
+    mass = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(mass, quantile * mass[-1])]])

@@ -1,0 +1,69 @@
+"""What losses with independent columns have in common: the loops over a tile, and the usual answers to solvers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._jit import struct
+
+
+def separable(cls):
+    """Make a struct of a loss with independent columns, which defines value and derivative of one score.
+
+    Where the derivative is continuous it defines the curvature, too; and it may answer otherwise than most losses.
+    """
+    for method in (coupled, residuals, curvatures, curvature_block):
+        setattr(cls, method.__name__, method)
+    for usual in (quadratic, smooth, bounded, scores_are_targets, valid, domain):
+        if usual.__name__ not in vars(cls):
+            setattr(cls, usual.__name__, usual)
+    return struct(cls)
+
+
+def coupled(self):
+    return False
+
+
+def residuals(self, y, s, Z):
+    total = 0.0
+    for k in range(Z.shape[0]):
+        for i in range(Z.shape[1]):
+            z = Z[k, i]
+            total += s[i] * self.value(y[k, i], z)
+            Z[k, i] = s[i] * self.derivative(y[k, i], z)
+    return total
+
+
+def curvatures(self, y, s, Z):
+    for k in range(Z.shape[0]):
+        for i in range(Z.shape[1]):
+            Z[k, i] = self.curvature(y[k, i], Z[k, i])
+
+
+def curvature_block(self, s, Z, k, l, c):
+    for i in range(Z.shape[1]):
+        c[i] = s[i] * Z[k, i]
+
+
+def quadratic(self):
+    return False
+
+
+def smooth(self):
+    return True
+
+
+def bounded(self):
+    return True
+
+
+def scores_are_targets(self):
+    return False
+
+
+def valid(self, y):
+    return np.isfinite(y)
+
+
+def domain(self):
+    return "finite y"
