@@ -14,7 +14,7 @@ from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet
 from ..updates import Adam
-from ..whitening import whitened
+from ..whitening import Whitening
 from . import Solution, sgd, stochastic
 from .stochastic import Plan
 
@@ -26,15 +26,17 @@ PATIENT = 3000.0  # steps before rates are damped, where an epoch is shorter tha
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
     """Epochs of Adam."""
-    if options.automatic:
-        plan = _automatic_plan(objective, options)
-    else:
+    if not options.automatic:
         plan = sgd.textbook_plan(objective, options, Adam(options.beta_1, options.beta_2, options.adam_epsilon))
-    return stochastic.minimise(objective, theta, plan, options, history)
+        return stochastic.minimise(objective, theta, plan, options, history)
+    here = objective.coordinates
+    scaled, whitening = sgd.prepared(objective, options)
+    there, plan = scaled.coordinates, _automatic_plan(scaled, options, whitening)
+    solution = stochastic.minimise(scaled, there.theta(*here.raw(theta)), plan, options, history)
+    return solution._replace(theta=here.theta(*there.raw(solution.theta)))
 
 
-def _automatic_plan(objective: Objective, options: Options) -> Plan:
-    whitening = whitened(objective)
+def _automatic_plan(objective: Objective, options: Options, whitening: Whitening) -> Plan:
     batch, steps = sgd.balanced_batch(objective, options, whitening)
     largest, trace = whitening.spectrum(objective)
     if steps == 1:
@@ -56,4 +58,5 @@ def _automatic_plan(objective: Objective, options: Options) -> Plan:
         run=sgd.neighbours(objective, batch),
         shuffle=options.shuffle,
         smooth_rate=1.0 / (objective.loss.smoothness() * largest) if largest > 0.0 else 0.0,
+        safe_pace=lambda: sgd.safe_pace(objective, whitening, batch),
     )
