@@ -70,14 +70,30 @@ def second_moments(objective: Objective, rows: int) -> np.ndarray:
     return (A * s[:, None]).T @ A
 
 
+def heaviest(objective: Objective, whitening: Whitening) -> float:
+    """The largest squared norm of a row whose columns are those of the whitening's coordinates.  One pass."""
+    mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
+    matrix, largest = scale[:, None] * whitening.matrix if len(whitening.matrix) else None, 0.0
+    for first in range(0, objective.n, SAMPLE):
+        A = objective.X[first : first + SAMPLE].astype(np.float64)
+        norms = _squared_norms(A, mean, scale) if matrix is None else np.sum((A @ matrix - mean @ matrix) ** 2, axis=1)
+        largest = max(largest, float(norms.max()))
+    return largest
+
+
+def _squared_norms(A, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """|scale * (a - mean)|^2 of the rows of a dense or sparse A."""
+    squares = A.multiply(A) if sp.issparse(A) else A * A
+    return squares @ scale**2 - 2.0 * (A @ (scale**2 * mean)) + np.sum((scale * mean) ** 2)
+
+
 def _spectrum(objective: Objective) -> tuple[float, float]:
     """Largest eigenvalue and trace of sum_i s_i x~_i x~_i' / n, from at most a thousand evenly spaced rows."""
     mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
     index = np.linspace(0, objective.n - 1, min(objective.n, SAMPLE)).astype(np.intp)
     A = objective.X[index].astype(np.float64)  # float32 overflows where squares of its values do not
     s = objective.s[index] / objective.s[index].sum()
-    squares = A.multiply(A) if sp.issparse(A) else A * A
-    trace = s @ (squares @ scale**2) - 2.0 * (s @ (A @ (scale**2 * mean))) + np.sum((scale * mean) ** 2)
+    trace = s @ _squared_norms(A, mean, scale)
     v, largest = np.ones(objective.d), 0.0
     for _ in range(30):
         scores = A @ (scale * v) - mean @ (scale * v)

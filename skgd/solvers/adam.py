@@ -17,7 +17,7 @@ from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet
 from ..updates import Adam
-from ..whitening import whitened
+from ..whitening import Whitening
 from . import Solution, sgd, stochastic
 from .stochastic import Plan
 
@@ -34,15 +34,17 @@ def takes(loss: Any, automatic: bool) -> bool:
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
     """Epochs of Adam."""
-    if options.automatic:
-        plan = _automatic_plan(objective, options)
-    else:
+    if not options.automatic:
         plan = sgd.textbook_plan(objective, options, Adam(options.beta_1, options.beta_2, options.adam_epsilon))
-    return stochastic.minimise(objective, theta, plan, options, history)
+        return stochastic.minimise(objective, theta, plan, options, history)
+    here = objective.coordinates
+    scaled, whitening = sgd.prepared(objective, options)
+    there, plan = scaled.coordinates, _automatic_plan(scaled, options, whitening)
+    solution = stochastic.minimise(scaled, there.theta(*here.raw(theta)), plan, options, history)
+    return solution._replace(theta=here.theta(*there.raw(solution.theta)))
 
 
-def _automatic_plan(objective: Objective, options: Options) -> Plan:
-    whitening = whitened(objective)
+def _automatic_plan(objective: Objective, options: Options, whitening: Whitening) -> Plan:
     batch, steps = sgd.balanced_batch(objective, options, whitening)
     largest, trace = whitening.spectrum(objective)
     if steps == 1:
@@ -67,4 +69,5 @@ def _automatic_plan(objective: Objective, options: Options) -> Plan:
         patience=options.n_iter_no_change if trivial else 1,
         may_plateau=trivial,
         smooth_rate=1.0 / (objective.loss.smoothness() * largest) if largest > 0.0 else 0.0,
+        safe_pace=lambda: sgd.safe_pace(objective, whitening, batch),
     )

@@ -133,8 +133,9 @@ def descend(
     metric, effort, F_then = metric or make(objective, theta, remembered=True), 1.0, F
     while len(values) <= max_iter:
         # 1. minimise the model
-        precision = 1e-3 * min(tol, 1e-3) * F
-        target, slope, decrease = metric.minimise(theta, gradient, precision, goal=tol * F if certain else 0.0)
+        goal = min(tol, 1e-3) * F
+        precision = 1e-3 * goal
+        target, slope, decrease = metric.minimise(theta, gradient, precision, goal=goal if certain else 0.0)
         if shifts:
             target -= target.mean(axis=1, keepdims=True)
         decreases.append(max(decrease, 0.0))

@@ -2,9 +2,9 @@
 
 The automatic rate is 1/(2 L), L the curvature that a batch of B rows sees: h (lambda (B - 1) + 2 trace) / B, with h the
 smoothness of the loss, lambda and trace the largest eigenvalue and the sum of all of the second moments.  In the first
-epoch it is damped like 1/sqrt(t), from a quarter on; later the noise of steps is reduced instead.  Iterates are averaged
-with growing weights.  Batches of all rows are free of noise: their rate and iterate stand as they are.  Where the loss has
-kinks, h is the reciprocal of the natural size of a score, and rates are damped for ever.
+epoch it is damped like 1/sqrt(t), from a quarter on; later the noise of steps is reduced instead, and the rate follows
+the objective.  Iterates are averaged with growing weights.  Batches of all rows are free of noise: no average is needed.
+Where the loss has kinks, h is the reciprocal of the natural size of a score, and rates are damped for ever.
 
 The perceptron's minimum, at zero coefficients, is of no use; what counts is its way: a constant rate, averaged (Freund
 and Schapire, 1999), until its objective falls no more.
@@ -17,19 +17,21 @@ from typing import Any
 import numpy as np
 
 from .. import schedules
+from ..coordinates import Coordinates
 from ..history import History
 from ..losses import Perceptron
 from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet
-from ..rows import stored_entries
+from ..rows import column_ranges, stored_entries
 from ..updates import Momentum
-from ..whitening import Whitening, identity, whitened
+from ..whitening import Whitening, heaviest, identity, whitened
 from . import Solution, stochastic
 from .stochastic import Plan
 
 SMALL = 64  # fewer rows make one batch
 FEWEST, MOST = 16, 64  # rows a step, where a row is worth more than the sweep over all columns
+RARE = 16.0  # times its variance: what a single row of a column may add to the curvature of a batch
 STEPS = 500  # of an epoch, from which on larger batches cost it little
 PATIENT = 500.0  # steps before rates are damped, where an epoch is shorter than that
 
@@ -43,13 +45,31 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
     """Epochs of sgd; of gradient descent, where solver='gd' has an explicit rate."""
     if not options.automatic:
         return stochastic.minimise(objective, theta, textbook_plan(objective, options, _rule(options)), options, history)
-    scaled, plan = automatic_plan(objective, options, whitened(objective))
-    here, there = objective.coordinates, scaled.coordinates
+    here = objective.coordinates
+    scaled, plan = automatic_plan(*prepared(objective, options), options)
+    there = scaled.coordinates
     solution = stochastic.minimise(scaled, there.theta(*here.raw(theta)), plan, options, history)
     return solution._replace(theta=here.theta(*there.raw(solution.theta)))
 
 
-def automatic_plan(objective: Objective, options: Options, whitening: Whitening) -> tuple[Objective, Plan]:
+def prepared(objective: Objective, options: Options) -> tuple[Objective, Whitening]:
+    """The objective in coordinates to step in: whitened, or with shorter steps in columns that few rows determine.
+
+    A column that is nearly always zero is seen rarely, and then with a B-th of its square in a batch of B rows.  Where
+    that exceeds `RARE` times its variance, the scale shrinks to it: else such columns would bound the rate of all others.
+    """
+    whitening = whitened(objective)
+    batch, steps = balanced_batch(objective, options, whitening)
+    if len(whitening.matrix) or steps == 1:
+        return objective, whitening
+    low, high = column_ranges(objective.X)
+    mean, scale = objective.coordinates
+    longest = np.append(scale[:-1] * np.maximum(high - mean, mean - low), 0.0)
+    objective = objective.in_coordinates(Coordinates(mean, scale / np.sqrt(1.0 + longest**2 / (RARE * batch))))
+    return objective, identity(objective)
+
+
+def automatic_plan(objective: Objective, whitening: Whitening, options: Options) -> tuple[Objective, Plan]:
     """Rates derived from the data, and the objective in coordinates where one rate suits the intercept too."""
     batch, steps = balanced_batch(objective, options, whitening)
     full = steps == 1
@@ -79,6 +99,7 @@ def automatic_plan(objective: Objective, options: Options, whitening: Whitening)
         patience=options.n_iter_no_change if trivial else 1,
         may_plateau=trivial,
         smooth_rate=1.0 / (objective.loss.smoothness() * largest) if largest > 0.0 else 0.0,
+        safe_pace=lambda: safe_pace(objective, whitening, batch),
     )
     # The intercept is uncorrelated with centred columns: its curvature is h alone, and its rate 1/(2 h).
     return objective.in_coordinates(objective.coordinates.rescaled_intercept(np.sqrt(seen))), plan
@@ -88,6 +109,13 @@ def curvature_seen(largest: float, trace: float, batch: int, full: bool) -> floa
     """The curvature that a batch sees, of a loss of unit smoothness; 1 if there is only the intercept."""
     seen = largest if full else (largest * (batch - 1) + 2.0 * trace) / batch
     return seen if seen > 0.0 else 1.0
+
+
+def safe_pace(objective: Objective, whitening: Whitening, batch: int) -> float:
+    """The share of the rate that is left if every batch holds the heaviest row, whose square replaces twice the trace."""
+    largest, trace = whitening.spectrum(objective)
+    seen, square = curvature_seen(largest, trace, batch, batch == objective.n), heaviest(objective, whitening)
+    return min(1.0, seen / curvature_seen(largest, 0.5 * square, batch, full=False))
 
 
 def longest_rate(objective: Objective, seen: float) -> float:

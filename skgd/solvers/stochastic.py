@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
+from ..curvature import Matrices
 from ..history import History
 from ..objective import Objective
 from ..options import Options
-from ..penalties import ElasticNet, proximal_step
+from ..penalties import ElasticNet, penalty_value, proximal_step
 from ..whitening import Whitening
-from . import Solution
+from . import Solution, gd
 
 SEGMENT = 1 << 16  # steps between two returns from compiled code
 DIVERGED = "The objective rose from {:.3g} to {:.3g} in {} epochs: lower eta0, or use learning_rate='auto'."
 RISEN = 100.0  # times the start: from there on it is divergence even where the user asked for a number of epochs
+FASTER, SLOWER = 2.0, 0.25  # factors of the rate after an epoch that lowered the objective, and after one that raised it
+DIVERGES = 0.1  # share of the decrease so far, which noise alone does not undo in an epoch
 SLOWEST = 1e-6  # rate at which learning_rate='adaptive' gives up, as in SGDClassifier
 
 
@@ -60,6 +63,8 @@ class Plan:
         Whether the rate is divided by 5 instead, while it is above 1e-6.
     smooth_rate : float
         Rate of a full-batch proximal step that cannot overshoot; 0 if unknown.
+    safe_pace : callable
+        The share of the rate at which the heaviest row cannot overshoot, found when it is needed.
     """
 
     rule: Any
@@ -78,13 +83,14 @@ class Plan:
     may_plateau: bool = False
     adaptive: bool = False
     smooth_rate: float = 0.0
+    safe_pace: Callable[[], float] = lambda: 1.0
 
 
 class State:
     """Where the steps are, in the coordinates of the plan.
 
     Iterate and average (D, K), the rule's memory (2, D, K), the residuals last seen (K, n) and their gradient (D, K), the
-    numbers of steps made and of those before averaging, the slow-down of rates.
+    numbers of steps made and of those before averaging, the factor of all rates.
     """
 
     def __init__(self, objective: Objective, theta: np.ndarray, plan: Plan) -> None:
@@ -94,7 +100,7 @@ class State:
         self.memory = np.zeros((2, *theta.shape))
         self.table = np.zeros((objective.K, objective.n) if plan.reduced else (0, 0))
         self.known = np.zeros(theta.shape)
-        self.steps, self.average_from, self.slower = 0, plan.average_from, 1.0
+        self.steps, self.average_from, self.pace = 0, plan.average_from, 1.0
 
     def result(self) -> np.ndarray:
         averaged = self.average_from is not None and self.steps >= self.average_from
@@ -104,6 +110,10 @@ class State:
 def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Options, history: History) -> Solution:
     """Run epochs until their last half gained too little to matter, or `max_iter`.
 
+    An epoch with a rate from the data that raised a smooth objective is taken back, and the next one has a lower rate.  One
+    that lowered it makes the rate higher where it can be: the curvature of a loss, which its smoothness bounds, falls as
+    rows are decided.
+
     An error that falls like C/t with the epochs t fell by C/t since t/2: so the change of F since t/2 estimates the
     gap; where convergence is faster it overstates it.  At kinks noise never ends, and what it adds falls as slowly as the
     rate: there the change counts ten times as much.  Explicit rates may never settle: with them the fit ends when F
@@ -112,13 +122,26 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
     state = State(objective, theta, plan)
     F, _ = objective.evaluate(theta)
     history.record(F, theta)
+    best, lowest, memory = theta, F, state.memory.copy()
+    adapts = objective.loss.smooth() and not plan.may_plateau
+    faster = adapts and plan.reduced and not objective.loss.quadratic()
     values, quiet, gap, converged = [F], 0, np.inf, options.tol is None
     caution = 2.0 if objective.loss.smooth() or plan.may_plateau else 20.0
     for epoch in range(1, options.max_iter + 1):
+        known = state.steps > 0
         run_epoch(objective, plan, state, options.random_state, history)
-        F, gradient = objective.evaluate(state.result())
-        history.record(F, state.phi)
+        F, _ = objective.evaluate(state.result())
+        if adapts and known and plan.reduced and state.average_from is not None:
+            F = _renew_average(objective, state, F)
         values.append(F)
+        if F <= lowest or not adapts:
+            best, lowest, memory = state.result(), F, state.memory.copy()
+            state.pace *= FASTER if faster and known else 1.0
+        else:
+            diverges = not F - lowest <= DIVERGES * (values[0] - lowest)  # also if F is not a number
+            retreat(objective, plan, state, best, memory, diverges)
+            faster = False
+        history.record(lowest, best)
         if options.tol is None:
             continue
         half = values[epoch // 2 :]
@@ -126,66 +149,110 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
         gap = caution * max(change, 0.0) / max(F, np.finfo(float).tiny)
         quiet = quiet + 1 if epoch > 1 and gap <= options.tol else 0
         if quiet >= plan.patience:
-            if plan.adaptive and plan.schedule(np.array([state.steps]))[0] * state.slower > SLOWEST:
-                state.slower, quiet = state.slower / 5.0, 0
+            if plan.adaptive and plan.schedule(np.array([state.steps]))[0] * state.pace > SLOWEST:
+                state.pace, quiet = state.pace / 5.0, 0
                 continue
             converged = True
             break
-    result = state.result()
-    if plan.smooth_rate and objective.penalty.kinked.any():
-        result, F = _sparse(objective, result, F, gradient, plan.smooth_rate)
     risen = F > (1.0 + options.tol if options.tol is not None else RISEN) * values[0]
     if plan.may_plateau and risen and values[0] > 0.0:  # a perceptron's start costs nothing, and any step some
-        return Solution(result, epoch, np.inf, False, DIVERGED.format(values[0], F, epoch))
-    if not plan.may_plateau and F > values[0]:  # the start, of a warm one say, was better than noise allows
-        result, F = theta, values[0]
-    history.curve[-1] = F
-    return Solution(result, epoch, gap, converged)
+        return Solution(best, epoch, np.inf, False, DIVERGED.format(values[0], F, epoch))
+    if not plan.may_plateau and lowest > values[0]:  # the start, of a warm one say, was better than noise allows
+        best, history.curve[-1] = theta, values[0]
+    if plan.smooth_rate and objective.penalty.kinked.any():
+        best, history.curve[-1] = _sparse(objective, best, plan.smooth_rate, epoch)
+    return Solution(best, epoch, gap, converged)
+
+
+def _renew_average(objective: Objective, state: State, F: float) -> float:
+    """Start averaging anew at the last iterate where its objective is lower than F, that of the average; the lower one.
+
+    An average lags behind while steps still get far: only where their noise matters it is better.
+    """
+    last = state.whitening.theta(state.phi)
+    F_last = objective.mean_loss(*objective.coordinates.raw(last)) + penalty_value(last, objective.penalty)
+    if F_last < F:
+        state.average, state.average_from = state.phi.copy(), state.steps
+    return min(F, F_last)
+
+
+def retreat(objective: Objective, plan: Plan, state: State, theta: np.ndarray, memory: np.ndarray, diverges: bool) -> None:
+    """Go back to theta, with the rule's memory then and the residuals of all rows, and on at a lower rate.
+
+    Where steps diverged, it is at once one that heavy rows allow: they are seen once an epoch, and meanwhile the gradient
+    that is remembered of them is followed too far.
+    """
+    state.phi = plan.whitening.phi(theta)
+    state.average = state.phi.copy()
+    if state.average_from is not None:
+        state.average_from = max(state.average_from, state.steps)
+    state.pace *= SLOWER
+    if diverges and state.pace < 1.0:
+        state.pace = min(state.pace, plan.safe_pace())
+    if plan.reduced:
+        state.table[:], state.known[:] = 0.0, 0.0
+        still = np.zeros(1)
+        _steps(objective, plan, state, np.arange(objective.n), objective.n, still, still, reduced=False)
+    state.memory = memory.copy()
 
 
 def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.random.RandomState, history: History) -> None:
     """Step once on every mini-batch; raise ValueError on overflow."""
     n, batch = objective.n, min(plan.batch, objective.n)
     order = _order(n, plan.run, random_state) if plan.shuffle and batch < n else np.arange(n)
-    mean, scale = objective.coordinates
-    mixing, l2 = plan.whitening
     reduced = plan.reduced and state.steps > 0
     if reduced and state.average_from is not None:  # iterates with more noise count no longer
         state.average_from = max(state.average_from, -(-n // batch))
     for first in range(0, n, SEGMENT * batch):
         part = order[first : first + SEGMENT * batch]
         numbers = state.steps + 1.0 + np.arange(-(-len(part) // batch))
-        finite = kernels.stochastic_steps(
-            objective.rows,
-            objective.loss,
-            plan.penalty,
-            plan.rule,
-            part,
-            batch,
-            objective.tile,
-            objective.Y,
-            objective.s,
-            mean,
-            scale,
-            mixing,
-            np.ascontiguousarray(mixing.T),
-            objective.penalty.upper,
-            l2,
-            plan.schedule(numbers) * state.slower,
-            plan.unit,
-            _average_weights(plan, state, numbers),
-            plan.smoothness,
-            state.steps + 1,
-            state.phi,
-            state.average,
-            state.memory,
-            state.table,
-            state.known,
-            reduced,
-        )
-        if not finite:
+        rates, weights = plan.schedule(numbers) * state.pace, _average_weights(plan, state, numbers)
+        if not _steps(objective, plan, state, part, batch, rates, weights, reduced):
             history.overflow()
         state.steps += len(numbers)
+
+
+def _steps(
+    objective: Objective,
+    plan: Plan,
+    state: State,
+    order: np.ndarray,
+    batch: int,
+    rates: np.ndarray,
+    weights: np.ndarray,
+    reduced: bool,
+) -> bool:
+    """Step on the mini-batches of `order`; whether all numbers stayed finite."""
+    mean, scale = objective.coordinates
+    mixing, l2 = plan.whitening
+    return kernels.stochastic_steps(
+        objective.rows,
+        objective.loss,
+        plan.penalty,
+        plan.rule,
+        order,
+        batch,
+        objective.tile,
+        objective.Y,
+        objective.s,
+        mean,
+        scale,
+        mixing,
+        np.ascontiguousarray(mixing.T),
+        objective.penalty.upper,
+        l2,
+        rates,
+        plan.unit,
+        weights,
+        plan.smoothness,
+        state.steps + 1,
+        state.phi,
+        state.average,
+        state.memory,
+        state.table,
+        state.known,
+        reduced,
+    )
 
 
 def _order(n: int, run: int, random_state: np.random.RandomState) -> np.ndarray:
@@ -203,8 +270,15 @@ def _average_weights(plan: Plan, state: State, numbers: np.ndarray) -> np.ndarra
     return 2.0 / (age + 1.0) if plan.growing else 1.0 / age
 
 
-def _sparse(objective: Objective, theta: np.ndarray, F: float, gradient: np.ndarray, rate: float) -> tuple[np.ndarray, float]:
-    """One full proximal step: an average of sparse iterates is sparse no more, and this makes its zeros exact again."""
+def _sparse(objective: Objective, theta: np.ndarray, rate: float, epochs: int) -> tuple[np.ndarray, float]:
+    """Full proximal steps: an average of sparse iterates is sparse no more, and these make its zeros exact again.
+
+    One in the metric of the Hessian, an iteration of gd, where that costs no more than the epochs did; and one in that of
+    the coordinates, whatever became of the first.
+    """
+    if objective.loss.smooth() and Matrices(objective, constant=False).passes <= epochs:
+        theta = gd.descend(objective, theta, tol=0.0, max_iter=1, history=History("gd")).theta
+    F, gradient = objective.evaluate(theta)
     for _ in range(10):
         new = proximal_step(theta - rate * gradient, rate, objective.penalty)
         F_new, _ = objective.evaluate(new)
