@@ -145,8 +145,10 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
         if options.tol is None:
             continue
         half = values[epoch // 2 :]
+        # A share of the rate gets a share of the way, unless there is none to go: from the start every step led up.
+        pace = min(state.pace, 1.0) if adapts and lowest < values[0] else 1.0
         change = half[0] - F if plan.may_plateau else max(half) - min(half)
-        gap = caution * max(change, 0.0) / max(F, np.finfo(float).tiny)
+        gap = caution * max(change, 0.0) / (pace * max(F, np.finfo(float).tiny))
         quiet = quiet + 1 if epoch > 1 and gap <= options.tol else 0
         if quiet >= plan.patience:
             if plan.adaptive and plan.schedule(np.array([state.steps]))[0] * state.pace > SLOWEST:
@@ -194,6 +196,7 @@ def retreat(objective: Objective, plan: Plan, state: State, theta: np.ndarray, m
         still = np.zeros(1)
         _steps(objective, plan, state, np.arange(objective.n), objective.n, still, still, reduced=False)
     state.memory = memory.copy()
+    state.memory[0] = 0.0  # a momentum that had gone too far would go on to
 
 
 def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.random.RandomState, history: History) -> None:
