@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from .curvature import Matrices
+from .memory import Memory
 from .objective import Objective
 
 EPS = float(np.finfo(float).eps)
@@ -25,11 +26,12 @@ class LeastSquares(Objective):
 
     def __init__(self, objective: Objective) -> None:
         vars(self).update(vars(objective))
+        self.memory = Memory()  # what the sums say of a point, to rounding, is not what a pass says
         b = np.asarray(self.loss.constant_scores(self.Y, self.s)) * self.coordinates.centred
         self.origin = self.coordinates.theta(np.zeros((self.d, self.K)), b)
-        if self.memory.squares is None:
-            self.memory.squares = objective.normal_equations(b)
-        self.value, self.slope, self.H = self.memory.squares
+        if objective.memory.squares is None:
+            objective.memory.squares = objective.normal_equations(b)
+        self.value, self.slope, self.H = objective.memory.squares
 
     def loss_part(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         step = theta - self.origin

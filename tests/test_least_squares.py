@@ -58,3 +58,14 @@ def test_a_nearly_perfect_fit_is_not_lost_in_rounding(noise, rng):
     residual = np.linalg.lstsq(np.column_stack([X, np.ones(500)]), y, rcond=None)[1][0] / 1000.0
     assert 0.5 * np.mean((model.predict(X) - y) ** 2) == pytest.approx(residual, rel=1e-7)
     assert model.loss_curve_[-1] == pytest.approx(residual, rel=1e-7)
+
+
+def test_what_sums_say_of_a_point_is_not_taken_for_a_pass(monkeypatch):
+    objective = objective_of(SQUARED["squared"])
+    theta = random_theta(objective)
+    LeastSquares(objective).evaluate(theta)
+    passes = []
+    plain = Objective.loss_part
+    monkeypatch.setattr(Objective, "loss_part", lambda *args: passes.append(1) or plain(*args))
+    objective.evaluate(theta)
+    assert passes == [1]
