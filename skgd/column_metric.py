@@ -18,8 +18,8 @@ from .rows import unsigned
 
 INEXACT = 0.1  # share of its decrease that the minimum of a model may be missed by, where the model itself is not exact
 ROUNDS = 100  # of sweeps over all columns, at most
-LOOK_BACK = 5
 SWEEPS = 50  # over the support, at most, in each of them
+LOOK_BACK = 5  # conjugate gradients that end where they gained little
 
 
 def pays(objective: Objective) -> bool:

@@ -102,5 +102,4 @@ class ElasticNet(NamedTuple):
 
     def proximal_step(self, w, rate, l1, l2):
         """argmin over u of (u - w)^2 / (2 rate) + l1 |u| + (implicit part of) l2 u^2 / 2."""
-        shrunk = max(w - rate * l1, 0.0) - max(-w - rate * l1, 0.0)
-        return shrunk / (1.0 + (1.0 - self.explicit) * rate * l2)
+        return shrink(w, -rate * l1, rate * l1) / (1.0 + (1.0 - self.explicit) * rate * l2)

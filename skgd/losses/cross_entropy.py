@@ -9,7 +9,7 @@ import numpy as np
 
 from .._jit import struct
 from .arithmetic import exp, log1p, logistic
-from .separable import separable
+from .separable import separable, with_usual_answers
 
 FAR = 4.0  # a score on the wrong side whose slope, 0.98, hardly tells it from any further one
 
@@ -43,6 +43,7 @@ class LogLoss(NamedTuple):
 
 
 @struct
+@with_usual_answers
 class Softmax(NamedTuple):
     """log(sum_k exp(z_k)) - z_y with y the code of a class: K classes, K scores that share a row."""
 
@@ -51,18 +52,6 @@ class Softmax(NamedTuple):
 
     def coupled(self):
         return True
-
-    def quadratic(self):
-        return False
-
-    def smooth(self):
-        return True
-
-    def bounded(self):
-        return True
-
-    def scores_are_targets(self):
-        return False
 
     def exponentials(self, Z, top, total):
         """Turn scores into exp(z - top), with `top` (m,) the largest of each row and `total` (m,) their sums."""

@@ -14,10 +14,16 @@ def separable(cls):
     """
     for method in (coupled, residuals, curvatures, curvature_block):
         setattr(cls, method.__name__, method)
+    with_usual_answers(cls)
+    return struct(cls)
+
+
+def with_usual_answers(cls):
+    """Let a class answer solvers and estimators as most losses do, where it does not say otherwise."""
     for usual in (quadratic, smooth, bounded, scores_are_targets, valid, domain):
         if usual.__name__ not in vars(cls):
             setattr(cls, usual.__name__, usual)
-    return struct(cls)
+    return cls
 
 
 def coupled(self):
