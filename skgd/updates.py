@@ -3,7 +3,8 @@
 ``step(count, rate, unit, theta, gradient, memory, penalty, l1, l2)``
     moves theta (N,) in place, given the gradient (N,) of the objective's smooth part, the number of the step (from 1),
     its rate, the scale `unit` (N,) of the scores of each coefficient's column, the rule's memory (2, N), zero at first,
-    and the penalty with its weights l1 and l2 (N,).  The proximal step uses the rule's own metric.
+    and the penalty with its weights l1 and l2 (N,).  The proximal step uses the rule's own metric.  The first row of the
+    memory is a momentum, if there is one: it is dropped where steps led up.
 
 Here theta is coefficients in the solver's coordinates and the loops stand inside the methods: structs hold scalars.
 """
