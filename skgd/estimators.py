@@ -5,16 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from inspect import Parameter, signature
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.class_weight import compute_class_weight
@@ -22,11 +26,16 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .labels import encode, signs
-from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, LogLoss, Softmax, loss_for
+from .callbacks import Tasks
+from .coordinates import identity
+from .labels import encode, encode_as, most_likely, shares, signs
+from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, LogLoss, SoftLabels, Softmax, loss_for
 from .memory import Memory
+from .objective import Objective
 from .options import Options
+from .penalties import Penalty, elastic_net
 from .training import minimise, takers
+from .validation import Validation
 
 SOLVERS = ("auto", "gd", "sgd", "adam")
 LOG_LINK = ("poisson", "gamma")  # losses whose scores are logarithms of predictions
@@ -45,15 +54,35 @@ def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
         raise
 
 
-class _GDEstimator(BaseEstimator):
+class Rows(NamedTuple):
+    """Validated rows that count."""
+
+    X: Any  # (n, d)
+    y: np.ndarray  # (n,) or (n, columns), as the user gave it
+    weights: np.ndarray  # (n,)
+    weighted: bool  # by the user
+
+    def of(self, index: np.ndarray) -> Rows:
+        return Rows(self.X[index], self.y[index], self.weights[index], self.weighted)
+
+
+class Start(NamedTuple):
+    """What the user would have the coefficients be at first."""
+
+    coef: Any
+    intercept: Any
+
+
+class _GDEstimator(CallbackSupportMixin, BaseEstimator):
     """What the two estimators share: parameters, the call of the solver, linear scores."""
 
     _parameter_constraints: dict[str, list[Any]] = {
         "solver": [StrOptions(set(SOLVERS))],
         "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "alpha": [Interval(Real, 0, None, closed="left"), "array-like"],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "fit_intercept": ["boolean"],
+        "positive": ["boolean", "array-like"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "shuffle": ["boolean"],
@@ -64,13 +93,16 @@ class _GDEstimator(BaseEstimator):
         "random_state": ["random_state"],
         "learning_rate": [StrOptions({"auto", "constant", "optimal", "invscaling", "adaptive"})],
         "eta0": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, None, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterovs_momentum": ["boolean"],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "adam_epsilon": [Interval(Real, 0, None, closed="neither")],
         "standardize": ["boolean", StrOptions({"auto"})],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "scoring": [str, callable, None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "average": ["boolean", Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
@@ -115,23 +147,109 @@ class _GDEstimator(BaseEstimator):
         coef = self.coef_ if sp.issparse(self.coef_) else np.atleast_2d(self.coef_)
         return safe_sparse_dot(X, coef.T, dense_output=True) + self.intercept_
 
-    def _minimise(self, X, Y: np.ndarray, weights: np.ndarray, loss) -> tuple[np.ndarray, np.ndarray]:
-        """Solve; set the attributes of the fit and return coefficients (K, d) and intercepts (K,) in the dtype of X."""
-        l1_ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio, None: 0.0}[self.penalty]
-        alpha = 0.0 if self.penalty is None else float(self.alpha)
-        options = self._options(loss)
-        start = self._start(X.shape[1], loss.columns)
+    def _minimise(self, rows: Rows, Y: np.ndarray, loss, init: Start, held_out: tuple[Rows, np.ndarray] | None) -> None:
+        """Solve for targets Y (T, n); set the attributes of the fit.  Those that shape a prediction are set already."""
+        d = rows.X.shape[1]
+        penalty, options = self._penalty(d), self._options(loss)
+        start = self._start(d, loss.columns, init)
+        if start is not None:
+            start = penalty.feasible(start[0]), start[1]
         memory = getattr(self, "_memory", Memory()) if self.warm_start else None
-        fit = minimise(X, Y, weights, loss, alpha * l1_ratio, alpha * (1.0 - l1_ratio), options, start, memory)
+        attributes = partial(self._attributes, dtype=rows.X.dtype)
+        validation = None if held_out is None else self._validation(*held_out, loss, attributes)
+        tasks = Tasks(self, _data_of_hooks(rows), attributes) if hasattr(self, "_skl_callbacks") else None
+        watchers = tuple(watcher for watcher in (validation, tasks) if watcher is not None)
+        fit = minimise(rows.X, Y, rows.weights, loss, penalty, options, start, memory, watchers)
+        W, b = fit.W, fit.b
+        if validation is not None:
+            validation.finish(W, b)
+            W, b = validation.best
         if memory is not None:
             self._memory = memory
         self.n_iter_ = fit.iterations
-        self.loss_curve_ = fit.curve
-        with np.errstate(over="ignore"):
-            coef, intercept = fit.W.T.astype(X.dtype, order="C"), fit.b.astype(X.dtype)
-        if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+        self.t_ = 1 + fit.iterations * rows.X.shape[0]
+        self.loss_curve_, self.time_curve_ = fit.curve, fit.seconds
+        self.validation_scores_ = None if validation is None else validation.scores
+        self.best_validation_score_ = None if validation is None else validation.best_score
+        self.__dict__.update(self._attributes(W, b, rows.X.dtype))
+        if not (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all()):
             raise ValueError("Coefficients exceed the range of float32: pass X as float64, or rescale its columns.")
-        return coef, intercept
+        if tasks is not None:
+            tasks.finish()
+
+    def _attributes(self, W: np.ndarray, b: np.ndarray, dtype: np.dtype) -> dict[str, np.ndarray]:
+        """The fitted attributes that depend on the coefficients."""
+        with np.errstate(over="ignore"):
+            coef, intercept = W.T.astype(dtype, order="C"), b.astype(dtype)
+        return {"coef_": coef[0] if self._one_dimensional else coef, "intercept_": intercept}
+
+    def _open_tasks(self) -> None:
+        """Before anything can fail: scikit-learn tears down what was set up, whatever comes."""
+        if hasattr(self, "_skl_callbacks"):
+            self._init_callback_context(max_subtasks=self.max_iter + 1)
+
+    def _penalty(self, d: int) -> Penalty:
+        """That on d coefficients."""
+        l1_ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio, None: 0.0}[self.penalty]
+        if l1_ratio is None:
+            raise ValueError("l1_ratio must be set when penalty is 'elasticnet'.")
+        alpha = self._of_features("alpha", d) if self.penalty is not None else 0.0
+        return elastic_net(alpha * l1_ratio, alpha * (1.0 - l1_ratio), d).positive(self._of_features("positive", d))
+
+    def _of_features(self, name: str, d: int) -> np.ndarray:
+        """A parameter that is one value, or one for each of d features."""
+        kind, words = (bool, "True and False") if name == "positive" else (float, "finite numbers, none of them negative")
+        values = np.asarray(getattr(self, name))
+        if values.shape not in ((), (d,)):
+            raise ValueError(
+                f"{name} has shape {values.shape}, but X has {d} features: pass one value, or one for each of them."
+            )
+        right = (
+            values.dtype == bool if kind is bool else values.dtype.kind in "biuf" and np.all((values >= 0) & (values < np.inf))
+        )
+        if not right:
+            raise ValueError(f"{name} has to be one value, or an array, of {words}, but is {getattr(self, name)!r}.")
+        return values.astype(kind)
+
+    def _split(
+        self, rows: Rows, X_val, y_val, sample_weight_val, groups: np.ndarray | None, **targets
+    ) -> tuple[Rows, Rows | None]:
+        """Rows to train on, and those held out for validation, if any; groups (n,) are to be split alike."""
+        own = X_val is not None
+        if not own and not (y_val is None and sample_weight_val is None):
+            raise ValueError("y_val and sample_weight_val belong to X_val: pass X_val, too.")
+        if not self.early_stopping:
+            if own:
+                raise ValueError("X_val is for early stopping: set early_stopping=True, or leave X_val out.")
+            return rows, None
+        if own:
+            return rows, _validated(self, X_val, y_val, sample_weight_val, reset=False, **targets)
+        splitter = ShuffleSplit if groups is None else StratifiedShuffleSplit
+        try:
+            split = splitter(1, test_size=self.validation_fraction, random_state=self.random_state)
+            train, test = next(split.split(np.empty(len(rows.y)), groups))
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping=True cannot set validation_fraction={self.validation_fraction} of {len(rows.y)} rows aside: "
+                f"{error} Change validation_fraction, or pass X_val and y_val."
+            ) from error
+        return rows.of(np.sort(train)), rows.of(np.sort(test))
+
+    def _validation(self, rows: Rows, Y: np.ndarray, loss, attributes) -> Validation:
+        """The score of held-out rows with targets Y (T, n)."""
+        if self.scoring == "loss":
+            (n, d), s = rows.X.shape, rows.weights
+            objective = Objective(rows.X, loss, Y, s * (n / s.sum()), elastic_net(0.0, 0.0, d), identity(d, True))
+            return Validation(lambda W, b: -objective.mean_loss(W, b), self.tol, self.n_iter_no_change)
+        scorer = check_scoring(self, self.scoring)
+        weights = {"sample_weight": rows.weights} if rows.weighted else {}
+
+        def score(W: np.ndarray, b: np.ndarray) -> float:
+            model = copy(self)
+            model.__dict__.update(attributes(W, b))
+            return scorer(model, rows.X, rows.y, **weights)
+
+        return Validation(score, self.tol, self.n_iter_no_change)
 
     def _separable_loss(self, cls, Y: np.ndarray, weights: np.ndarray):
         """The loss for targets Y (K, n), with this estimator's parameters."""
@@ -156,11 +274,11 @@ class _GDEstimator(BaseEstimator):
 
     def _options(self, loss) -> Options:
         explicit = self.learning_rate != "auto"
-        if self.learning_rate == "optimal" and self.alpha == 0:
-            raise ValueError("learning_rate='optimal' divides by alpha: set alpha > 0, or use learning_rate='auto'.")
+        if self.learning_rate == "optimal" and (np.ndim(self.alpha) or self.alpha == 0):
+            raise ValueError("learning_rate='optimal' divides by alpha: set one alpha > 0, or use learning_rate='auto'.")
         options = Options(
             solver=self.solver,
-            alpha=float(self.alpha),
+            alpha=float(np.mean(self.alpha)),
             fit_intercept=bool(self.fit_intercept),
             max_iter=int(self.max_iter),
             tol=None if self.tol is None else float(self.tol),
@@ -221,8 +339,11 @@ class _GDEstimator(BaseEstimator):
                 stacklevel=6,
             )
 
-    def _start(self, d: int, columns: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Coefficients (d, K) and intercepts (K,) to go on from, with `warm_start`."""
+    def _start(self, d: int, columns: int, init: Start) -> tuple[np.ndarray, np.ndarray] | None:
+        """Coefficients (d, K) and intercepts (K,) to start from, if any: given ones, or those of last time."""
+        if init.coef is not None or init.intercept is not None:
+            coef = _initial("coef_init", init.coef, (columns, d))
+            return np.ascontiguousarray(coef.T), _initial("intercept_init", init.intercept, (columns,))
         if not (self.warm_start and hasattr(self, "coef_")):
             return None
         coef = self.coef_.toarray() if sp.issparse(self.coef_) else np.atleast_2d(self.coef_)
@@ -234,18 +355,33 @@ class _GDEstimator(BaseEstimator):
         return np.array(coef.T, dtype=np.float64, order="C"), np.array(self.intercept_, dtype=np.float64)
 
 
-def _validated(estimator, X, y, sample_weight, **targets):
-    """X, y and weights of the rows that count: a row of weight zero is as good as absent."""
-    X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", **targets)
+def _initial(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Given coefficients as an array of that shape; zeros where there are none."""
+    if values is None:
+        return np.zeros(shape)
+    array = np.array(values, dtype=np.float64)
+    if array.shape != shape and not (shape[0] == 1 and array.shape == shape[1:]):
+        raise ValueError(f"Provided {name} does not match dataset: its shape is {array.shape}, but has to be {shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds values that are not finite.")
+    return array.reshape(shape)
+
+
+def _data_of_hooks(rows: Rows) -> dict[str, Any]:
+    return {"X": rows.X, "y": rows.y, "metadata": {"sample_weight": rows.weights} if rows.weighted else None}
+
+
+def _validated(estimator, X, y, sample_weight, **how) -> Rows:
+    """The rows that count: a row of weight zero is as good as absent."""
+    X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", **how)
     if sample_weight is None:
-        return X, y, np.ones(len(y))
+        return Rows(X, y, np.ones(len(y)), False)
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     counted = weights > 0.0
     if not counted.any():
         raise ValueError("sample_weight is zero for all rows: at least one row needs a positive weight.")
-    if not counted.all():
-        X, y, weights = X[counted], y[counted], weights[counted]
-    return X, y, weights
+    rows = Rows(X, y, weights, True)
+    return rows if counted.all() else rows.of(counted)
 
 
 class GDRegressor(RegressorMixin, _GDEstimator):
@@ -278,12 +414,15 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         The intercept is never penalised.  L1 gives exact zeros.  Without a penalty, gd's coefficients of dependent columns
         are those of least norm, as LinearRegression's.
-    alpha : float, default=1e-4
-        Weight of the penalty: that of SGD* and ElasticNet, 1/(C n) of LogisticRegression, alpha/n of Ridge.
-    l1_ratio : float, default=0.15
-        Share of L1 in the elastic net.
+    alpha : float or array-like of shape (n_features,), default=1e-4
+        Weight of the penalty: that of SGD* and ElasticNet, 1/(C n) of LogisticRegression, alpha/n of Ridge.  An array holds
+        one for each feature.
+    l1_ratio : float or None, default=0.15
+        Share of L1 in the elastic net; None where there is no elastic net.
     fit_intercept : bool, default=True
         Whether to fit b.
+    positive : bool or array-like of bool of shape (n_features,), default=False
+        Whether coefficients must not be negative: all of them, or those of some features.
     max_iter : int, default=1000
         Most iterations of gd, or epochs.
     tol : float or None, default=1e-4
@@ -323,8 +462,18 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     standardize : bool or "auto", default="auto"
         Whether steps are taken in standardised coordinates.  "auto": with the automatic rate, and not with an explicit
         one.
+    early_stopping : bool, default=False
+        Whether to watch a validation set, the rows of `X_val` or a share of those of X: after each iteration or epoch the model
+        is scored there.  The fit ends when the score has not risen by `tol` for `n_iter_no_change` of them in a row, or when
+        the objective is within `tol` of its minimum; the coefficients of the best score are kept.
+    validation_fraction : float, default=0.1
+        Share of the rows that are set aside for validation, where there is no `X_val`; of every class the same share.
+    scoring : str, callable or None, default=None
+        The validation score: None is that of `score`, "loss" the loss without the penalty, with its sign changed, and
+        others are those of `sklearn.metrics.check_scoring`.
     n_iter_no_change : int, default=5
-        Epochs in a row without progress after which an explicit `learning_rate` stops, or "adaptive" slows down.
+        Epochs in a row without progress after which an explicit `learning_rate` stops, or "adaptive" slows down; iterations
+        or epochs in a row without a better validation score after which early stopping ends the fit.
     warm_start : bool, default=False
         Whether `fit` goes on from the coefficients of the fit before, and from what is known of the data if it is the same:
         along a path of alphas.
@@ -343,6 +492,12 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     loss_curve_ : list of float
         The objective at the start and after each iteration or epoch; between start and end of gd, where a loss has kinks,
         with its kinks rounded.
+    time_curve_ : list of float
+        Seconds since the start of the fit, for each entry of `loss_curve_`.
+    validation_scores_ : list of float or None
+        The validation score after each iteration or epoch; None without early stopping.
+    best_validation_score_ : float or None
+        The largest of them, which is that of the coefficients.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -376,6 +531,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         alpha=1e-4,
         l1_ratio=0.15,
         fit_intercept=True,
+        positive=False,
         max_iter=1000,
         tol=1e-4,
         shuffle=True,
@@ -394,6 +550,9 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         beta_2=0.999,
         adam_epsilon=1e-8,
         standardize="auto",
+        early_stopping=False,
+        validation_fraction=0.1,
+        scoring=None,
         n_iter_no_change=5,
         warm_start=False,
         average="auto",
@@ -404,6 +563,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
+        self.positive = positive
         self.max_iter = max_iter
         self.tol = tol
         self.shuffle = shuffle
@@ -422,6 +582,9 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         self.beta_2 = beta_2
         self.adam_epsilon = adam_epsilon
         self.standardize = standardize
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.scoring = scoring
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.average = average
@@ -433,7 +596,18 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        coef_init=None,
+        intercept_init=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Fit the model.
 
         Parameters
@@ -444,6 +618,12 @@ class GDRegressor(RegressorMixin, _GDEstimator):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows; 2 counts as the row twice, 0 as no row.
+        coef_init : array-like of shape (n_features,) or (n_targets, n_features), default=None
+            Coefficients to start from, whatever `warm_start` says.
+        intercept_init : array-like of shape (n_targets,), default=None
+            Intercepts to start from.  Of coefficients and intercepts, those that are not given start at zero.
+        X_val, y_val, sample_weight_val : default=None
+            Rows for early stopping, as X, y and sample_weight; weights are optional.
 
         Returns
         -------
@@ -455,25 +635,31 @@ class GDRegressor(RegressorMixin, _GDEstimator):
             If the data is invalid, a target is outside the range of the loss, the solver does not take the loss, or squares
             exceed the range of floats; the estimator stays as it was.
         """
+        self._open_tasks()
         with _unchanged_on_error(self):
-            X, y, weights = _validated(self, X, y, sample_weight, multi_output=True, y_numeric=True)
-            Y = np.ascontiguousarray(np.atleast_2d(y.T), dtype=np.float64)
-            loss = self._separable_loss(REGRESSION_LOSSES[self.loss], Y, weights)
-            self._check_targets(loss, Y, sample_weight)
-            coef, intercept = self._minimise(X, Y, weights, loss)
-            self._one_dimensional = y.ndim == 1
-            self.coef_ = coef[0] if y.ndim == 1 else coef
-            self.intercept_ = intercept
+            numbers = {"multi_output": True, "y_numeric": True}
+            given = _validated(self, X, y, sample_weight, **numbers)
+            rows, held_out = self._split(given, X_val, y_val, sample_weight_val, None, **numbers)
+            Y = _columns(rows.y)
+            self._one_dimensional = len(Y) == 1
+            loss = self._separable_loss(REGRESSION_LOSSES[self.loss], Y, rows.weights)
+            self._check_targets(loss, _columns(given.y), sample_weight, "y")
+            watched = None
+            if held_out is not None:
+                watched = held_out, _columns(held_out.y)
+                if X_val is not None:
+                    self._check_targets(loss, watched[1], sample_weight_val, "y_val")
+            self._minimise(rows, Y, loss, Start(coef_init, intercept_init), watched)
         return self
 
-    def _check_targets(self, loss, Y: np.ndarray, sample_weight) -> None:
+    def _check_targets(self, loss, Y: np.ndarray, sample_weight, name: str) -> None:
         """Raise ValueError for the first target (of a row that counts) that the loss has no value for."""
         valid = loss.valid(Y)
         if not valid.all():
             row, target = np.argwhere(~valid.T)[0]
             counted = np.arange(len(Y[0])) if np.ndim(sample_weight) == 0 else np.flatnonzero(sample_weight)
             raise ValueError(
-                f"loss={self.loss!r} needs targets {loss.domain()}, but row {counted[row]} of y holds {Y[target, row]:g}."
+                f"loss={self.loss!r} needs targets {loss.domain()}, but row {counted[row]} of {name} holds {Y[target, row]:g}."
             )
 
     def predict(self, X):
@@ -495,13 +681,27 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         return scores[:, 0] if self._one_dimensional else scores
 
 
+def _columns(y: np.ndarray) -> np.ndarray:
+    """Targets (T, n) of y (n,) or (n, T)."""
+    return np.ascontiguousarray(np.atleast_2d(y.T), dtype=np.float64)
+
+
 def _has_probabilities(classifier) -> bool:
     if classifier.loss in WITH_PROBABILITIES:
         return True
     raise AttributeError(
-        f"loss={classifier.loss!r} has no probabilities: use one of {', '.join(map(repr, WITH_PROBABILITIES))}, or "
+        f"probability estimates are not available for loss={classifier.loss!r}: use one of "
+        f"{', '.join(map(repr, WITH_PROBABILITIES))}, or "
         "calibrate the classifier with sklearn.calibration.CalibratedClassifierCV."
     )
+
+
+def _class_weighted(rows: Rows, labels: np.ndarray, of_classes: np.ndarray | None) -> Rows:
+    """Weights multiplied by those of the classes: of the label, or expected."""
+    if of_classes is None:
+        return rows
+    factors = of_classes[labels] if labels.ndim == 1 else labels @ of_classes
+    return rows._replace(weights=rows.weights * factors, weighted=True)
 
 
 class GDClassifier(ClassifierMixin, _GDEstimator):
@@ -534,12 +734,15 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
           explicit `learning_rate`.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         The intercept is never penalised.  L1 gives exact zeros.
-    alpha : float, default=1e-4
-        Weight of the penalty: that of SGD* and ElasticNet, 1/(C n) of LogisticRegression, alpha/n of Ridge.
-    l1_ratio : float, default=0.15
-        Share of L1 in the elastic net.
+    alpha : float or array-like of shape (n_features,), default=1e-4
+        Weight of the penalty: that of SGD* and ElasticNet, 1/(C n) of LogisticRegression, alpha/n of Ridge.  An array holds
+        one for each feature.
+    l1_ratio : float or None, default=0.15
+        Share of L1 in the elastic net; None where there is no elastic net.
     fit_intercept : bool, default=True
         Whether to fit b.
+    positive : bool or array-like of bool of shape (n_features,), default=False
+        Whether coefficients must not be negative: all of them, or those of some features.
     max_iter : int, default=1000
         Most iterations of gd, or epochs.
     tol : float or None, default=1e-4
@@ -577,8 +780,18 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     standardize : bool or "auto", default="auto"
         Whether steps are taken in standardised coordinates.  "auto": with the automatic rate, and not with an explicit
         one.
+    early_stopping : bool, default=False
+        Whether to watch a validation set, the rows of `X_val` or a share of those of X: after each iteration or epoch the model
+        is scored there.  The fit ends when the score has not risen by `tol` for `n_iter_no_change` of them in a row, or when
+        the objective is within `tol` of its minimum; the coefficients of the best score are kept.
+    validation_fraction : float, default=0.1
+        Share of the rows that are set aside for validation, where there is no `X_val`; of every class the same share.
+    scoring : str, callable or None, default=None
+        The validation score: None is that of `score`, "loss" the loss without the penalty, with its sign changed, and
+        others are those of `sklearn.metrics.check_scoring`.
     n_iter_no_change : int, default=5
-        Epochs in a row without progress after which an explicit `learning_rate` stops, or "adaptive" slows down.
+        Epochs in a row without progress after which an explicit `learning_rate` stops, or "adaptive" slows down; iterations
+        or epochs in a row without a better validation score after which early stopping ends the fit.
     warm_start : bool, default=False
         Whether `fit` goes on from the coefficients of the fit before, and from what is known of the data if it is the same:
         along a path of alphas.
@@ -602,6 +815,12 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     loss_curve_ : list of float
         The objective at the start and after each iteration or epoch; between start and end of gd, where a loss has kinks,
         with its kinks rounded.
+    time_curve_ : list of float
+        Seconds since the start of the fit, for each entry of `loss_curve_`.
+    validation_scores_ : list of float or None
+        The validation score after each iteration or epoch; None without early stopping.
+    best_validation_score_ : float or None
+        The largest of them, which is that of the coefficients.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -635,6 +854,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         alpha=1e-4,
         l1_ratio=0.15,
         fit_intercept=True,
+        positive=False,
         max_iter=1000,
         tol=1e-4,
         shuffle=True,
@@ -652,6 +872,9 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         beta_2=0.999,
         adam_epsilon=1e-8,
         standardize="auto",
+        early_stopping=False,
+        validation_fraction=0.1,
+        scoring=None,
         n_iter_no_change=5,
         warm_start=False,
         average="auto",
@@ -663,6 +886,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
+        self.positive = positive
         self.max_iter = max_iter
         self.tol = tol
         self.shuffle = shuffle
@@ -680,23 +904,44 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         self.beta_2 = beta_2
         self.adam_epsilon = adam_epsilon
         self.standardize = standardize
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.scoring = scoring
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.average = average
         self.class_weight = class_weight
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        coef_init=None,
+        intercept_init=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
         """Fit the model.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Raw features.  C-ordered float32 and float64 arrays and CSR matrices are not copied.
-        y : array-like of shape (n_samples,)
-            Labels of any type.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Labels of any type; or, with ``loss="log_loss"``, probabilities of the classes 0, 1, ..., which are non-negative and
+            sum to one in every row.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows; 2 counts as the row twice, 0 as no row.
+        coef_init : array-like of shape (n_features,) or (n_classes, n_features), default=None
+            Coefficients to start from, whatever `warm_start` says.
+        intercept_init : array-like of shape (n_classes,), default=None
+            Intercepts to start from.  Of coefficients and intercepts, those that are not given start at zero.
+        X_val, y_val, sample_weight_val : default=None
+            Rows for early stopping, as X, y and sample_weight; weights are optional.
 
         Returns
         -------
@@ -708,38 +953,68 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             If the data is invalid, has a single class, the solver does not take the loss, or squares exceed the range of
             floats; the estimator stays as it was.
         """
+        self._open_tasks()
         with _unchanged_on_error(self):
-            X, y, weights = _validated(self, X, y, sample_weight)
-            classes, codes = encode(y)
+            kind = {"multi_output": True, "y_numeric": True} if self._are_shares(y) else {}
+            rows = _validated(self, X, y, sample_weight, **kind)
+            classes, labels = shares(rows.y) if kind else encode(rows.y)
             if len(classes) < 2:
                 raise ValueError(
                     f"GDClassifier needs at least two classes, but y has one class among the rows with a weight: {classes[0]}."
                 )
-            if self.class_weight is not None:
-                class_weights = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=weights)
-                weights = weights * class_weights[codes]
-                if not class_weights.all():
-                    raise ValueError(
-                        f"class_weight is zero for class {classes[class_weights == 0.0][0]}: leave its rows out instead."
-                    )
             if self.warm_start and not np.array_equal(getattr(self, "classes_", classes), classes):
                 raise ValueError("warm_start needs the classes of the fit before: fit a clone, or set warm_start=False.")
-            loss, Y = self._loss_and_targets(codes, len(classes), weights)
-            self.coef_, self.intercept_ = self._minimise(X, Y, weights, loss)
-            self.classes_ = classes
-            self._one_dimensional = False
+            of_classes = self._class_weights(classes, labels, rows.weights)
+            rows = _class_weighted(rows, labels, of_classes)
+            rows, held_out = self._split(rows, X_val, y_val, sample_weight_val, most_likely(labels), **kind)
+            watched = None
+            if held_out is not None:
+                labels, labels_val = encode_as(rows.y, classes), encode_as(held_out.y, classes)
+                if X_val is not None:
+                    held_out = _class_weighted(held_out, labels_val, of_classes)
+                held_out = held_out._replace(y=classes[most_likely(labels_val)])
+                watched = held_out, self._targets(labels_val, len(classes))
+            self.classes_, self._one_dimensional = classes, False
+            Y = self._targets(labels, len(classes))
+            self._minimise(rows, Y, self._loss(labels, Y, rows.weights), Start(coef_init, intercept_init), watched)
         return self
 
-    def _loss_and_targets(self, codes: np.ndarray, classes: int, weights: np.ndarray):
-        """The loss, and its targets: codes of the classes for log_loss, signs (K, n) of each against the rest for others."""
+    def _are_shares(self, y) -> bool:
+        """Whether y is a matrix, which log_loss takes for probabilities of the classes."""
+        matrix = len(np.shape(y)) == 2 and np.shape(y)[1] > 1
+        if matrix and self.loss != "log_loss":
+            raise ValueError(f"y has to be of shape (n_samples,) with loss={self.loss!r}, but has {np.shape(y)[1]} columns.")
+        return matrix
+
+    def _class_weights(self, classes: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """The weight of each class, if there are any."""
+        if self.class_weight is None:
+            return None
+        if isinstance(self.class_weight, str):  # "balanced"
+            totals = np.bincount(labels, weights) if labels.ndim == 1 else weights @ labels
+            of_classes = weights.sum() / (len(classes) * totals)
+        else:
+            of_classes = compute_class_weight(self.class_weight, classes=classes, y=classes)
+        if not of_classes.all():
+            raise ValueError(f"class_weight is zero for class {classes[of_classes == 0.0][0]}: leave its rows out instead.")
+        return of_classes
+
+    def _targets(self, labels: np.ndarray, classes: int) -> np.ndarray:
+        """Codes or probabilities of the classes for log_loss, signs (K, n) of each against the rest for others."""
         if self.loss != "log_loss":
-            Y = signs(codes, classes)
-            return self._separable_loss(CLASSIFICATION_LOSSES[self.loss], Y, weights), Y
-        Y = codes[None, :].astype(np.float64)
-        if classes == 2:
-            return LogLoss(1), Y
-        share = np.bincount(codes, weights=weights) / weights.sum()
-        return Softmax(classes, float(np.max(share * (1.0 - share)))), Y
+            return signs(labels, classes)
+        if labels.ndim == 1:
+            return labels[None, :].astype(np.float64)
+        return np.ascontiguousarray(labels.T[1:] if classes == 2 else labels.T)
+
+    def _loss(self, labels: np.ndarray, Y: np.ndarray, weights: np.ndarray):
+        if self.loss != "log_loss":
+            return self._separable_loss(CLASSIFICATION_LOSSES[self.loss], Y, weights)
+        share = (np.bincount(labels, weights) if labels.ndim == 1 else weights @ labels) / weights.sum()
+        if len(share) == 2:
+            return LogLoss(1)
+        cls = Softmax if labels.ndim == 1 else SoftLabels
+        return cls(len(share), float(np.max(share * (1.0 - share))))
 
     def decision_function(self, X):
         """Scores of the rows: of the second class (log-odds, for log_loss), or one score a class.

@@ -1,8 +1,22 @@
-"""What a fit tells while it runs: the curve of the objective, printed where asked for, and the check that it is finite."""
+"""What a fit tells while it runs: the curve of the objective, printed where asked for, and to whom it may concern."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
+from time import perf_counter
+from typing import Any
+
 import numpy as np
+
+Watcher = Callable[[int, np.ndarray, np.ndarray], bool]
+
+
+class Halted(Exception):
+    """A watcher ended the fit.  It passes through the solvers, which need not know of watchers."""
+
+    def __init__(self, W: np.ndarray, b: np.ndarray) -> None:
+        self.W, self.b = W, b
 
 
 class History:
@@ -14,17 +28,54 @@ class History:
     explicit : bool
         Whether the user chose the rate.
     verbose : int
+    watchers : sequence of callable
+        Called with the number of each iteration that has ended (from 1) and the raw coefficients W (d, K) and b (K,) there.
+        True ends the fit.
+
+    Attributes
+    ----------
+    curve : list of float
+    seconds : list of float
+        Since the history began, for every entry of the curve.
     """
 
-    def __init__(self, solver: str, explicit: bool = False, verbose: int = 0) -> None:
-        self.solver, self.explicit, self.verbose = solver, explicit, verbose
+    def __init__(self, solver: str, explicit: bool = False, verbose: int = 0, watchers: tuple[Watcher, ...] = ()) -> None:
+        self.solver, self.explicit, self.verbose, self.watchers = solver, explicit, verbose, watchers
         self.curve: list[float] = []
+        self.seconds: list[float] = []
+        self._began = perf_counter()
+        self._raw: Callable[[Any], tuple[np.ndarray, np.ndarray]] = lambda theta: theta
+
+    def through(self, outside: Callable[[np.ndarray], Any]) -> History:
+        """The same history for a solver in other coordinates; `outside` makes its theta one of here."""
+        view, raw = copy(self), self._raw
+        view._raw = lambda theta: raw(outside(theta))
+        return view
+
+    def begin(self, objective: float, theta: np.ndarray) -> None:
+        """A solver starts at theta, where the one before it ended, if there was one; raise ValueError if not finite."""
+        self._check(objective, theta)
+        if self.curve:
+            self.curve[-1] = objective
+        else:
+            self._append(objective)
 
     def record(self, objective: float, theta: np.ndarray) -> None:
-        """Add the objective of theta; raise ValueError if either is not finite."""
+        """An iteration ended at theta; raise ValueError if it is not finite, `Halted` if a watcher ends the fit."""
+        self._check(objective, theta)
+        self._append(objective)
+        if self.watchers:
+            W, b = self._raw(theta)
+            if any([watcher(len(self.curve) - 1, W, b) for watcher in self.watchers]):  # all of them, whoever ends it
+                raise Halted(W, b)
+
+    def _check(self, objective: float, theta: np.ndarray) -> None:
         if not (np.isfinite(objective) and np.isfinite(theta).all()):
             self.overflow()
+
+    def _append(self, objective: float) -> None:
         self.curve.append(objective)
+        self.seconds.append(perf_counter() - self._began)
         if self.verbose:
             print(f"skgd {self.solver}, pass {len(self.curve):4d}: objective {objective:.10g}")
 

@@ -228,7 +228,8 @@ def stochastic_steps(
     scale,
     mixing,
     mixing_t,
-    l1,
+    lower,
+    upper,
     l2,
     rates,
     unit,
@@ -255,7 +256,8 @@ def stochastic_steps(
     batch_tile = new_tile(rows, Y.shape[0], K, min(size, batch))
     # Flat views, and values for each coefficient: one loop over all of them vectorises for every K.
     coefficients, follower, g, last_known = theta.reshape(-1), average.reshape(-1), G.reshape(-1), known.reshape(-1)
-    moments, units, l1s, l2s = memory.reshape((2, D * K)), np.empty(D * K), np.repeat(l1, K), np.repeat(l2, K)
+    moments, units = memory.reshape((2, D * K)), np.empty(D * K)
+    lowers, uppers, l2s = np.repeat(lower, K), np.repeat(upper, K), np.repeat(l2, K)
     for j in range(D):
         units[j * K : (j + 1) * K] = unit
     for step in range(len(rates)):
@@ -301,7 +303,7 @@ def stochastic_steps(
         rate = rates[step]
         if rate * smoothness * square * m > squares:
             rate = squares / (smoothness * square * m)
-        rule.step(count + step, rate, units, coefficients, g, moments, penalty, l1s, l2s)
+        rule.step(count + step, rate, units, coefficients, g, moments, penalty, lowers, uppers, l2s)
         # 5. the average
         for i in range(len(g)):
             follower[i] += decays[step] * (coefficients[i] - follower[i])

@@ -34,6 +34,14 @@ class Penalty(NamedTuple):
         alike = not self.kinked.any() and len(self.l2) > 0 and np.all(self.l2 == self.l2[0])
         return float(self.l2[0]) if alike else 0.0
 
+    def positive(self, which: np.ndarray) -> Penalty:
+        """The same, and coefficients chosen by a mask (N,) must not be negative."""
+        return self._replace(lower=np.where(which, -np.inf, self.lower))
+
+    def feasible(self, W: np.ndarray) -> np.ndarray:
+        """W (N, K) without negative coefficients where they are ruled out."""
+        return np.where(np.isneginf(self.lower)[:, None], np.maximum(W, 0.0), W)
+
     def scaled(self, scale: np.ndarray) -> Penalty:
         """That on coefficients u / scale; where the scale is 0, nothing is penalised."""
         with np.errstate(invalid="ignore"):
@@ -85,13 +93,13 @@ def excess(theta: np.ndarray, gradient: np.ndarray, penalty: Penalty) -> np.ndar
 
 @struct
 class ElasticNet(NamedTuple):
-    """l1 |w| + l2 w^2 / 2.
+    """The kinks and l2 w^2 / 2.
 
     Parameters
     ----------
     explicit : float
         1: the smooth part, l2 w^2 / 2, joins the gradient, as in the textbook; 0: it is left to the proximal step,
-        which no rate can make unstable.  The L1 part always is.
+        which no rate can make unstable.  The kinks always are.
     """
 
     explicit: float = 0.0
@@ -100,6 +108,6 @@ class ElasticNet(NamedTuple):
         """Gradient of the explicit part."""
         return self.explicit * l2 * w
 
-    def proximal_step(self, w, rate, l1, l2):
-        """argmin over u of (u - w)^2 / (2 rate) + l1 |u| + (implicit part of) l2 u^2 / 2."""
-        return shrink(w, -rate * l1, rate * l1) / (1.0 + (1.0 - self.explicit) * rate * l2)
+    def proximal_step(self, w, rate, lower, upper, l2):
+        """argmin over u of (u - w)^2 / (2 rate) + upper u where u > 0 + lower u where u < 0 + (implicit part of) l2 u^2 / 2."""
+        return shrink(w, rate * lower, rate * upper) / (1.0 + (1.0 - self.explicit) * rate * l2)

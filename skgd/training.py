@@ -10,11 +10,11 @@ import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 from .coordinates import identity
-from .history import History
+from .history import Halted, History, Watcher
 from .memory import Memory
 from .objective import Objective
 from .options import Options
-from .penalties import elastic_net
+from .penalties import Penalty
 from .rows import stored_entries
 from .solvers import Solution, adam, dual, gd, sgd
 from .threads import thread_count, threads
@@ -30,6 +30,7 @@ class Fit(NamedTuple):
     b: np.ndarray  # (K,)
     iterations: int
     curve: list[float]
+    seconds: list[float]
 
 
 def takers(loss: Any, automatic: bool) -> list[str]:
@@ -38,7 +39,15 @@ def takers(loss: Any, automatic: bool) -> list[str]:
 
 
 def minimise(
-    X, Y: np.ndarray, s: np.ndarray, loss: Any, l1: float, l2: float, options: Options, start, memory: Memory | None = None
+    X,
+    Y: np.ndarray,
+    s: np.ndarray,
+    loss: Any,
+    penalty: Penalty,
+    options: Options,
+    start: tuple[np.ndarray, np.ndarray] | None,
+    memory: Memory | None = None,
+    watchers: tuple[Watcher, ...] = (),
 ) -> Fit:
     """Minimise the objective and warn if `tol` was not reached.
 
@@ -50,13 +59,15 @@ def minimise(
     s : ndarray of shape (n,)
         Positive weights.
     loss : struct of losses
-    l1, l2 : float
-        Weights of the penalty.
+    penalty : Penalty
+        On the d raw coefficients.
     options : Options
     start : (ndarray of shape (d, K), ndarray of shape (K,)) or None
         Coefficients and intercepts to start from; None: the best constant scores (zero with an explicit rate).
     memory : Memory or None
         Of the fit before, brought up to date for the next one; None: nothing is kept.
+    watchers : tuple of callable
+        See `History`.
 
     Raises
     ------
@@ -67,15 +78,18 @@ def minimise(
     work = stored_entries(X) * loss.columns * (SCATTERED if sp.issparse(X) else 1)
     count = thread_count(options.n_jobs, work)
     with threads(count) as team, np.errstate(over="ignore", invalid="ignore"):
-        objective = Objective(X, loss, Y, s * (n / s.sum()), elastic_net(l1, l2, d), identity(d, options.fit_intercept), team)
+        objective = Objective(X, loss, Y, s * (n / s.sum()), penalty, identity(d, options.fit_intercept), team)
         W, b = start if start is not None else _first_guess(objective, options)
-        history = History(options.solver, not options.automatic, options.verbose)
-        W, b, solution = _solve(objective, W, b, options, history, memory)
+        history = History(options.solver, not options.automatic, options.verbose, watchers)
+        try:
+            W, b, solution = _solve(objective, W, b, options, history, memory)
+        except Halted as halted:
+            W, b, solution = halted.W, halted.b, Solution(np.empty(0), len(history.curve) - 1, np.nan, True)
     if not (np.isfinite(W).all() and np.isfinite(b).all()):
         history.overflow()
     if solution.remark or not (solution.converged or options.tol is None):
         _warn(solution, options, loss)
-    return Fit(W, b, solution.iterations, history.curve)
+    return Fit(W, b, solution.iterations, history.curve, history.seconds)
 
 
 def _first_guess(objective: Objective, options: Options) -> tuple[np.ndarray, np.ndarray]:
@@ -91,14 +105,15 @@ def _solve(
     """Choose and run a solver, or two; the coefficients, and what the (last) solver says of them."""
     before = None
     if options.solver in ("auto", "sgd") and options.unspecific and dual.pays(objective):
-        before = dual.minimise(objective, objective.coordinates.theta(W, b), options, history)
+        theta = objective.coordinates.theta(W, b)
+        before = dual.minimise(objective, theta, options, history.through(objective.coordinates.raw))
         W, b = objective.coordinates.raw(before.theta)
         if before.converged or before.iterations == options.max_iter:
             return W, b, before
-        history.curve.pop()  # the first thing that gd records
     if options.standardize:
         objective = _standardised(objective, options, memory)
     theta = objective.memory.near(objective.coordinates.theta(W, b))
+    history = history.through(objective.coordinates.raw)
     if before is not None:
         solution = _descend(objective, theta, options, history, options.max_iter - before.iterations)
         solution = solution._replace(iterations=before.iterations + solution.iterations)

@@ -289,8 +289,10 @@ def test_targets_must_suit_the_estimator(two_classes):
     X, y = two_classes
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         GDClassifier().fit(X, y + 0.5 * X[:, 0])
-    with pytest.raises(ValueError, match=r"y should be a 1d array|multilabel"):
-        GDClassifier().fit(X, np.column_stack([y, 1 - y]))
+    with pytest.raises(ValueError, match=r"probabilities of as many classes, but its row 0, \[1\.0, 1\.0\], is not"):
+        GDClassifier().fit(X, np.ones((len(y), 2)))
+    with pytest.raises(ValueError, match="y has to be of shape"):
+        GDClassifier("hinge").fit(X, np.column_stack([y, 1 - y]))
 
 
 @pytest.mark.parametrize("hidden", [False, True])
@@ -339,7 +341,7 @@ def test_no_rate_diverges_in_silence(eta0, learning_rate, solver, regression):
 
 
 def test_the_optimal_rate_needs_alpha(two_classes):
-    with pytest.raises(ValueError, match="set alpha > 0"):
+    with pytest.raises(ValueError, match="set one alpha > 0"):
         GDClassifier(learning_rate="optimal", alpha=0.0).fit(*two_classes)
 
 

@@ -14,11 +14,11 @@ POINTS = [-3.0, -0.2, -1e-9, 0.0, 1e-9, 0.2, 3.0]
 
 @kernel
 def step(penalty, w, rate, l1, l2):
-    return penalty.proximal_step(w, rate, l1, l2), penalty.gradient(w, l2)
+    return penalty.proximal_step(w, rate, -l1, l1, l2), penalty.gradient(w, l2)
 
 
 def python_step(penalty, w, rate, l1, l2):
-    return penalty.proximal_step(w, rate, l1, l2), penalty.gradient(w, l2)
+    return penalty.proximal_step(w, rate, -l1, l1, l2), penalty.gradient(w, l2)
 
 
 CASES = list(itertools.product(POINTS, [0.1, 2.0], [0.0, 0.3], [0.0, 0.7]))
@@ -73,7 +73,9 @@ def test_nan_survives_the_proximal_step(how):
 def test_all_coefficients_at_once_are_as_one_by_one():
     theta = np.array(POINTS * 2).reshape(7, 2)
     l1, l2 = np.linspace(0.0, 3.0, 7), np.linspace(2.0, 0.0, 7)
-    expected = [[ElasticNet(0.0).proximal_step(w, 0.6, l1[j], l2[j]) for w in row] for j, row in enumerate(theta.tolist())]
+    expected = [
+        [ElasticNet(0.0).proximal_step(w, 0.6, -l1[j], l1[j], l2[j]) for w in row] for j, row in enumerate(theta.tolist())
+    ]
     np.testing.assert_array_equal(proximal_step(theta, 0.6, elastic_net(l1, l2, 7)), expected)
 
 

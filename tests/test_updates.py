@@ -25,7 +25,7 @@ def run(rule, penalty, A, c, rates, unit, theta, l1, l2):
             for k in range(theta.shape[1]):
                 gradient[j, k] += penalty.gradient(theta[j, k], l2[j])
         flat = theta.reshape(-1), gradient.reshape(-1), memory
-        rule.step(t + 1, rates[t], units.reshape(-1), *flat, penalty, np.repeat(l1, K), np.repeat(l2, K))
+        rule.step(t + 1, rates[t], units.reshape(-1), *flat, penalty, np.repeat(-l1, K), np.repeat(l1, K), np.repeat(l2, K))
         path[t] = theta
     return path
 

@@ -2,7 +2,8 @@
 
 A *separable* loss defines ``value(y, z)``, ``derivative(y, z)`` and, if that is continuous, ``curvature(y, z)`` of one
 score; its columns (targets, or classes against the rest) are independent problems.  ``Softmax`` couples the columns of a
-row and works on a tile of rows at once.  Kernels see the same methods of either kind:
+row and works on a tile of rows at once, and so does ``SoftLabels``, whose labels are probabilities of the classes.  Kernels
+see the same methods of either kind:
 
 ``residuals(y, s, Z)``
     turn scores Z (K, m) of m rows with targets y (a row per target, or the class codes) and weights s (m,) into
@@ -31,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from .arithmetic import exp, log1p, logistic
-from .cross_entropy import FAR, LogLoss, Softmax
+from .cross_entropy import FAR, LogLoss, SoftLabels, Softmax
 from .log_link import Gamma, Poisson
 from .margins import Hinge, ModifiedHuber, Perceptron, SquaredHinge
 from .regression import EpsilonInsensitive, Huber, Quantile, SquaredEpsilonInsensitive, SquaredError
@@ -90,6 +91,7 @@ __all__ = [
     "Perceptron",
     "Poisson",
     "Quantile",
+    "SoftLabels",
     "Softmax",
     "SquaredEpsilonInsensitive",
     "SquaredError",

@@ -1,4 +1,4 @@
-"""Cross-entropy of classes: one score for two of them, as many scores as classes for more."""
+"""Cross-entropy of classes: one score for two of them, as many scores as classes for more.  Labels may be probabilities."""
 
 from __future__ import annotations
 
@@ -66,12 +66,10 @@ class Softmax(NamedTuple):
                 Z[k, i] = exp(Z[k, i] - top[i])
                 total[i] += Z[k, i]
 
-    def residuals(self, y, s, Z):
-        m = Z.shape[1]
+    def probabilities(self, s, Z):
+        """Turn scores into probabilities times weights s; return sum_i s_i log(sum_k exp(z_ik))."""
+        m, loss = Z.shape[1], 0.0
         top, total = np.empty(m), np.empty(m)
-        loss = 0.0
-        for i in range(m):
-            loss -= s[i] * Z[int(y[0, i]), i]
         self.exponentials(Z, top, total)
         for i in range(m):
             loss += s[i] * (top[i] + math.log(total[i]))
@@ -79,7 +77,14 @@ class Softmax(NamedTuple):
         for k in range(Z.shape[0]):
             for i in range(m):
                 Z[k, i] *= total[i]
-        for i in range(m):
+        return loss
+
+    def residuals(self, y, s, Z):
+        own = 0.0
+        for i in range(Z.shape[1]):
+            own += s[i] * Z[int(y[0, i]), i]
+        loss = self.probabilities(s, Z) - own
+        for i in range(Z.shape[1]):
             Z[int(y[0, i]), i] -= s[i]
         return loss
 
@@ -102,4 +107,36 @@ class Softmax(NamedTuple):
 
     def constant_scores(self, y, s):
         scores = np.log(np.bincount(y[0].astype(np.intp), weights=s, minlength=self.columns) / s.sum())
+        return scores - scores.mean()
+
+
+def as_softmax(cls):
+    """Give a class what does not depend on the form of the labels."""
+    for name in ("coupled", "exponentials", "probabilities", "curvatures", "curvature_block", "smoothness"):
+        setattr(cls, name, vars(Softmax)[name])
+    return cls
+
+
+@struct
+@with_usual_answers
+@as_softmax
+class SoftLabels(NamedTuple):
+    """Softmax for labels that are probabilities y (K, n): log(sum_k exp(z_k)) - sum_k y_k z_k."""
+
+    columns: int
+    largest_variance: float
+
+    def residuals(self, y, s, Z):
+        own = 0.0
+        for k in range(Z.shape[0]):
+            for i in range(Z.shape[1]):
+                own += s[i] * y[k, i] * Z[k, i]
+        loss = self.probabilities(s, Z) - own
+        for k in range(Z.shape[0]):
+            for i in range(Z.shape[1]):
+                Z[k, i] -= s[i] * y[k, i]
+        return loss
+
+    def constant_scores(self, y, s):
+        scores = np.log(y @ s / s.sum())
         return scores - scores.mean()

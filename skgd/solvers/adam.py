@@ -37,11 +37,8 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
     if not options.automatic:
         plan = sgd.textbook_plan(objective, options, Adam(options.beta_1, options.beta_2, options.adam_epsilon))
         return stochastic.minimise(objective, theta, plan, options, history)
-    here = objective.coordinates
     scaled, whitening = sgd.prepared(objective, options)
-    there, plan = scaled.coordinates, _automatic_plan(scaled, options, whitening)
-    solution = stochastic.minimise(scaled, there.theta(*here.raw(theta)), plan, options, history)
-    return solution._replace(theta=here.theta(*there.raw(solution.theta)))
+    return sgd.stepped(objective, theta, scaled, _automatic_plan(scaled, options, whitening), options, history)
 
 
 def _automatic_plan(objective: Objective, options: Options, whitening: Whitening) -> Plan:

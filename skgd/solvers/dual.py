@@ -17,7 +17,7 @@ from scipy.special import entr, expit, softmax
 
 from ..dual_steps import add_rows, binary_epoch, softmax_epoch
 from ..history import History
-from ..losses import LogLoss, Softmax
+from ..losses import LogLoss, SoftLabels, Softmax
 from ..objective import Objective
 from ..options import Options
 from . import Solution
@@ -32,9 +32,9 @@ PATIENCE = 50  # epochs still needed that make another solver the better choice
 def pays(objective: Objective) -> bool:
     """Whether the loss has this dual, there are many coefficients, and rows are light enough to be almost independent."""
     loss = objective.loss
-    if not isinstance(loss, LogLoss | Softmax) or objective.K * objective.d < MANY:
+    if not isinstance(loss, LogLoss | Softmax | SoftLabels) or objective.K * objective.d < MANY:
         return False
-    curvature = 0.5 if isinstance(loss, Softmax) else 0.25
+    curvature = 0.25 if isinstance(loss, LogLoss) else 0.5
     return objective.raw_penalty.ridge > 0.0 and curvature * _row_weights(objective).mean() <= LIGHT
 
 
@@ -45,12 +45,12 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
     """
     state = State(objective, theta)
     start, gaps = _value(objective, *objective.coordinates.raw(theta)), [np.inf]
-    history.record(start, theta)
+    history.begin(start, theta)
     for epoch in range(1, options.max_iter + 1):
         # 1. visit all rows
         state.visit(options.random_state.permutation(objective.n) if options.shuffle else np.arange(objective.n))
         F = _value(objective, state.W, state.b)
-        history.record(F, state.W)
+        history.record(F, state.theta())
         if options.tol is None:
             continue
         # 2. stop on the gap
@@ -102,7 +102,8 @@ class State:
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
         self.objective, self.s = objective, objective.s
         self.q, self.unit = _row_weights(objective), 1.0 / (objective.raw_penalty.ridge * objective.n)
-        self.Y = np.eye(objective.K)[objective.Y[0].astype(np.intp)] if objective.loss.coupled() else objective.Y.T.copy()
+        codes = isinstance(objective.loss, Softmax)
+        self.Y = np.eye(objective.K)[objective.Y[0].astype(np.intp)] if codes else objective.Y.T.copy()
         W, self.b = objective.coordinates.raw(theta)
         if W.any():
             self.P = self._predicted(W)

@@ -46,14 +46,14 @@ def takes(loss: Any, automatic: bool) -> bool:
 
 def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
     """Minimise from theta until the estimated relative gap is at most `tol`."""
-    how: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "history": history}
+    how: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
     if row_space.pays(objective):
         space = row_space.RowSpace(objective)
-        solution = minimise(space.objective, space.inside(theta), **how)
+        solution = minimise(space.objective, space.inside(theta), **how, history=history.through(space.outside))
         return solution._replace(theta=space.outside(solution.theta))
     if not objective.loss.smooth():
-        return smoothing.minimise(objective, theta, **how, descend=from_samples)
-    return from_samples(objective, theta, **how)
+        return smoothing.minimise(objective, theta, **how, history=history, descend=from_samples)
+    return from_samples(objective, theta, **how, history=history)
 
 
 def from_samples(
@@ -79,7 +79,6 @@ def _least_squares(objective: Objective, theta: np.ndarray, tol: float, max_iter
     solution = descend(squares, theta, tol=tol, max_iter=min(max_iter, FEW), history=history, metric=metric)
     source: Objective = squares
     if not (solution.converged and squares.resolves(tol, history.curve[-1])):
-        history.curve.pop()  # the first thing that passes over X record
         metric = QuasiNewton(squares, theta) if shortest else None  # without steps whose changes were rounding
         source = objective
         solution = descend(source, solution.theta, tol=tol, max_iter=max_iter, history=history, metric=metric)
@@ -124,7 +123,7 @@ def descend(
         theta = theta - theta.mean(axis=1, keepdims=True)
     make = proximal_metric if kinked else QuasiNewton
     F, gradient = objective.evaluate(theta)
-    history.record(F, theta)
+    history.begin(F, theta)
     # An objective that fell to this share of its start, or of the best constants', is zero but for rounding.
     negligible = 8 * EPS * max(history.curve[0], 0.5 * objective.variances().sum() if objective.loss.quadratic() else 0.0)
     values, gap, whole = [F], np.inf, True  # whole: the last step went all the way

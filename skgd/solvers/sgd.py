@@ -45,11 +45,20 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
     """Epochs of sgd; of gradient descent, where solver='gd' has an explicit rate."""
     if not options.automatic:
         return stochastic.minimise(objective, theta, textbook_plan(objective, options, _rule(options)), options, history)
-    here = objective.coordinates
-    scaled, plan = automatic_plan(*prepared(objective, options), options)
-    there = scaled.coordinates
-    solution = stochastic.minimise(scaled, there.theta(*here.raw(theta)), plan, options, history)
-    return solution._replace(theta=here.theta(*there.raw(solution.theta)))
+    return stepped(objective, theta, *automatic_plan(*prepared(objective, options), options), options, history)
+
+
+def stepped(
+    objective: Objective, theta: np.ndarray, scaled: Objective, plan: Plan, options: Options, history: History
+) -> Solution:
+    """Steps in the coordinates of `scaled`, from and to theta in those of `objective`."""
+    here, there = objective.coordinates, scaled.coordinates
+
+    def outside(theta: np.ndarray) -> np.ndarray:
+        return here.theta(*there.raw(theta))
+
+    solution = stochastic.minimise(scaled, there.theta(*here.raw(theta)), plan, options, history.through(outside))
+    return solution._replace(theta=outside(solution.theta))
 
 
 def prepared(objective: Objective, options: Options) -> tuple[Objective, Whitening]:

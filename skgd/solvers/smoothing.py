@@ -41,9 +41,9 @@ def minimise(
 ) -> Solution:
     """Rounds until the gap to the dual value is at most `tol`; `descend` minimises the rounded objectives."""
     start, start_theta, width = _value(objective, theta, 0.0), theta, 1.0 / objective.loss.smoothness()
-    narrowest, first, iterations = NARROWEST * width, len(history.curve), 0
+    narrowest, first, iterations = NARROWEST * width, max(len(history.curve) - 1, 0), 0
     if start == 0.0:
-        history.record(start, theta)
+        history.begin(start, theta)
         return Solution(theta, 1, 0.0, True)
     while True:
         rounded = objective.with_loss(objective.loss._replace(width=width))
@@ -57,7 +57,6 @@ def minimise(
         if least or gap <= tol or iterations >= max_iter or width <= narrowest:
             history.curve[first], history.curve[-1] = start, F
             return Solution(best, max(iterations, 1), gap, bool(least or gap <= tol))
-        history.curve.pop()  # the first thing that the next round records
         width /= SHRINKING
 
 

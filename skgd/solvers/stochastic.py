@@ -121,7 +121,7 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
     """
     state = State(objective, theta, plan)
     F, _ = objective.evaluate(theta)
-    history.record(F, theta)
+    history.begin(F, theta)
     best, lowest, memory = theta, F, state.memory.copy()
     adapts = objective.loss.smooth() and not plan.may_plateau
     faster = adapts and plan.reduced and not objective.loss.quadratic()
@@ -242,6 +242,7 @@ def _steps(
         scale,
         mixing,
         np.ascontiguousarray(mixing.T),
+        np.nan_to_num(objective.penalty.lower),  # 0 times infinity, in a step of rate 0, is no number
         objective.penalty.upper,
         l2,
         rates,

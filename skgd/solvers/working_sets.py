@@ -8,6 +8,7 @@ support, so rounds are few (Massias, Gramfort and Salmon, 2018, who choose sets 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -42,17 +43,17 @@ def minimise(
 ) -> Solution:
     """Rounds until no column outside the set would gain what `tol` does not allow; `descend` solves them."""
     F, gradient = objective.evaluate(theta)
-    history.record(F, theta)
+    history.begin(F, theta)
     first, goal = len(history.curve), max(tol, ROUGH)
     while True:
         working = _working_set(objective, theta, gradient)
         coefficients = np.append(working, objective.d)
         left = max_iter - (len(history.curve) - first)
-        history.curve.pop()  # the first thing that the round records
         chosen = objective.columns(working)
-        part = descend(chosen, theta[coefficients], tol=goal, max_iter=left, history=history, certain=False)
-        theta = np.zeros_like(theta)
-        theta[coefficients] = part.theta
+        whole = partial(_placed, coefficients=coefficients, D=len(theta))
+        seen = history.through(whole)
+        part = descend(chosen, theta[coefficients], tol=goal, max_iter=left, history=seen, certain=False)
+        theta = whole(part.theta)
         F_then = F
         F, gradient = objective.evaluate(theta)
         iterations = len(history.curve) - first
@@ -61,6 +62,13 @@ def minimise(
         if (goal == tol and (outside <= OUTSIDE * tol or F >= F_then)) or iterations >= max_iter:
             return Solution(theta, max(iterations, 1), gap, part.converged and gap <= tol, part.remark)
         goal = max(min(goal, SHARE * outside) if F < F_then else SHARE * goal, tol)
+
+
+def _placed(part: np.ndarray, coefficients: np.ndarray, D: int) -> np.ndarray:
+    """Theta (D, K) whose only non-zeros are the chosen coefficients."""
+    theta = np.zeros((D, part.shape[1]))
+    theta[coefficients] = part
+    return theta
 
 
 def _working_set(objective: Objective, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:

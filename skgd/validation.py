@@ -1,0 +1,54 @@
+"""Early stopping: the score on rows that the fit does not see, and the coefficients where it was best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+class Validation:
+    """Watches a fit, and ends it where the score has not risen by `tol` for `patience` iterations in a row.
+
+    Parameters
+    ----------
+    score : callable
+        Of raw coefficients W (d, K) and b (K,); larger is better.
+    tol : float or None
+        None: it never ends the fit.
+    patience : int
+
+    Attributes
+    ----------
+    scores : list of float
+        After each iteration.
+    best_score : float
+    best : (ndarray of shape (d, K), ndarray of shape (K,))
+        The coefficients with the best score, the first of equal ones.
+    """
+
+    def __init__(self, score: Callable[[np.ndarray, np.ndarray], float], tol: float | None, patience: int) -> None:
+        self.score, self.tol, self.patience = score, tol, patience
+        self.scores: list[float] = []
+        self.best_score, self.best = -np.inf, (np.empty((0, 0)), np.empty(0))
+        self._waited = 0
+
+    def __call__(self, iteration: int, W: np.ndarray, b: np.ndarray) -> bool:
+        before = self.best_score
+        self.scores.append(self._scored(W, b))
+        waits = self.tol is not None and self.scores[-1] < before + self.tol
+        self._waited = self._waited + 1 if waits else 0
+        return self._waited >= self.patience
+
+    def finish(self, W: np.ndarray, b: np.ndarray) -> None:
+        """Score what the solver returned: it may be better than where its last iteration ended, or the start itself."""
+        score = self._scored(W, b)
+        self.scores[-1:] = [max(score, *self.scores[-1:])] if self.scores else [score]
+
+    def _scored(self, W: np.ndarray, b: np.ndarray) -> float:
+        score = float(self.score(W, b))
+        if not np.isfinite(score):
+            raise ValueError(f"The validation score is {score}: choose another `scoring`.")
+        if score > self.best_score:
+            self.best_score, self.best = score, (W, b)
+        return score
