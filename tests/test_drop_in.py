@@ -1,0 +1,29 @@
+"""scikit-learn's own tests of its linear models, with ours in the place of four of them; see drop_in.py."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OPTIONS = "-m pytest -q -W ignore -p no:cacheprovider -p drop_in --pyargs"
+LEAST = {"test_logistic": 150, "test_ridge": 500, "test_common": 15}  # tests that fit ours, and pass
+
+
+@pytest.mark.parametrize("module", LEAST)
+def test_tests_of_scikit_learn_pass(module):
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, *OPTIONS.split(), f"sklearn.linear_model.tests.{module}"],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert int(re.search(r"drop-in: (\d+) passed", done.stdout)[1]) >= LEAST[module], done.stdout[-500:]
+    assert f"reasons without a test for {module}: []" in done.stdout, done.stdout[-500:]
