@@ -61,9 +61,15 @@ class Rows(NamedTuple):
     y: np.ndarray  # (n,) or (n, columns), as the user gave it
     weights: np.ndarray  # (n,)
     weighted: bool  # by the user
+    given: Any  # X as the user gave it, maybe with names of its columns, where all of its rows are here; else X
 
     def of(self, index: np.ndarray) -> Rows:
-        return Rows(self.X[index], self.y[index], self.weights[index], self.weighted)
+        X = self.X[index]
+        return Rows(X, self.y[index], self.weights[index], self.weighted, X)
+
+    def of_hooks(self) -> dict[str, Any]:
+        """What callbacks are given."""
+        return {"X": self.given, "y": self.y, "metadata": {"sample_weight": self.weights} if self.weighted else None}
 
 
 class Start(NamedTuple):
@@ -157,7 +163,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         memory = getattr(self, "_memory", Memory()) if self.warm_start else None
         attributes = partial(self._attributes, dtype=rows.X.dtype)
         validation = None if held_out is None else self._validation(*held_out, loss, attributes)
-        tasks = Tasks(self, _data_of_hooks(rows), attributes) if hasattr(self, "_skl_callbacks") else None
+        tasks = Tasks(self, rows.of_hooks(), attributes) if hasattr(self, "_skl_callbacks") else None
         watchers = tuple(watcher for watcher in (validation, tasks) if watcher is not None)
         fit = minimise(rows.X, Y, rows.weights, loss, penalty, options, start, memory, watchers)
         W, b = fit.W, fit.b
@@ -246,6 +252,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
 
         def score(W: np.ndarray, b: np.ndarray) -> float:
             model = copy(self)
+            model.__dict__.pop("feature_names_in_", None)  # they were checked, and rows.X has none
             model.__dict__.update(attributes(W, b))
             return scorer(model, rows.X, rows.y, **weights)
 
@@ -367,20 +374,15 @@ def _initial(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     return array.reshape(shape)
 
 
-def _data_of_hooks(rows: Rows) -> dict[str, Any]:
-    return {"X": rows.X, "y": rows.y, "metadata": {"sample_weight": rows.weights} if rows.weighted else None}
-
-
 def _validated(estimator, X, y, sample_weight, **how) -> Rows:
     """The rows that count: a row of weight zero is as good as absent."""
+    given = X
     X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", **how)
     if sample_weight is None:
-        return Rows(X, y, np.ones(len(y)), False)
+        return Rows(X, y, np.ones(len(y)), False, given)
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     counted = weights > 0.0
-    if not counted.any():
-        raise ValueError("sample_weight is zero for all rows: at least one row needs a positive weight.")
-    rows = Rows(X, y, weights, True)
+    rows = Rows(X, y, weights, True, given)
     return rows if counted.all() else rows.of(counted)
 
 

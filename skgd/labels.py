@@ -38,7 +38,7 @@ def encode_as(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
         return shares(y, len(classes))[1]
     unknown = ~np.isin(y, classes)
     if unknown.any():
-        raise ValueError(f"The label {y[unknown][0]!r} is none of the classes {classes.tolist()}.")
+        raise ValueError(f"The label {y[unknown].tolist()[0]!r} is none of the classes {classes.tolist()}.")
     return np.searchsorted(classes, y)
 
 
