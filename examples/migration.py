@@ -48,6 +48,5 @@ for name, model, fits in (
     ("GDClassifier with the parameters of SGD", same, 1),
     ("GDClassifier, raw columns", after, 15),
 ):
-    print(
-        f"{name:44s}{fits:6d}{log_loss(y_test, model.predict_proba(X_test)):10.4f}{accuracy_score(y_test, model.predict(X_test)):10.4f}"
-    )
+    loss, accuracy = log_loss(y_test, model.predict_proba(X_test)), accuracy_score(y_test, model.predict(X_test))
+    print(f"{name:44s}{fits:6d}{loss:10.4f}{accuracy:10.4f}")

@@ -77,6 +77,8 @@ class ConvergenceDisplay:
             self.lines_ += ax.plot(places, gaps, **how)
             ax.plot(places[-1:], gaps[-1:], "o", color=self.lines_[-1].get_color(), markersize=5)
         ax.set(xlabel=AXES[self.x], ylabel="objective, relative gap to its minimum", yscale="log")
+        if self.x == "iterations":
+            ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(color="0.93")
         ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)

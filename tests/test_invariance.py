@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 
 from skgd import GDClassifier, GDRegressor
 
@@ -230,6 +231,24 @@ def test_the_unit_of_weights_does_not_matter(factor, solver, case, rng):
     expected = estimator(**parameters).fit(X, y, weights)
     model = estimator(**parameters).fit(X, y, factor * weights)
     assert_allclose(outputs(model, X), outputs(expected, X), rtol=1e-8, atol=1e-8)
+
+
+CONSTRAINED = {"positive": [True, False] * 3, "alpha": np.geomspace(1e-3, 1e-1, 6)}
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize(("parameters", "soft"), [(CONSTRAINED, False), ({}, True)], ids=["constrained", "soft labels"])
+def test_weights_of_constrained_fits_and_soft_labels(parameters, soft, storage, solver, three_classes, rng):
+    """In one batch: no row of weight zero, weight two is twice, the unit of weights is free."""
+    X, y = three_classes[0][:30], three_classes[1][:30]
+    labels = rng.dirichlet(np.ones(3), 30) if soft else y
+    weights = np.arange(30) % 3
+    model = GDClassifier(solver=solver, max_iter=20, tol=None if solver in ("sgd", "adam") else 1e-10, **parameters)
+    X_repeated, y_repeated = np.repeat(X, weights, axis=0), np.repeat(labels, weights, axis=0)
+    expected = outputs(clone(model).fit(storage(X_repeated), y_repeated), X)
+    for factor in (1.0, 0.01):
+        assert_allclose(outputs(clone(model).fit(storage(X), labels, factor * weights), X), expected, rtol=1e-5, atol=1e-5)
 
 
 # ---------------------------------------------------------------- units and offsets
