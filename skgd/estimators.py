@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import expit, log_expit, log_softmax, softmax
+from scipy.special import log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import check_scoring
@@ -34,6 +34,8 @@ from .memory import Memory
 from .objective import Objective
 from .options import Options
 from .penalties import Penalty, elastic_net
+from .prediction import fast_scores, probabilities
+from .prediction import scores as scores_of
 from .training import minimise, takers
 from .validation import Validation
 
@@ -148,10 +150,15 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _scores(self, X) -> np.ndarray:
         """X W + b of shape (n, K)."""
+        fast = fast_scores(self, X)
+        if fast is not None:
+            return fast
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-        coef = self.coef_ if sp.issparse(self.coef_) else np.atleast_2d(self.coef_)
-        return safe_sparse_dot(X, coef.T, dense_output=True) + self.intercept_
+        if sp.issparse(self.coef_):
+            return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        coef = np.atleast_2d(self.coef_)
+        return scores_of(X, coef, np.broadcast_to(self.intercept_, len(coef)), self.n_jobs)[0]
 
     def _minimise(self, rows: Rows, Y: np.ndarray, loss, init: Start, held_out: tuple[Rows, np.ndarray] | None) -> None:
         """Solve for targets Y (T, n); set the attributes of the fit.  Those that shape a prediction are set already."""
@@ -983,9 +990,10 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
 
     def _are_shares(self, y) -> bool:
         """Whether y is a matrix, which log_loss takes for probabilities of the classes."""
-        matrix = len(np.shape(y)) == 2 and np.shape(y)[1] > 1
+        shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
+        matrix = len(shape) == 2 and shape[1] > 1
         if matrix and self.loss != "log_loss":
-            raise ValueError(f"y has to be of shape (n_samples,) with loss={self.loss!r}, but has {np.shape(y)[1]} columns.")
+            raise ValueError(f"y has to be of shape (n_samples,) with loss={self.loss!r}, but has {shape[1]} columns.")
         return matrix
 
     def _class_weights(self, classes: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
@@ -1048,7 +1056,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             Labels out of `classes_`.
         """
         scores = self.decision_function(X)
-        return self.classes_[(scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)]
+        return self.classes_.take(scores > 0 if scores.ndim == 1 else scores.argmax(axis=1))
 
     @available_if(_has_probabilities)
     def predict_proba(self, X):
@@ -1074,7 +1082,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
                 return np.column_stack([1.0 - P, P])
             P[~P.any(axis=1)] = 1.0
             return P / P.sum(axis=1, keepdims=True)
-        return np.column_stack([expit(-scores), expit(scores)]) if scores.ndim == 1 else softmax(scores, axis=1)
+        return probabilities(scores.reshape(len(scores), -1))
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X):

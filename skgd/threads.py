@@ -40,12 +40,18 @@ def thread_count(n_jobs: int | None, work: int) -> int:
 @contextmanager
 def threads(count: int) -> Iterator[Team]:
     """A team of `count` threads, BLAS held to one each."""
-    with _blas():
-        if count == 1:
-            yield ALONE
-        else:
-            with ThreadPoolExecutor(count - 1) as pool:
-                yield Team(count, partial(_shared_map, pool))
+    with _blas(), team_of(count) as team:
+        yield team
+
+
+@contextmanager
+def team_of(count: int) -> Iterator[Team]:
+    """A team of `count` threads, for work without BLAS."""
+    if count == 1:
+        yield ALONE
+    else:
+        with ThreadPoolExecutor(count - 1) as pool:
+            yield Team(count, partial(_shared_map, pool))
 
 
 def _shared_map(pool: ThreadPoolExecutor, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:

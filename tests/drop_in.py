@@ -78,7 +78,7 @@ class LogisticRegression(_Translated, GDClassifier):
 class Ridge(_Translated, GDRegressor):
     """As docs/migration.md has it: alpha / n, n the sum of the weights."""
 
-    loss = "squared_error"
+    loss, n_jobs = "squared_error", None
 
     def __init__(
         self,

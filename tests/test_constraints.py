@@ -23,7 +23,9 @@ MIXED = np.array([True, False, True, True, False, True])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_positive_least_squares_are_those_of_nnls(solver, storage, regression):
     X, y = regression
-    model = GDRegressor(solver=solver, penalty=None, positive=True, fit_intercept=False, tol=TOL[solver]).fit(storage(X), y)
+    model = GDRegressor(solver=solver, random_state=0, penalty=None, positive=True, fit_intercept=False, tol=TOL[solver]).fit(
+        storage(X), y
+    )
     expected = nnls(X, y)[0]
     unit = X.std(axis=0)
     assert_allclose(model.coef_ * unit, expected * unit, rtol=1e-3, atol=1e-3)
@@ -76,7 +78,9 @@ def test_positive_classifiers_have_the_optimum_with_bounds(solver, storage, two_
     X, y = two_classes
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     found = _bounded(_logistic(X, y, np.full(6, 0.01)), 6, MIXED)
-    model = GDClassifier(solver=solver, alpha=0.01, positive=MIXED, tol=TOL.get(solver, 1e-10)).fit(storage(X), y)
+    model = GDClassifier(solver=solver, random_state=0, alpha=0.01, positive=MIXED, tol=TOL.get(solver, 1e-10)).fit(
+        storage(X), y
+    )
     assert (model.coef_[0, MIXED] >= 0.0).all()
     assert (found.x[:-1][MIXED] == 0.0).any()  # bounds that matter
     assert_allclose(model.loss_curve_[-1], found.fun, rtol=GAP.get(solver, 1e-7))
@@ -110,7 +114,7 @@ def test_positive_regression_of_every_kind(loss, regression):
 def test_explicit_rates_stay_on_the_right_side(solver, regression):
     X, y = regression
     X = (X - X.mean(axis=0)) / X.std(axis=0)
-    how = {"solver": solver, "learning_rate": "constant", "eta0": 0.01, "tol": None, "max_iter": 1000}
+    how = {"solver": solver, "random_state": 0, "learning_rate": "constant", "eta0": 0.01, "tol": None, "max_iter": 1000}
     model = GDRegressor(positive=True, penalty=None, **how).fit(X, y)
     assert (model.coef_ >= 0.0).all()
     assert_allclose(model.coef_, LinearRegression(positive=True).fit(X, y).coef_, atol=0.3)
@@ -162,7 +166,7 @@ ALPHA = np.array([0.0, 0.01, 0.1, 1.0, 10.0, 0.5])
 def test_ridge_with_a_penalty_for_each_feature_has_a_closed_form(solver, storage, regression):
     X, y = regression
     X = (X - X.mean(axis=0)) / X.std(axis=0)
-    model = GDRegressor(solver=solver, alpha=ALPHA, tol=TOL[solver]).fit(storage(X), y)
+    model = GDRegressor(solver=solver, random_state=0, alpha=ALPHA, tol=TOL[solver]).fit(storage(X), y)
     n = len(y)
     expected = np.linalg.solve(X.T @ X / n + np.diag(ALPHA), X.T @ (y - y.mean()) / n)
     assert_allclose(model.coef_, expected, atol={"gd": 1e-8, "sgd": 1e-3, "adam": 1e-2}[solver])
@@ -173,7 +177,7 @@ def test_lasso_with_a_penalty_for_each_feature_is_one_of_rescaled_columns(solver
     X, y = regression
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     alpha = ALPHA + 0.01
-    model = GDRegressor(solver=solver, penalty="l1", alpha=alpha, tol=TOL[solver]).fit(X, y)
+    model = GDRegressor(solver=solver, random_state=0, penalty="l1", alpha=alpha, tol=TOL[solver]).fit(X, y)
     expected = Lasso(1.0, tol=1e-12, max_iter=10**6).fit(X / alpha, y).coef_ / alpha
     assert_allclose(model.coef_, expected, atol=1e-3)
     assert_array_equal(model.coef_ == 0.0, expected == 0.0)
@@ -185,7 +189,7 @@ def test_logistic_regression_with_a_penalty_for_each_feature(solver, storage, tw
     X, y = two_classes
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     found = _bounded(_logistic(X, y, ALPHA), 6, np.zeros(6, bool))
-    model = GDClassifier(solver=solver, alpha=ALPHA, tol=TOL.get(solver, 1e-10)).fit(storage(X), y)
+    model = GDClassifier(solver=solver, random_state=0, alpha=ALPHA, tol=TOL.get(solver, 1e-10)).fit(storage(X), y)
     assert_allclose(model.loss_curve_[-1], found.fun, rtol=GAP.get(solver, 1e-7))
 
 

@@ -25,7 +25,7 @@ def soft(request, three_classes, rng):
 def test_probabilities_are_weighted_labels(solver, storage, soft):
     X, P, s, X_repeated, labels, weights = soft
     tol = {"sgd": 1e-8, "adam": 1e-5}.get(solver, 1e-11)
-    model = GDClassifier(solver=solver, tol=tol).fit(storage(X), P, s)
+    model = GDClassifier(solver=solver, tol=tol, random_state=0).fit(storage(X), P, s)
     expected = GDClassifier(tol=1e-11).fit(X_repeated, labels, weights)
     assert_array_equal(model.classes_, expected.classes_)
     assert_allclose(model.loss_curve_[-1], expected.loss_curve_[-1], rtol=max(2.0 * tol, 1e-9))

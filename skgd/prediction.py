@@ -1,0 +1,170 @@
+"""Scores X W + b of new rows: one pass over X, the same bits for a row alone and among many, and on any number of threads.
+
+A C-contiguous float array, or a CSR matrix, of the right width goes straight to compiled loops: what scikit-learn's
+validation looks for in it, values that are not finite, would reach the scores.  `fast_scores` looks there, and says
+"cannot tell" whenever anything at all is unusual; then X is validated, which names the culprit, and scored by the same
+loops.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from ._jit import ORDERED, kernel, writable
+from .losses import exp
+from .rows import unsigned
+from .threads import SHARED, team_of, thread_count
+
+FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
+PARTS = 16  # of the rows, that threads share
+BLOCK = 1 << 16  # entries of X that are copied at one time, where its rows are not contiguous
+
+
+@kernel
+def dense_scores(X, coef, intercept, out, first, last):
+    """Rows first..last of X (n, d) times coef (K, d) plus intercept (K,), into out (n, K); whether all are finite."""
+    K, check = len(coef), 0.0
+    four = K // 4 * 4
+    for i in range(first, last):
+        x = X[i]
+        for k in range(0, four, 4):  # four classes at a time: x is read once for them
+            w0, w1, w2, w3 = coef[k], coef[k + 1], coef[k + 2], coef[k + 3]
+            z0, z1, z2, z3 = 0.0, 0.0, 0.0, 0.0
+            for j in range(len(x)):
+                z0 += x[j] * w0[j]
+                z1 += x[j] * w1[j]
+                z2 += x[j] * w2[j]
+                z3 += x[j] * w3[j]
+            out[i, k], out[i, k + 1] = z0 + intercept[k], z1 + intercept[k + 1]
+            out[i, k + 2], out[i, k + 3] = z2 + intercept[k + 2], z3 + intercept[k + 3]
+        for k in range(four, K):
+            w, z = coef[k], 0.0
+            for j in range(len(x)):
+                z += x[j] * w[j]
+            out[i, k] = z + intercept[k]
+        for k in range(K):
+            check += 0.0 * out[i, k]
+    return check == 0.0
+
+
+@kernel(fastmath=ORDERED)
+def sparse_scores(data, indices, indptr, coef, intercept, out, first, last):
+    """The same of CSR rows."""
+    K, check = len(coef), 0.0
+    for i in range(first, last):
+        for k in range(K):
+            w, z = coef[k], 0.0
+            for p in range(indptr[i], indptr[i + 1]):
+                z += data[p] * w[indices[p]]
+            out[i, k] = z + intercept[k]
+            check += 0.0 * out[i, k]
+    return check == 0.0
+
+
+def fast_scores(model: Any, X: Any) -> np.ndarray | None:
+    """Scores (n, K) of a fitted model, or None: X and the model have to be looked at more closely."""
+    state = model.__dict__
+    coef, intercept = state.get("coef_"), state.get("intercept_")
+    if type(coef) is not np.ndarray or type(intercept) is not np.ndarray or "feature_names_in_" in state:
+        return None
+    if type(X) is np.ndarray:
+        usual = X.ndim == 2 and X.flags.c_contiguous and (X.dtype is FLOAT64 or X.dtype is FLOAT32)
+    else:
+        usual = isinstance(X, sp.csr_matrix | sp.csr_array) and X.ndim == 2 and X.data.dtype in (FLOAT64, FLOAT32)
+    if not usual:
+        return None
+    n, d = X.shape
+    if coef.ndim == 1:
+        coef = coef.reshape(1, -1)
+    if n == 0 or coef.shape[1] != d or state.get("n_features_in_") != d or intercept.shape != coef.shape[:1]:
+        return None
+    out, finite = scores(X, coef, intercept, state.get("n_jobs"))
+    return out if finite else None
+
+
+def scores(X: Any, coef: np.ndarray, intercept: np.ndarray, n_jobs: int | None) -> tuple[np.ndarray, bool]:
+    """X coef' + intercept (n, K) of a float array or CSR matrix X, in the wider dtype of both; and whether all are finite.
+
+    Sums are of float64 whatever the dtypes.  Raises ValueError where the numbers of features differ.
+    """
+    n, K = X.shape[0], len(coef)
+    if coef.shape[1] != X.shape[1]:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but coef_ has {coef.shape[1]}: it must have been changed after the fit."
+        )
+    out = np.empty((n, K), X.dtype if coef.dtype is X.dtype else np.result_type(X.dtype, coef.dtype))
+    coef, intercept = _doubles(coef), _doubles(intercept)
+    if isinstance(X, np.ndarray):
+        if not X.flags.carray:
+            if not (X.flags.c_contiguous and X.flags.aligned):
+                return _in_blocks(X, coef, intercept, out)
+            X = writable(X)
+        if X.size * K < SHARED:
+            return out, dense_scores(X, coef, intercept, out, 0, n)
+        return _shared(dense_scores, (X, coef, intercept, out), n_jobs, X.size * K)
+    rows = writable(X.data), unsigned(X.indices), unsigned(X.indptr)
+    return _shared(sparse_scores, (*rows, coef, intercept, out), n_jobs, X.nnz * K)
+
+
+def _doubles(values: np.ndarray) -> np.ndarray:
+    """As kernels take them: no specialisation for each dtype and layout."""
+    return values if values.dtype is FLOAT64 and values.flags.carray else np.require(values, np.float64, ["C", "A", "W"])
+
+
+def _shared(loop: Any, arguments: tuple[Any, ...], n_jobs: int | None, work: int) -> tuple[np.ndarray, bool]:
+    """Run a loop on all rows, on several threads where that pays."""
+    out = arguments[-1]
+    n, count = len(out), 1 if work < SHARED else thread_count(n_jobs, work)
+    if count == 1:
+        return out, loop(*arguments, 0, n)
+    edges = [n * part // PARTS for part in range(PARTS + 1)]
+    with team_of(count) as team:
+        finite = team.map(lambda part: loop(*arguments, edges[part], edges[part + 1]), range(PARTS))
+    return out, all(finite)
+
+
+def _in_blocks(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Rows that are not contiguous are copied, a few at a time."""
+    size, finite = max(1, BLOCK // max(X.shape[1], 1)), True
+    for first in range(0, len(X), size):
+        block = np.require(X[first : first + size], requirements=["C", "A", "W"])
+        finite &= dense_scores(block, coef, intercept, out[first : first + size], 0, len(block))
+    return out, finite
+
+
+@kernel
+def _exp(x):
+    """exp of x <= 0, -inf included: `arithmetic.exp` keeps NaN, and makes it of infinities."""
+    return exp(x) if x > -708.0 else 0.0
+
+
+@kernel
+def fill_probabilities(scores, P):
+    """Logistic function of one score (n, 1), or softmax of K (n, K), into P (n, classes)."""
+    n, K = scores.shape
+    for i in range(n):
+        if K == 1:
+            z = float(scores[i, 0])
+            e = _exp(-abs(z))
+            large, small = 1.0 / (1.0 + e), e / (1.0 + e)
+            P[i, 0], P[i, 1] = (small, large) if z > 0.0 else (large, small)
+        else:
+            top, total = scores[i, 0], 0.0
+            for k in range(1, K):
+                top = max(top, scores[i, k])
+            for k in range(K):
+                P[i, k] = _exp(float(scores[i, k]) - top)
+                total += P[i, k]
+            for k in range(K):
+                P[i, k] /= total
+
+
+def probabilities(scores: np.ndarray) -> np.ndarray:
+    """Probabilities (n, classes) of scores (n, K), K = 1 for two classes, in their dtype."""
+    n, K = scores.shape
+    P = np.empty((n, max(K, 2)), scores.dtype)
+    fill_probabilities(scores, P)
+    return P
