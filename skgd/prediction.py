@@ -26,28 +26,49 @@ BLOCK = 1 << 16  # entries of X that are copied at one time, where its rows are 
 @kernel
 def dense_scores(X, coef, intercept, out, first, last):
     """Rows first..last of X (n, d) times coef (K, d) plus intercept (K,), into out (n, K); whether all are finite."""
-    K, check = len(coef), 0.0
-    four = K // 4 * 4
-    for i in range(first, last):
-        x = X[i]
-        for k in range(0, four, 4):  # four classes at a time: x is read once for them
-            w0, w1, w2, w3 = coef[k], coef[k + 1], coef[k + 2], coef[k + 3]
-            z0, z1, z2, z3 = 0.0, 0.0, 0.0, 0.0
-            for j in range(len(x)):
-                z0 += x[j] * w0[j]
-                z1 += x[j] * w1[j]
-                z2 += x[j] * w2[j]
-                z3 += x[j] * w3[j]
-            out[i, k], out[i, k + 1] = z0 + intercept[k], z1 + intercept[k + 1]
-            out[i, k + 2], out[i, k + 3] = z2 + intercept[k + 2], z3 + intercept[k + 3]
-        for k in range(four, K):
-            w, z = coef[k], 0.0
+    if len(coef) == 1:
+        w = coef[0]
+        for i in range(first, last):
+            x, z = X[i], 0.0
             for j in range(len(x)):
                 z += x[j] * w[j]
-            out[i, k] = z + intercept[k]
-        for k in range(K):
+            out[i, 0] = z + intercept[0]
+    else:
+        multiply_blocks(X, coef, intercept, out, first, last)
+    check = 0.0
+    for i in range(first, last):
+        for k in range(len(coef)):
             check += 0.0 * out[i, k]
     return check == 0.0
+
+
+@kernel
+def multiply_blocks(X, coef, intercept, out, first, last):
+    """The products of `dense_scores`, of four rows and two columns of scores at a time, which stay in registers.
+
+    The last row or column is repeated where there are not as many, so that every score is the same sum in any company.
+    """
+    K = len(coef)
+    for i in range(first, last, 4):
+        i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
+        x0, x1, x2, x3 = X[i], X[i1], X[i2], X[i3]
+        for k in range(0, K, 2):
+            l = min(k + 1, K - 1)
+            w, v = coef[k], coef[l]
+            z0, z1, z2, z3, y0, y1, y2, y3 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for j in range(len(w)):
+                z0 += x0[j] * w[j]
+                z1 += x1[j] * w[j]
+                z2 += x2[j] * w[j]
+                z3 += x3[j] * w[j]
+                y0 += x0[j] * v[j]
+                y1 += x1[j] * v[j]
+                y2 += x2[j] * v[j]
+                y3 += x3[j] * v[j]
+            out[i, k], out[i, l] = z0 + intercept[k], y0 + intercept[l]
+            out[i1, k], out[i1, l] = z1 + intercept[k], y1 + intercept[l]
+            out[i2, k], out[i2, l] = z2 + intercept[k], y2 + intercept[l]
+            out[i3, k], out[i3, l] = z3 + intercept[k], y3 + intercept[l]
 
 
 @kernel(fastmath=ORDERED)
