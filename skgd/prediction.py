@@ -19,7 +19,6 @@ from .rows import unsigned
 from .threads import SHARED, team_of, thread_count
 
 FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
-PARTS = 16  # of the rows, that threads share
 BLOCK = 1 << 16  # entries of X that are copied at one time, where its rows are not contiguous
 
 
@@ -141,9 +140,9 @@ def _shared(loop: Any, arguments: tuple[Any, ...], n_jobs: int | None, work: int
     n, count = len(out), 1 if work < SHARED else thread_count(n_jobs, work)
     if count == 1:
         return out, loop(*arguments, 0, n)
-    edges = [n * part // PARTS for part in range(PARTS + 1)]
+    parts = [(n * part // count, n * (part + 1) // count) for part in range(count)]
     with team_of(count) as team:
-        finite = team.map(lambda part: loop(*arguments, edges[part], edges[part + 1]), range(PARTS))
+        finite = team.map(lambda part: loop(*arguments, *part), parts)
     return out, all(finite)
 
 
