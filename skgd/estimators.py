@@ -24,6 +24,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .callbacks import Tasks
@@ -32,6 +33,7 @@ from .labels import encode, encode_as, most_likely, shares, signs
 from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, LogLoss, SoftLabels, Softmax, loss_for
 from .memory import Memory
 from .objective import Objective
+from .online import Online
 from .options import Options
 from .penalties import Penalty, elastic_net
 from .prediction import fast_scores, probabilities
@@ -54,6 +56,14 @@ def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def _learns_online(estimator) -> bool:
+    if estimator.solver != "gd" or estimator.learning_rate != "auto":
+        return True
+    raise AttributeError(
+        "solver='gd' needs all rows at once: use solver='auto', 'sgd' or 'adam', or an explicit learning_rate."
+    )
 
 
 class Rows(NamedTuple):
@@ -83,6 +93,8 @@ class Start(NamedTuple):
 
 class _GDEstimator(CallbackSupportMixin, BaseEstimator):
     """What the two estimators share: parameters, the call of the solver, linear scores."""
+
+    _online: Online  # what partial_fit has learned
 
     _parameter_constraints: dict[str, list[Any]] = {
         "solver": [StrOptions(set(SOLVERS))],
@@ -179,6 +191,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             W, b = validation.best
         if memory is not None:
             self._memory = memory
+        self.__dict__.pop("_online", None)
         self.n_iter_ = fit.iterations
         self.t_ = 1 + fit.iterations * rows.X.shape[0]
         self.loss_curve_, self.time_curve_ = fit.curve, fit.seconds
@@ -189,6 +202,29 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             raise ValueError("Coefficients exceed the range of float32: pass X as float64, or rescale its columns.")
         if tasks is not None:
             tasks.finish()
+
+    def _refuse_early_stopping(self) -> None:
+        if self.early_stopping:
+            raise ValueError("early_stopping should be False with partial_fit: score the stream itself, before it is learned.")
+
+    def _learn(self, rows: Rows, Y: np.ndarray, loss) -> None:
+        """Learn from one batch with targets Y (T, m); update the attributes."""
+        (m, d), options = rows.X.shape, self._options(loss)
+        if options.automatic and not loss.bounded():
+            raise ValueError(
+                f"loss={self.loss!r} learns online with an explicit learning_rate only: its curvature has no bound."
+            )
+        if hasattr(self, "_online"):
+            online = self._online.copied()
+        else:
+            W, b = self._start(d, loss.columns, Start(None, None), resume=True) or (
+                np.zeros((d, loss.columns)),
+                np.zeros(loss.columns),
+            )
+            online = Online(W, b, getattr(self, "t_", 1) - 1, options.random_state)
+        online.learn(rows.X, Y, rows.weights, loss, self._penalty(d), options)
+        self._online, self.n_iter_, self.t_ = online, 1, getattr(self, "t_", 1) + m
+        self.__dict__.update(self._attributes(online.W, online.b, rows.X.dtype))
 
     def _attributes(self, W: np.ndarray, b: np.ndarray, dtype: np.dtype) -> dict[str, np.ndarray]:
         """The fitted attributes that depend on the coefficients."""
@@ -353,18 +389,18 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
                 stacklevel=6,
             )
 
-    def _start(self, d: int, columns: int, init: Start) -> tuple[np.ndarray, np.ndarray] | None:
+    def _start(self, d: int, columns: int, init: Start, resume: bool = False) -> tuple[np.ndarray, np.ndarray] | None:
         """Coefficients (d, K) and intercepts (K,) to start from, if any: given ones, or those of last time."""
         if init.coef is not None or init.intercept is not None:
             coef = _initial("coef_init", init.coef, (columns, d))
             return np.ascontiguousarray(coef.T), _initial("intercept_init", init.intercept, (columns,))
-        if not (self.warm_start and hasattr(self, "coef_")):
+        if not ((self.warm_start or resume) and hasattr(self, "coef_")):
             return None
         coef = self.coef_.toarray() if sp.issparse(self.coef_) else np.atleast_2d(self.coef_)
         if coef.shape != (columns, d):
             raise ValueError(
-                f"warm_start goes on from coefficients of shape {coef.shape}, but this data needs {(columns, d)}: "
-                "fit a clone, or set warm_start=False."
+                f"The coefficients to go on from have the shape {coef.shape}, but this data needs {(columns, d)}: "
+                "take a clone, or set warm_start=False."
             )
         return np.array(coef.T, dtype=np.float64, order="C"), np.array(self.intercept_, dtype=np.float64)
 
@@ -659,6 +695,45 @@ class GDRegressor(RegressorMixin, _GDEstimator):
                 if X_val is not None:
                     self._check_targets(loss, watched[1], sample_weight_val, "y_val")
             self._minimise(rows, Y, loss, Start(coef_init, intercept_init), watched)
+        return self
+
+    @available_if(_learns_online)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Learn from a batch of rows, and go on from what was learned before.
+
+        With ``learning_rate="auto"`` columns are standardised by running moments and steps are Newton's on single rows, which
+        forget the past as fast as the stream asks for; the penalty acts on the coefficients of standardised columns.  An
+        explicit rate makes one epoch of the textbook's steps, resumed.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Raw features.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows; 2 counts as the row twice, 0 as no row.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the data is invalid or does not suit what was learned, or numbers leave the range of floats; the estimator
+            stays as it was.
+        """
+        with _unchanged_on_error(self):
+            self._refuse_early_stopping()
+            first = not hasattr(self, "coef_")
+            rows = _validated(self, X, y, sample_weight, multi_output=True, y_numeric=True, reset=first)
+            Y = _columns(rows.y)
+            self._one_dimensional = len(Y) == 1
+            loss = self._separable_loss(REGRESSION_LOSSES[self.loss], Y, rows.weights)
+            self._check_targets(loss, Y, sample_weight, "y")
+            self._learn(rows, Y, loss)
         return self
 
     def _check_targets(self, loss, Y: np.ndarray, sample_weight, name: str) -> None:
@@ -986,6 +1061,60 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             self.classes_, self._one_dimensional = classes, False
             Y = self._targets(labels, len(classes))
             self._minimise(rows, Y, self._loss(labels, Y, rows.weights), Start(coef_init, intercept_init), watched)
+        return self
+
+    @available_if(_learns_online)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn from a batch of rows, and go on from what was learned before.
+
+        With ``learning_rate="auto"`` columns are standardised by running moments and steps are Newton's on single rows, which
+        forget the past as fast as the stream asks for; the penalty acts on the coefficients of standardised columns.  An
+        explicit rate makes one epoch of the textbook's steps, resumed.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Raw features.
+        y : array-like of shape (n_samples,)
+            Labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that may ever come; the first call needs them, later ones do not.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows; 2 counts as the row twice, 0 as no row.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the data is invalid or does not suit what was learned, `classes` are missing, or numbers leave the range of
+            floats; the estimator stays as it was.
+        """
+        with _unchanged_on_error(self):
+            self._refuse_early_stopping()
+            if self.class_weight == "balanced":
+                raise ValueError(
+                    "class_weight 'balanced' is not supported for partial_fit. In order to use 'balanced' weights, use "
+                    "compute_class_weight('balanced', classes=classes, y=y). In place of y you can use a large enough sample "
+                    "of the full training set target to properly estimate the class frequency distributions. Pass the "
+                    "resulting weights as the class_weight parameter."
+                )
+            first = not hasattr(self, "coef_")
+            _check_partial_fit_first_call(self, classes)
+            rows = _validated(self, X, y, sample_weight, reset=first)
+            labels = encode_as(rows.y, self.classes_)
+            of_classes = self._class_weights(self.classes_, labels, rows.weights)
+            rows = _class_weighted(rows, labels, of_classes)
+            self._one_dimensional = False
+            Y, K = self._targets(labels, len(self.classes_)), len(self.classes_)
+            if self.loss == "log_loss":
+                loss: Any = LogLoss(1) if K == 2 else Softmax(K, 0.25)
+            else:
+                loss = self._separable_loss(CLASSIFICATION_LOSSES[self.loss], Y, rows.weights)
+            self._learn(rows, Y, loss)
         return self
 
     def _are_shares(self, y) -> bool:

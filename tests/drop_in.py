@@ -17,6 +17,7 @@ import sklearn.linear_model
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skgd import GDClassifier, GDRegressor
+from skgd.estimators import _GDEstimator
 
 EXACT = 1e-13  # whatever tolerance a test asks for means something else there
 
@@ -198,8 +199,8 @@ def pytest_configure(config):
     linear_model = sklearn.linear_model
     linear_model.SGDClassifier, linear_model.SGDRegressor = GDClassifier, GDRegressor
     linear_model.LogisticRegression, linear_model.Ridge = LogisticRegression, Ridge
-    for estimator in (GDClassifier, GDRegressor):
-        estimator.fit = _counted(estimator.fit)
+    for name in ("_minimise", "_learn"):  # where fit and partial_fit meet
+        setattr(_GDEstimator, name, _counted(getattr(_GDEstimator, name)))
 
 
 FITS: Counter[str] = Counter()

@@ -1,0 +1,316 @@
+"""Learning from batches as they come, one pass and no second look: what `partial_fit` keeps between its calls.
+
+Columns are standardised by running moments, which forget slowly; coefficients stay in raw coordinates, so that a scale that
+drifts changes only the metric of the next steps.  With rates from the data, steps are Newton's on single rows
+(`recursive_newton.py`), and how fast the past should be forgotten is found out: a few learners forget at different rates, each
+batch is a test for all of them before they learn from it, and the one that lost least lately is the model.
+
+With an explicit rate, steps are those of `fit`, resumed.  Adam's have a constant rate in the natural unit of coefficients.
+
+With rates from the data, the penalty acts on the coefficients of standardised columns: behind a scaler that runs along,
+where others would learn, it does so too, and nobody can know beforehand in which unit a stream will come.
+"""
+
+from __future__ import annotations
+
+from copy import copy, deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from . import schedules
+from .coordinates import CONSTANT, Coordinates, identity
+from .history import History
+from .losses import Perceptron
+from .objective import Objective
+from .options import Options
+from .penalties import ElasticNet, Penalty
+from .recursive_newton import batch_loss, diagonal_steps, full_steps
+from .solvers import sgd, stochastic
+from .solvers.adam import RATE
+from .updates import Adam, Momentum
+from .whitening import identity as unmixed
+
+SCALE, SOON = 1000.0, 100.0  # rows over which moments are forgotten; and those that tell whether a unit has changed
+CHANGED = 10.0  # times the variance of late, beyond which the variance of all that is remembered is of another unit
+RECENT = 3000.0  # rows over which losses are, which choose a learner
+MEMORIES = (np.inf, 1000.0, 200.0, 40.0)  # rows that learners remember, roughly: their drift is 1/memory^2
+INTERCEPT = 10.0  # times the drift of the intercept, which has most to follow
+PRIOR = 0.25  # of h P before anything is seen, and its bound: a row cannot move a coefficient further
+LARGEST = 400_000  # entries of P, beyond which its diagonal has to do
+ENTRIES = 1 << 20  # of rows that are standardised at one time
+BATCH = 32  # rows a step of Adam
+
+
+@dataclass
+class Moments:
+    """Running means and variances of columns, in which rows count less the more came after them (Chan et al., 1983)."""
+
+    memory: float  # rows
+    weight: float
+    mean: np.ndarray
+    squares: np.ndarray  # sums of squared deviations
+
+    @classmethod
+    def none(cls, columns: int, memory: float = SCALE) -> Moments:
+        return cls(memory, 0.0, np.zeros(columns), np.zeros(columns))
+
+    def add(self, X: Any, s: np.ndarray) -> None:
+        """Rows X (m, columns) with weights s (m,)."""
+        added = float(s.sum())
+        kept = np.exp(-added / self.memory)
+        mean = np.asarray(X.T @ s).ravel() / added
+        sparse = sp.issparse(X)
+        squares = np.asarray(X.multiply(X).T @ s).ravel() - added * mean**2 if sparse else s @ (X - mean) ** 2
+        before, apart = kept * self.weight, mean - self.mean
+        self.weight = before + added
+        self.mean = self.mean + apart * (added / self.weight)
+        self.squares = kept * self.squares + np.maximum(squares, 0.0) + apart**2 * (before * added / self.weight)
+        beyond = np.flatnonzero(~np.isfinite(self.squares))
+        if len(beyond):
+            raise ValueError(
+                f"Column {beyond[0]} of X (or of y) holds values whose squares exceed the range of floats: rescale it."
+            )
+
+    def follow(self, late: Moments) -> None:
+        """Take over what was seen of late of columns whose unit has changed: their past would take long to fade."""
+        variance, now = self.squares / self.weight, late.squares / late.weight
+        changed = (variance > CHANGED * now) & (now > (CONSTANT * late.mean) ** 2)
+        self.mean = np.where(changed, late.mean, self.mean)
+        self.squares = np.where(changed, now * self.weight, self.squares)
+
+    def coordinates(self, fit_intercept: bool) -> Coordinates:
+        """Those in which columns have mean 0 and variance 1; scale 0 where a column has not varied yet."""
+        mean, variance = self.mean, self.squares / self.weight
+        if fit_intercept:
+            varies = variance > (CONSTANT * mean) ** 2
+        else:
+            variance, mean = variance + mean**2, np.zeros_like(mean)
+            varies = variance > 0.0
+        with np.errstate(divide="ignore"):
+            scale = np.where(varies, 1.0 / np.sqrt(variance), 0.0)
+        return Coordinates(mean, np.append(scale, float(fit_intercept)))
+
+
+@dataclass
+class Learners:
+    """Candidates that forget at different rates: raw coefficients (R, d, K), intercepts (R, K), inverse Hessians, losses."""
+
+    W: np.ndarray
+    b: np.ndarray
+    P: np.ndarray  # (R, K, D, D) or (R, K, D), in the coordinates of the last batch
+    losses: np.ndarray
+    coordinates: Coordinates
+
+    def copied(self) -> Learners:
+        return Learners(self.W.copy(), self.b.copy(), self.P.copy(), self.losses.copy(), self.coordinates)
+
+
+@dataclass
+class Steps:
+    """Where the steps of an update rule are, in raw coordinates but for the memory of the rule."""
+
+    W: np.ndarray
+    b: np.ndarray
+    average: tuple[np.ndarray, np.ndarray]
+    memory: np.ndarray
+    steps: int
+    scale: np.ndarray
+
+
+class Online:
+    """What is known of a stream.  Plain arrays and numbers: pickled and resumed, it goes on with the same bits.
+
+    Parameters
+    ----------
+    W : ndarray of shape (d, K)
+    b : ndarray of shape (K,)
+        Where to begin.
+    rows : int
+        That W and b were learned from.
+    random_state : RandomState
+    """
+
+    def __init__(self, W: np.ndarray, b: np.ndarray, rows: int, random_state: np.random.RandomState) -> None:
+        self.moments, self.late, self.targets = Moments.none(len(W)), Moments.none(len(W), SOON), Moments.none(len(b))
+        self.W, self.b, self.rows, self.random_state = W, b, rows, random_state
+        self.learners: Learners | None = None
+        self.steps: Steps | None = None
+
+    def copied(self) -> Online:
+        """One that learns on without changing this one."""
+        new = copy(self)
+        new.moments, new.late, new.targets = copy(self.moments), copy(self.late), copy(self.targets)
+        if self.learners is not None:
+            new.learners = self.learners.copied()
+        return new
+
+    def learn(self, X: Any, Y: np.ndarray, s: np.ndarray, loss: Any, penalty: Penalty, options: Options) -> None:
+        """Learn from a batch; `W` and `b` are then the model.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (m, d)
+        Y : ndarray of shape (T, m)
+            Targets, or class codes.
+        s : ndarray of shape (m,)
+            Positive weights: 2 counts as the row twice.
+        loss : struct of losses
+        penalty : Penalty
+            On the d raw coefficients.
+        options : Options
+
+        Raises
+        ------
+        ValueError
+            If numbers leave the range of floats.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.moments.add(X, s)
+            self.late.add(X, s)
+            self.moments.follow(self.late)
+            self.targets.add(Y.T, s)
+            loss = self._in_its_unit(loss)
+            if not options.automatic or options.solver == "adam" or isinstance(loss, Perceptron):
+                self._step(X, Y, s, loss, penalty, options)
+            else:
+                self._learn_rows(X, Y, s, loss, penalty, options.fit_intercept)
+        self.rows += X.shape[0]
+        if not (np.isfinite(self.W).all() and np.isfinite(self.b).all()):
+            History("online", not options.automatic).overflow()
+
+    def _in_its_unit(self, loss: Any) -> Any:
+        """The loss, with the deviation of all targets so far; kinks rounded to a tenth of that where steps are Newton's."""
+        if "deviation" in loss._fields:
+            deviation = np.sqrt(self.targets.squares / self.targets.weight).max()
+            loss = loss._replace(deviation=float(deviation) or 1.0)
+        return loss
+
+    def _natural_curvature(self, loss: Any) -> float:
+        """What a score as far off as the targets deviate sees: the slope there over the way."""
+        deviation = float(np.sqrt(self.targets.squares / self.targets.weight).max())
+        if loss.coupled() or not loss.scores_are_targets() or deviation == 0.0:
+            return loss.smoothness()
+        return abs(loss.derivative(0.0, deviation)) / deviation or loss.smoothness()
+
+    # ------------------------------------------------------------ Newton steps
+    def _learn_rows(self, X: Any, Y: np.ndarray, s: np.ndarray, loss: Any, penalty: Penalty, fit_intercept: bool) -> None:
+        if not loss.smooth():
+            loss = loss._replace(width=0.1 / loss.smoothness())
+        (n, d), h = X.shape, self._natural_curvature(loss)
+        here = self.moments.coordinates(fit_intercept)
+        if self.learners is None:
+            self.learners = self._first(here, d, loss.columns, h)
+        learners = self.learners
+        _carry_over(learners, here, PRIOR / h)
+        ridge, columns = np.append(penalty.l2, 0.0), np.append(np.ones(d), INTERCEPT)
+        drifts = [columns / (h * memory**2) for memory in MEMORIES]
+        thetas = [here.theta(W, b) for W, b in zip(learners.W, learners.b, strict=True)]
+        learners.losses *= np.exp(-s.sum() / RECENT)
+        steps, block = full_steps if learners.P.ndim == 4 else diagonal_steps, max(1, ENTRIES // (d + 1))
+        for first in range(0, n, block):
+            part = slice(first, first + block)
+            rows = loss, _standardised(X[part], here), np.ascontiguousarray(Y[:, part]), s[part]
+            for r, theta in enumerate(thetas):
+                learners.losses[r] += batch_loss(*rows, theta)
+                steps(*rows, theta, learners.P[r], drifts[r], ridge, self.rows + first)
+        for r, theta in enumerate(thetas):
+            if penalty.kinked.any():
+                theta[:-1] = _shrunk(theta[:-1], float(s.sum()) * _diagonal(learners.P[r])[:-1], penalty)
+            W, learners.b[r] = here.raw(theta)
+            learners.W[r] = np.where(here.scale[:-1, None] > 0.0, W, learners.W[r])
+        best = int(np.argmin(learners.losses))
+        self.W, self.b = learners.W[best].copy(), learners.b[best].copy()
+
+    def _first(self, here: Coordinates, d: int, K: int, h: float) -> Learners:
+        """All alike: at W and b, as uncertain as the rows behind them leave it."""
+        R, D = len(MEMORIES), d + 1
+        prior = min(PRIOR, 1.0 / max(self.rows, 1)) / h
+        diagonal = np.full((R, K, D), prior)
+        P = diagonal if K * D * D > LARGEST else diagonal[..., None] * np.eye(D)
+        return Learners(np.repeat(self.W[None], R, 0), np.repeat(self.b[None], R, 0), P, np.zeros(R), here)
+
+    # ------------------------------------------------------------ steps of a rule
+    def _step(self, X: Any, Y: np.ndarray, s: np.ndarray, loss: Any, penalty: Penalty, options: Options) -> None:
+        d, self.random_state = X.shape[1], deepcopy(self.random_state)
+        running = options.automatic or options.standardize
+        here = self.moments.coordinates(options.fit_intercept) if running else identity(d, options.fit_intercept)
+        if options.automatic:
+            penalty = penalty.scaled(np.divide(1.0, here.scale[:-1], out=np.zeros(d), where=here.scale[:-1] > 0.0))
+        objective = Objective(X, loss, Y, s / s.mean(), penalty, here)
+        plan = self._plan(objective, options)
+        if self.steps is None:
+            batch = min(plan.batch, objective.n)
+            memory = np.zeros((2, d + 1, loss.columns))
+            self.steps = Steps(self.W, self.b, (self.W, self.b), memory, -(-self.rows // batch), here.scale)
+        steps = self.steps
+        state = stochastic.State(objective, here.theta(steps.W, steps.b), plan)
+        state.average, state.steps = here.theta(*steps.average), steps.steps
+        units = np.divide(here.scale, steps.scale, out=np.ones(d + 1), where=steps.scale > 0.0)[:, None]
+        state.memory = steps.memory * np.stack([units, units**2])  # moments of gradients
+        stochastic.run_epoch(objective, plan, state, self.random_state, History(options.solver, not options.automatic))
+        W, b = here.raw(state.phi)
+        self.steps = Steps(W, b, here.raw(state.average), state.memory, state.steps, here.scale)
+        self.W, self.b = here.raw(state.result())
+
+    def _plan(self, objective: Objective, options: Options) -> stochastic.Plan:
+        rule = Adam(options.beta_1, options.beta_2, options.adam_epsilon) if options.solver == "adam" else None
+        momentum = Momentum(options.momentum, options.nesterovs_momentum)
+        if not options.automatic:
+            return sgd.textbook_plan(objective, options, rule or momentum)
+        rate = RATE / np.sqrt(objective.loss.smoothness()) if rule else 1.0
+        deviation = np.sqrt(self.targets.squares / self.targets.weight)
+        unit = np.where(deviation > 0.0, deviation, 1.0) if objective.loss.scores_are_targets() else np.ones(objective.K)
+        return stochastic.Plan(
+            rule=rule or momentum,
+            schedule=lambda t: schedules.constant(t, rate),
+            batch=BATCH if isinstance(options.batch_size, str) else options.batch_size,
+            penalty=ElasticNet(explicit=0.0),
+            unit=unit,
+            whitening=unmixed(objective),
+            average_from=sgd.averaging(options, BATCH, default=False),
+            growing=True,
+            shuffle=options.shuffle,
+        )
+
+
+def _carry_over(learners: Learners, here: Coordinates, most: float) -> None:
+    """Bring inverse Hessians to new coordinates: other units of columns, and the intercept at other means."""
+    then = learners.coordinates
+    full, P = learners.P.ndim == 4, learners.P
+    if full:  # the intercept of theta is b + mean W
+        shift = (here.mean - then.mean) * then.scale[:-1]
+        P[:, :, -1, :] += np.einsum("j,rkjl->rkl", shift, P[:, :, :-1, :])
+        P[:, :, :, -1] += np.einsum("j,rklj->rkl", shift, P[:, :, :, :-1])
+    known = (here.scale > 0.0) & (then.scale > 0.0)
+    units = np.divide(then.scale, here.scale, out=np.zeros(len(known)), where=known)
+    P *= units[:, None] * units if full else units**2
+    diagonal = np.einsum("rkjj->rkj", P) if full else P
+    fresh = np.where((here.scale > 0.0) & ~known, most, 0.0)
+    diagonal += fresh
+    bound = np.sqrt(np.minimum(1.0, most / np.maximum(diagonal, np.finfo(float).tiny)))
+    P *= bound[..., :, None] * bound[..., None, :] if full else bound**2
+    learners.coordinates = here
+
+
+def _standardised(X: Any, coordinates: Coordinates) -> np.ndarray:
+    """x~ (m, d + 1) of rows, the last column the intercept's."""
+    A = np.empty((X.shape[0], X.shape[1] + 1))
+    A[:, :-1] = X.toarray() if sp.issparse(X) else X
+    A[:, :-1] -= coordinates.mean
+    A *= coordinates.scale
+    A[:, -1] = coordinates.scale[-1]
+    return A
+
+
+def _diagonal(P: np.ndarray) -> np.ndarray:
+    """(D, K) of P (K, D, D) or (K, D)."""
+    return (np.einsum("kjj->kj", P) if P.ndim == 3 else P).T
+
+
+def _shrunk(theta: np.ndarray, metric: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """The proximal step of the kinks in a diagonal metric (d, K)."""
+    lower, upper = np.nan_to_num(penalty.lower)[:, None] * metric, penalty.upper[:, None] * metric
+    return np.maximum(theta - upper, 0.0) - np.maximum(lower - theta, 0.0)
