@@ -38,6 +38,7 @@ CHANGED = 10.0  # times the variance of late, beyond which the variance of all t
 RECENT = 3000.0  # rows over which losses are, which choose a learner
 MEMORIES = (np.inf, 1000.0, 200.0, 40.0)  # rows that learners remember, roughly: their drift is 1/memory^2
 INTERCEPT = 10.0  # times the drift of the intercept, which has most to follow
+LEAP = 10.0  # times the deviation, from one batch to the next: the unit has changed, and so coefficients have to
 PRIOR = 0.25  # of h P before anything is seen, and its bound: a row cannot move a coefficient further
 LARGEST = 400_000  # entries of P, beyond which its diagonal has to do
 ENTRIES = 1 << 20  # of rows that are standardised at one time
@@ -277,9 +278,18 @@ class Online:
 
 
 def _carry_over(learners: Learners, here: Coordinates, most: float) -> None:
-    """Bring inverse Hessians to new coordinates: other units of columns, and the intercept at other means."""
+    """Bring inverse Hessians to new coordinates: other units of columns, and the intercept at other means.
+
+    Coefficients stay, unless the unit of their column has changed at once: then their effect in standardised coordinates does.
+    """
     then = learners.coordinates
     full, P = learners.P.ndim == 4, learners.P
+    leaps = then.scale[:-1] > LEAP * np.where(here.scale[:-1] > 0.0, here.scale[:-1], np.inf)
+    if leaps.any():
+        changed = np.where(leaps, np.divide(here.scale[:-1], then.scale[:-1], out=np.ones(len(leaps)), where=leaps), 1.0)
+        W = learners.W * changed[:, None]
+        learners.b += np.einsum("j,rjk->rk", then.mean * leaps, learners.W) - np.einsum("j,rjk->rk", here.mean * leaps, W)
+        learners.W = W
     if full:  # the intercept of theta is b + mean W
         shift = (here.mean - then.mean) * then.scale[:-1]
         P[:, :, -1, :] += np.einsum("j,rkjl->rkl", shift, P[:, :, :-1, :])
