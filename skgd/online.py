@@ -33,9 +33,8 @@ from .solvers.adam import RATE
 from .updates import Adam, Momentum
 from .whitening import identity as unmixed
 
-SCALE, SOON = 1000.0, 100.0  # rows over which moments are forgotten; and those that tell whether a unit has changed
+RECENT, LATE = 1000.0, 100.0  # rows over which moments and losses are forgotten; and those that tell of another unit
 CHANGED = 10.0  # times the variance of late, beyond which the variance of all that is remembered is of another unit
-RECENT = 3000.0  # rows over which losses are, which choose a learner
 MEMORIES = (np.inf, 1000.0, 200.0, 40.0)  # rows that learners remember, roughly: their drift is 1/memory^2
 INTERCEPT = 10.0  # times the drift of the intercept, which has most to follow
 LEAP = 10.0  # times the deviation, from one batch to the next: the unit has changed, and so coefficients have to
@@ -55,7 +54,7 @@ class Moments:
     squares: np.ndarray  # sums of squared deviations
 
     @classmethod
-    def none(cls, columns: int, memory: float = SCALE) -> Moments:
+    def none(cls, columns: int, memory: float = RECENT) -> Moments:
         return cls(memory, 0.0, np.zeros(columns), np.zeros(columns))
 
     def add(self, X: Any, s: np.ndarray) -> None:
@@ -135,7 +134,7 @@ class Online:
     """
 
     def __init__(self, W: np.ndarray, b: np.ndarray, rows: int, random_state: np.random.RandomState) -> None:
-        self.moments, self.late, self.targets = Moments.none(len(W)), Moments.none(len(W), SOON), Moments.none(len(b))
+        self.moments, self.late, self.targets = Moments.none(len(W)), Moments.none(len(W), LATE), Moments.none(len(b))
         self.W, self.b, self.rows, self.random_state = W, b, rows, random_state
         self.learners: Learners | None = None
         self.steps: Steps | None = None

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skgd import GDClassifier, GDRegressor
 from skgd.losses import LogLoss, Softmax, SquaredError
-from skgd.online import SCALE, Moments
+from skgd.online import RECENT, Moments
 from skgd.recursive_newton import batch_loss, diagonal_steps, full_steps
 
 HOW = pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_moments_are_those_of_rows_that_fade(storage, rng):
     for first in range(0, 500, 50):
         part = slice(first, first + 50)
         moments.add(storage(X[part]), s[part])
-        fading = [weights * np.exp(-s[part].sum() / SCALE) for weights in fading] + [s[part]]
+        fading = [weights * np.exp(-s[part].sum() / RECENT) for weights in fading] + [s[part]]
     weights = np.concatenate(fading)
     mean = np.average(X, axis=0, weights=weights)
     assert_allclose(moments.mean, mean, rtol=1e-12)

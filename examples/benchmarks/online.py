@@ -1,0 +1,81 @@
+"""Prequential scores on generated streams: every batch is predicted before it is learned.
+
+Beside `partial_fit` of GDClassifier and GDRegressor with their defaults stand SGDClassifier(loss="log_loss") and SGDRegressor
+behind a StandardScaler that runs along.  Accuracy for classes, squared error over the variance of the targets for regression.
+
+    python examples/benchmarks/online.py
+"""
+
+from time import perf_counter
+
+import numpy as np
+from sklearn.linear_model import SGDClassifier, SGDRegressor
+from sklearn.preprocessing import StandardScaler
+
+from skgd import GDClassifier, GDRegressor
+
+ROWS, COLUMNS, BATCH = 20_000, 10, 32
+
+
+class BehindScaler:
+    """A model of scikit-learn with a scaler that learns along."""
+
+    def __init__(self, model):
+        self.scaler, self.model = StandardScaler(), model
+
+    def partial_fit(self, X, y, **how):
+        self.model.partial_fit(self.scaler.partial_fit(X).transform(X), y, **how)
+
+    def predict(self, X):
+        return self.model.predict(self.scaler.transform(X))
+
+
+def streams(rng):
+    """Names, rows, coefficients that may change from row to row."""
+    X, w = rng.normal(size=(ROWS, COLUMNS)), np.tile(rng.normal(size=COLUMNS), (ROWS, 1))
+    yield "stationary", X, w
+    yield "columns far off zero", X + 1e3, w
+    yield "heavy tails", rng.standard_t(2.5, size=X.shape), w
+    turned = w.copy()
+    turned[ROWS // 2 :] = rng.normal(size=COLUMNS)
+    yield "other coefficients at half time", X, turned
+    angle = np.linspace(0.0, 4.0 * np.pi, ROWS)[:, None]
+    yield "coefficients that turn slowly", X, w * np.cos(angle) + rng.normal(size=COLUMNS) * np.sin(angle)
+    for name, factor in (("units times 1000 at half time", 1e3), ("units times 0.001 at half time", 1e-3)):
+        units = np.where(np.arange(ROWS)[:, None] < ROWS // 2, 1.0, factor)
+        yield name, X * units, w / units
+
+
+def prequential(model, X, y, **first):
+    """Predictions of all batches but the first, and microseconds a batch."""
+    predictions, seconds = [], []
+    for start in range(0, len(y), BATCH):
+        rows, targets = X[start : start + BATCH], y[start : start + BATCH]
+        if start:
+            predictions.append(model.predict(rows))
+        began = perf_counter()
+        model.partial_fit(rows, targets, **first)
+        seconds.append(perf_counter() - began)
+    return np.concatenate(predictions), 1e6 * np.median(seconds)
+
+
+def main():
+    rng = np.random.default_rng(0)
+    print(f"{'':34s}{'accuracy':>20s}{'error':>22s}{'microseconds a batch':>26s}")
+    print(f"{'':34s}" + "".join(f"{name:>{width}s}" for width in (10, 11, 13) for name in ("skgd", "SGD")))
+    for name, X, w in streams(rng):
+        z = ((X - X[: ROWS // 2].mean(axis=0)) * w).sum(axis=1)
+        labels, targets = (z + rng.logistic(size=ROWS) > 0).astype(int), z + rng.normal(size=ROWS)
+        scores, times = [], []
+        for model in (GDClassifier(), BehindScaler(SGDClassifier(loss="log_loss", random_state=0))):
+            predicted, time = prequential(model, X, labels, classes=[0, 1])
+            scores.append(f"{np.mean(predicted == labels[BATCH:]):10.4f}")
+            times.append(f"{time:13.0f}")
+        for model in (GDRegressor(), BehindScaler(SGDRegressor(random_state=0))):
+            predicted, _ = prequential(model, X, targets)
+            scores.append(f"{np.mean((predicted - targets[BATCH:]) ** 2) / targets.var():11.4g}")
+        print(f"{name:34s}{''.join(scores)}{''.join(times)}")
+
+
+if __name__ == "__main__":
+    main()
