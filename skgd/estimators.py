@@ -134,7 +134,10 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         return tags
 
     def __getstate__(self):
-        return {name: value for name, value in super().__getstate__().items() if name != "_memory"}
+        state = dict(super().__getstate__())
+        memory = state.pop("_memory", None)
+        progress = None if memory is None else memory.progress
+        return state if progress is None else state | {"_memory": Memory(progress=progress)}
 
     def densify(self):
         """Make `coef_` a dense array, as after `fit`.
@@ -521,7 +524,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         or epochs in a row without a better validation score after which early stopping ends the fit.
     warm_start : bool, default=False
         Whether `fit` goes on from the coefficients of the fit before, and from what is known of the data if it is the same:
-        along a path of alphas.
+        along a path of alphas.  sgd and adam go on with their steps, too; those of an explicit rate begin anew.
     average : bool, int or "auto", default="auto"
         Whether the result is an average of the iterates; an int: from so many rows on.  "auto": with the automatic
         rate.
@@ -878,7 +881,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         or epochs in a row without a better validation score after which early stopping ends the fit.
     warm_start : bool, default=False
         Whether `fit` goes on from the coefficients of the fit before, and from what is known of the data if it is the same:
-        along a path of alphas.
+        along a path of alphas.  sgd and adam go on with their steps, too; those of an explicit rate begin anew.
     average : bool, int or "auto", default="auto"
         Whether the result is an average of the iterates; an int: from so many rows on.  "auto": with the automatic
         rate.
@@ -1111,7 +1114,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             self._one_dimensional = False
             Y, K = self._targets(labels, len(self.classes_)), len(self.classes_)
             if self.loss == "log_loss":
-                loss: Any = LogLoss(1) if K == 2 else Softmax(K, 0.25)
+                loss = LogLoss(1) if K == 2 else Softmax(K, 0.25)
             else:
                 loss = self._separable_loss(CLASSIFICATION_LOSSES[self.loss], Y, rows.weights)
             self._learn(rows, Y, loss)

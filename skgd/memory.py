@@ -24,6 +24,15 @@ class Point(NamedTuple):
     gradient: np.ndarray
 
 
+class Progress(NamedTuple):
+    """Where stochastic steps stopped: their number, the factor of their rates, the memory of their rule, the generator."""
+
+    steps: int
+    pace: float
+    memory: np.ndarray
+    random_state: np.random.RandomState
+
+
 @dataclass
 class Memory:
     """Of one set of data in one set of coordinates.
@@ -39,6 +48,8 @@ class Memory:
         What `LeastSquares` knows.
     curvature : dict or None
         Hessians of the loss by their numbers of diagonal blocks; None: none are kept.
+    progress : Progress or None
+        Of sgd or adam, whatever the data.
     """
 
     data: tuple[Any, ...] | None = None
@@ -46,6 +57,7 @@ class Memory:
     point: Point | None = None
     squares: tuple[Any, ...] | None = None
     curvature: dict[int, np.ndarray] | None = None
+    progress: Progress | None = None
 
     def near(self, theta: np.ndarray) -> np.ndarray:
         """The last point, where theta is the same but for rounding; else theta."""

@@ -112,14 +112,17 @@ def _solve(
             return W, b, before
     if options.standardize:
         objective = _standardised(objective, options, memory)
-    theta = objective.memory.near(objective.coordinates.theta(W, b))
+    stochastic = options.solver in ("sgd", "adam") or not options.automatic
+    theta = objective.coordinates.theta(W, b)
+    if not stochastic:
+        theta = objective.memory.near(theta)
     history = history.through(objective.coordinates.raw)
     if before is not None:
         solution = _descend(objective, theta, options, history, options.max_iter - before.iterations)
         solution = solution._replace(iterations=before.iterations + solution.iterations)
     elif options.solver == "adam":
         solution = adam.minimise(objective, theta, options, history)
-    elif options.solver == "sgd" or not options.automatic:
+    elif stochastic:
         solution = sgd.minimise(objective, theta, options, history)
     else:
         solution = _descend(objective, theta, options, history, options.max_iter)
@@ -134,7 +137,7 @@ def _standardised(objective: Objective, options: Options, memory: Memory | None)
     known = memory.coordinates if memory.data == data else None
     if known is None:
         known = objective.standardise(options.fit_intercept)
-        vars(memory).update(vars(Memory(data, known, curvature={})))
+        vars(memory).update(vars(Memory(data, known, curvature={}, progress=memory.progress)))
     return objective.in_coordinates(known, memory)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
 
 from skgd import GDClassifier, GDRegressor
 from skgd.objective import Objective
@@ -130,3 +131,18 @@ def test_memory_is_not_pickled(data):
     assert size < len(pickle.dumps(GDRegressor().fit(X, z))) + 100
     copy = pickle.loads(pickle.dumps(model)).set_params(alpha=0.1).fit(X, z)
     np.testing.assert_allclose(copy.coef_, clone(model).set_params(alpha=0.1).fit(X, z).coef_, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_stochastic_steps_go_on_where_they_stopped(solver):
+    """Rates are not damped anew and noise is reduced at once; pickled in between, they give the same bits."""
+    X, y = load_breast_cancer(return_X_y=True)
+    how = {"solver": solver, "max_iter": 3, "random_state": 0}
+    first = GDClassifier(warm_start=True, **how).fit(X, y)
+    anew = GDClassifier(**how).fit(X, y, coef_init=first.coef_, intercept_init=first.intercept_)
+    pickled = pickle.loads(pickle.dumps(first))
+    np.testing.assert_array_equal(pickled.fit(X, y).coef_, first.fit(X, y).coef_)
+    assert pickled.loss_curve_ == first.loss_curve_
+    assert first.loss_curve_[0] == pytest.approx(anew.loss_curve_[0], rel=1e-12)
+    assert first.loss_curve_[-1] < anew.loss_curve_[-1]

@@ -57,7 +57,8 @@ def stepped(
     def outside(theta: np.ndarray) -> np.ndarray:
         return here.theta(*there.raw(theta))
 
-    solution = stochastic.minimise(scaled, there.theta(*here.raw(theta)), plan, options, history.through(outside))
+    start = there.theta(*here.raw(theta))
+    solution = stochastic.minimise(scaled, start, plan, options, history.through(outside), objective.memory)
     return solution._replace(theta=outside(solution.theta))
 
 

@@ -6,6 +6,7 @@ What differs is the update rule, the schedule of rates and the batch; a batch of
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from .. import kernels
 from ..curvature import Matrices
 from ..history import History
+from ..memory import Memory, Progress
 from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet, penalty_value, proximal_step
@@ -107,7 +109,9 @@ class State:
         return self.whitening.theta(self.average if averaged else self.phi)
 
 
-def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Options, history: History) -> Solution:
+def minimise(
+    objective: Objective, theta: np.ndarray, plan: Plan, options: Options, history: History, kept: Memory | None = None
+) -> Solution:
     """Run epochs until their last half gained too little to matter, or `max_iter`.
 
     An epoch with a rate from the data that raised a smooth objective is taken back, and the next one has a lower rate.  One
@@ -118,8 +122,13 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
     gap; where convergence is faster it overstates it.  At kinks noise never ends, and what it adds falls as slowly as the
     rate: there the change counts ten times as much.  Explicit rates may never settle: with them the fit ends when F
     has not fallen, for `patience` epochs in a row.
+
+    Steps go on where the `progress` that is kept says, and tell there how far they have come.
     """
-    state = State(objective, theta, plan)
+    state, random_state = State(objective, theta, plan), options.random_state
+    if kept is not None and kept.progress is not None:
+        random_state = deepcopy(kept.progress.random_state)
+        _resume(objective, plan, state, kept.progress)
     F, _ = objective.evaluate(theta)
     history.begin(F, theta)
     best, lowest, memory = theta, F, state.memory.copy()
@@ -129,7 +138,9 @@ def minimise(objective: Objective, theta: np.ndarray, plan: Plan, options: Optio
     caution = 2.0 if objective.loss.smooth() or plan.may_plateau else 20.0
     for epoch in range(1, options.max_iter + 1):
         known = state.steps > 0
-        run_epoch(objective, plan, state, options.random_state, history)
+        run_epoch(objective, plan, state, random_state, history)
+        if kept is not None:
+            kept.progress = Progress(state.steps, state.pace, state.memory.copy(), random_state)
         F, _ = objective.evaluate(state.result())
         if adapts and known and plan.reduced and state.average_from is not None:
             F = _renew_average(objective, state, F)
@@ -192,11 +203,26 @@ def retreat(objective: Objective, plan: Plan, state: State, theta: np.ndarray, m
     if diverges and state.pace < 1.0:
         state.pace = min(state.pace, plan.safe_pace())
     if plan.reduced:
-        state.table[:], state.known[:] = 0.0, 0.0
-        still = np.zeros(1)
-        _steps(objective, plan, state, np.arange(objective.n), objective.n, still, still, reduced=False)
+        _look(objective, plan, state)
     state.memory = memory.copy()
     state.memory[0] = 0.0  # a momentum that had gone too far would go on to
+
+
+def _look(objective: Objective, plan: Plan, state: State) -> None:
+    """The residuals of all rows at the iterate, and their gradient: a step of no length on one batch of all rows."""
+    state.table[:], state.known[:] = 0.0, 0.0
+    still = np.zeros(1)
+    _steps(objective, plan, state, np.arange(objective.n), objective.n, still, still, reduced=False)
+
+
+def _resume(objective: Objective, plan: Plan, state: State, progress: Progress) -> None:
+    """Go on after as many steps: rates that are steady by now, noise that is reduced at once."""
+    if plan.reduced:
+        _look(objective, plan, state)
+    state.steps, state.pace = progress.steps, progress.pace
+    state.memory = progress.memory.copy() if progress.memory.shape == state.memory.shape else np.zeros_like(state.memory)
+    if state.average_from is not None:
+        state.average_from = max(state.average_from, state.steps)
 
 
 def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.random.RandomState, history: History) -> None:
