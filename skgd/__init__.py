@@ -3,5 +3,6 @@
 from ._version import __version__
 from .display import ConvergenceDisplay
 from .estimators import GDClassifier, GDRegressor
+from .folding import fold
 
-__all__ = ["ConvergenceDisplay", "GDClassifier", "GDRegressor", "__version__"]
+__all__ = ["ConvergenceDisplay", "GDClassifier", "GDRegressor", "__version__", "fold"]

@@ -1,0 +1,79 @@
+"""Time of predictions: one row, and many, beside LogisticRegression (and onnxruntime, where it and skl2onnx are installed).
+
+    python examples/benchmarks/prediction.py
+
+Latencies are medians and 99th percentiles in microseconds, throughputs medians in milliseconds.
+"""
+
+import warnings
+from time import perf_counter, perf_counter_ns
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.linear_model import LogisticRegression
+
+from skgd import GDClassifier
+
+METHODS = ("predict", "decision_function", "predict_proba")
+
+
+def latency(function, argument, calls=3000):
+    """Median and 99th percentile of a call, in microseconds."""
+    times = np.empty(calls)
+    for call in range(calls):
+        began = perf_counter_ns()
+        function(argument)
+        times[call] = perf_counter_ns() - began
+    return np.median(times[100:]) / 1e3, np.percentile(times[100:], 99) / 1e3
+
+
+def throughput(function, argument, calls=7):
+    """Median of a call, in milliseconds."""
+    times = []
+    for _ in range(calls + 1):
+        began = perf_counter()
+        function(argument)
+        times.append(perf_counter() - began)
+    return 1e3 * np.median(times[1:])
+
+
+def onnx_session(model, d):
+    """A function of float32 rows that onnxruntime runs, or None."""
+    try:
+        from onnxruntime import InferenceSession
+        from skl2onnx import to_onnx
+    except ImportError:
+        return None
+    session = InferenceSession(to_onnx(model, np.zeros((1, d), np.float32)).SerializeToString())
+    return lambda X: session.run(None, {"X": X})
+
+
+def one_row(rng):
+    print(f"{'one row':34s}{'skgd':>16s}{'LogisticRegression':>22s}{'ratio':>8s}{'onnxruntime':>16s}")
+    for d in (10, 100, 1000):
+        X = rng.normal(size=(3000, d))
+        y = (X[:, 0] + rng.normal(size=3000) > 0).astype(int)
+        ours, theirs = GDClassifier().fit(X, y), LogisticRegression().fit(X, y)
+        run = onnx_session(theirs, d)
+        rows = {"dense": X[:1].copy(), "CSR": sp.random(1, d, density=0.1, format="csr", random_state=0)}
+        for kind, row in rows.items():
+            for method in METHODS:
+                (a, a99), (b, b99) = latency(getattr(ours, method), row), latency(getattr(theirs, method), row)
+                c = "{:7.1f} {:7.1f}".format(*latency(run, row.astype(np.float32))) if run and kind == "dense" else ""
+                print(f"{d:5d} {kind:6s}{method:22s}{a:8.1f}{a99:8.1f}{b:13.1f}{b99:9.1f}{b / a:8.1f}{c:>16s}")
+
+
+def many_rows(rng):
+    print(f"\n{'many rows, predict':34s}{'skgd':>10s}{'LogisticRegression':>20s}{'ratio':>8s}{'X.sum()':>10s}")
+    for n, d, classes in ((1_000_000, 100, 2), (100_000, 784, 10)):
+        for dtype in (np.float32, np.float64):
+            X, y = rng.normal(size=(n, d)).astype(dtype), np.arange(2000) % classes
+            ours, theirs = (model.fit(X[:2000], y) for model in (GDClassifier(max_iter=2), LogisticRegression(max_iter=2)))
+            a, b, read = throughput(ours.predict, X), throughput(theirs.predict, X), throughput(np.sum, X)
+            print(f"{n:9d} x {d:4d} {classes:3d} {dtype.__name__:14s}{a:10.1f}{b:20.1f}{b / a:8.2f}{read:10.1f}")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")  # the models for many rows need not be good
+    one_row(np.random.default_rng(0))
+    many_rows(np.random.default_rng(0))
