@@ -59,11 +59,13 @@ def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
 
 
 def _learns_online(estimator) -> bool:
-    if estimator.solver != "gd" or estimator.learning_rate != "auto":
-        return True
-    raise AttributeError(
-        "solver='gd' needs all rows at once: use solver='auto', 'sgd' or 'adam', or an explicit learning_rate."
-    )
+    if estimator.learning_rate == "auto" and estimator.solver == "gd":
+        raise AttributeError("solver='gd' needs all rows at once: use 'auto', 'sgd' or 'adam', or an explicit learning_rate.")
+    if estimator.learning_rate == "auto" and estimator.loss in LOG_LINK:
+        raise AttributeError(
+            f"loss={estimator.loss!r}, of unbounded curvature, learns online with an explicit learning_rate only."
+        )
+    return True
 
 
 class Rows(NamedTuple):
@@ -213,10 +215,6 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
     def _learn(self, rows: Rows, Y: np.ndarray, loss) -> None:
         """Learn from one batch with targets Y (T, m); update the attributes."""
         (m, d), options = rows.X.shape, self._options(loss)
-        if options.automatic and not loss.bounded():
-            raise ValueError(
-                f"loss={self.loss!r} learns online with an explicit learning_rate only: its curvature has no bound."
-            )
         if hasattr(self, "_online"):
             online = self._online.copied()
         else:

@@ -196,6 +196,7 @@ NOT_APPLICABLE = {
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "no_check_spmatrix: one of scikit-learn's own")
     linear_model = sklearn.linear_model
     linear_model.SGDClassifier, linear_model.SGDRegressor = GDClassifier, GDRegressor
     linear_model.LogisticRegression, linear_model.Ridge = LogisticRegression, Ridge

@@ -463,12 +463,12 @@ def test_warm_start_refuses_what_it_cannot_go_on_from(two_classes, three_classes
         model.fit(*three_classes)
     with pytest.raises(ValueError, match="warm_start needs the classes"):
         model.fit(X, y + 1)
-    with pytest.raises(ValueError, match="warm_start goes on from coefficients of shape"):
+    with pytest.raises(ValueError, match="The coefficients to go on from have the shape"):
         model.fit(X[:, :3], y)
     assert model.coef_ is coef
     X, y = regression
     model = GDRegressor(warm_start=True).fit(X, y)
-    with pytest.raises(ValueError, match="warm_start goes on from coefficients of shape"):
+    with pytest.raises(ValueError, match="The coefficients to go on from have the shape"):
         model.fit(X, np.column_stack([y, y]))
 
 

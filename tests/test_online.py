@@ -343,7 +343,6 @@ def test_gradient_descent_makes_one_step_a_batch(regression):
         (GDClassifier(), {}, "classes must be passed on the first call to partial_fit"),
         (GDClassifier(class_weight="balanced"), {"classes": [0, 1]}, "class_weight 'balanced' is not supported"),
         (GDClassifier(early_stopping=True), {"classes": [0, 1]}, "early_stopping should be False with partial_fit"),
-        (GDRegressor("poisson"), {}, "loss='poisson' learns online with an explicit learning_rate only"),
     ],
 )
 def test_what_cannot_work_is_named(model, arguments, message, two_classes):
@@ -352,12 +351,17 @@ def test_what_cannot_work_is_named(model, arguments, message, two_classes):
     assert not hasattr(model, "coef_")
 
 
-def test_gd_alone_cannot_learn_online():
+def test_some_cannot_learn_online_without_a_rate():
     assert not hasattr(GDClassifier(solver="gd"), "partial_fit")
     assert hasattr(GDClassifier(solver="gd", learning_rate="constant"), "partial_fit")
     with pytest.raises(AttributeError) as error:
         _ = GDRegressor(solver="gd").partial_fit
     assert "needs all rows at once" in str(error.value.__cause__)
+    assert not hasattr(GDRegressor("poisson"), "partial_fit")
+    counts = GDRegressor("poisson", learning_rate="constant", eta0=0.1)
+    for _ in range(200):
+        counts.partial_fit(np.ones((4, 1)), [1.0, 2.0, 3.0, 2.0])
+    assert_allclose(counts.predict(np.ones((1, 1))), [2.0], rtol=0.2)
 
 
 def test_later_batches_have_to_suit(two_classes):
