@@ -1,0 +1,51 @@
+"""What pickles hold: names of classes and arrays, nothing compiled; and skops needs to trust the estimator alone."""
+
+import pickle
+import pickletools
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from skgd import GDClassifier, GDRegressor
+
+MODELS = {
+    "newton": GDClassifier(),
+    "sgd, warm": GDClassifier(solver="sgd", warm_start=True, random_state=0),
+    "early stopping": GDClassifier("hinge", early_stopping=True, random_state=0),
+    "several targets": GDRegressor(),
+    "online": GDClassifier(),
+}
+
+
+@pytest.fixture(params=MODELS)
+def fitted(request, two_classes):
+    X, y = two_classes
+    model = MODELS[request.param]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if request.param == "online":
+            return model.partial_fit(X, y, classes=[0, 1]), X
+        return model.fit(X, np.column_stack([y, -y]) if request.param == "several targets" else y), X
+
+
+def test_pickles_hold_no_compiled_code(fitted):
+    """Classes of this package, NumPy and the standard library, by their names; no struct of a loss, no kernel."""
+    model, X = fitted
+    stream = pickle.dumps(model)
+    strings = {argument for _, argument, _ in pickletools.genops(stream) if isinstance(argument, str)}
+    modules = {text for text in strings if text.startswith(("skgd", "numba", "llvmlite", "sklearn", "scipy"))}
+    assert modules <= {"skgd.estimators", "skgd.online", "skgd.memory", "skgd.coordinates"}
+    assert_array_equal(pickle.loads(stream).predict(X), model.predict(X))
+
+
+def test_skops_trusts_the_estimator_alone(fitted):
+    skops = pytest.importorskip("skops.io", reason="skops is not installed")
+    model, X = fitted
+    stored = skops.dumps(model)
+    names = skops.get_untrusted_types(data=stored)
+    own = f"skgd.estimators.{type(model).__name__}"
+    resumable = hasattr(model, "_online") or hasattr(model, "_memory")
+    assert names == [own] if not resumable else own in names and all(name.startswith("skgd.") for name in names)
+    assert_array_equal(skops.loads(stored, trusted=names).predict(X), model.predict(X))
