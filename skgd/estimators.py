@@ -215,13 +215,13 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
     def _learn(self, rows: Rows, Y: np.ndarray, loss) -> None:
         """Learn from one batch with targets Y (T, m); update the attributes."""
         (m, d), options = rows.X.shape, self._options(loss)
+        W, b = self._start(d, loss.columns, Start(None, None), resume=True) or (
+            np.zeros((d, loss.columns)),
+            np.zeros(loss.columns),
+        )
         if hasattr(self, "_online"):
             online = self._online.copied()
         else:
-            W, b = self._start(d, loss.columns, Start(None, None), resume=True) or (
-                np.zeros((d, loss.columns)),
-                np.zeros(loss.columns),
-            )
             online = Online(W, b, getattr(self, "t_", 1) - 1, options.random_state)
         online.learn(rows.X, Y, rows.weights, loss, self._penalty(d), options)
         self._online, self.n_iter_, self.t_ = online, 1, getattr(self, "t_", 1) + m

@@ -1,9 +1,11 @@
 """scikit-learn's own checks, for every solver and penalty, none of them skipped or expected to fail."""
 
 import warnings
+from inspect import signature
 
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
     check_param_validation,
@@ -54,3 +56,10 @@ def test_estimator_checks_of_counts(estimator, check):
 @pytest.mark.parametrize("check", [check_param_validation, check_dataframe_column_names_consistency])
 def test_further_checks(estimator, check):
     check(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(GDClassifier, SGDClassifier), (GDRegressor, SGDRegressor)])
+def test_every_parameter_of_sgd_is_known(ours, theirs):
+    assert theirs().get_params().keys() <= ours().get_params().keys()
+    for method in ("fit", "partial_fit", "predict", "score", "densify", "sparsify"):
+        assert signature(getattr(theirs, method)).parameters.keys() <= signature(getattr(ours, method)).parameters.keys()

@@ -371,3 +371,11 @@ def test_later_batches_have_to_suit(two_classes):
         model.partial_fit(X[:, :5], y)
     with pytest.raises(ValueError, match="not the same as on last call"):
         model.partial_fit(X, y, classes=[0, 1, 2])
+
+
+def test_the_number_of_targets_may_not_change(regression):
+    X, y = regression
+    model = GDRegressor().partial_fit(X, y)
+    with pytest.raises(ValueError, match="have the shape"):
+        model.partial_fit(X, np.column_stack([y, y]))
+    assert model.predict(X).shape == y.shape
