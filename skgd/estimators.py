@@ -28,7 +28,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .callbacks import Tasks
-from .coordinates import identity
+from .coordinates import Coordinates, identity
 from .labels import encode, encode_as, most_likely, shares, signs
 from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, LogLoss, SoftLabels, Softmax, loss_for
 from .memory import Memory
@@ -96,6 +96,7 @@ class Start(NamedTuple):
 class _GDEstimator(CallbackSupportMixin, BaseEstimator):
     """What the two estimators share: parameters, the call of the solver, linear scores."""
 
+    _known: tuple[np.ndarray, ...] | None = None  # coordinates of the last fit, where partial_fit may go on
     _online: Online  # what partial_fit has learned
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -197,6 +198,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         if memory is not None:
             self._memory = memory
         self.__dict__.pop("_online", None)
+        self._known = None if fit.coordinates is None else tuple(fit.coordinates)
         self.n_iter_ = fit.iterations
         self.t_ = 1 + fit.iterations * rows.X.shape[0]
         self.loss_curve_, self.time_curve_ = fit.curve, fit.seconds
@@ -222,7 +224,9 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         if hasattr(self, "_online"):
             online = self._online.copied()
         else:
-            online = Online(W, b, getattr(self, "t_", 1) - 1, options.random_state)
+            visits = getattr(self, "t_", 1) - 1
+            known = None if self._known is None else Coordinates(*self._known)
+            online = Online(W, b, visits, visits // getattr(self, "n_iter_", 1), known, options.random_state)
         online.learn(rows.X, Y, rows.weights, loss, self._penalty(d), options)
         self._online, self.n_iter_, self.t_ = online, 1, getattr(self, "t_", 1) + m
         self.__dict__.update(self._attributes(online.W, online.b, rows.X.dtype))

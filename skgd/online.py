@@ -57,6 +57,13 @@ class Moments:
     def none(cls, columns: int, memory: float = RECENT) -> Moments:
         return cls(memory, 0.0, np.zeros(columns), np.zeros(columns))
 
+    @classmethod
+    def of(cls, coordinates: Coordinates, weight: float) -> Moments:
+        """Those of rows whose standardised coordinates are known, as if they had been of this weight."""
+        scale = coordinates.scale[:-1]
+        variance = np.divide(1.0, scale**2, out=np.zeros_like(scale), where=scale > 0.0)
+        return cls(RECENT, weight, coordinates.mean, weight * variance)
+
     def add(self, X: Any, s: np.ndarray) -> None:
         """Rows X (m, columns) with weights s (m,)."""
         added = float(s.sum())
@@ -103,9 +110,10 @@ class Learners:
     P: np.ndarray  # (R, K, D, D) or (R, K, D), in the coordinates of the last batch
     losses: np.ndarray
     coordinates: Coordinates
+    prior: float  # h P of a column that has not varied yet
 
     def copied(self) -> Learners:
-        return Learners(self.W.copy(), self.b.copy(), self.P.copy(), self.losses.copy(), self.coordinates)
+        return Learners(self.W.copy(), self.b.copy(), self.P.copy(), self.losses.copy(), self.coordinates, self.prior)
 
 
 @dataclass
@@ -128,14 +136,28 @@ class Online:
     W : ndarray of shape (d, K)
     b : ndarray of shape (K,)
         Where to begin.
+    visits : int
+        Of rows, that made W and b.
     rows : int
-        That W and b were learned from.
+        That were visited.
+    known : Coordinates or None
+        Standardised ones of these rows.
     random_state : RandomState
     """
 
-    def __init__(self, W: np.ndarray, b: np.ndarray, rows: int, random_state: np.random.RandomState) -> None:
+    def __init__(
+        self,
+        W: np.ndarray,
+        b: np.ndarray,
+        visits: int,
+        rows: int,
+        known: Coordinates | None,
+        random_state: np.random.RandomState,
+    ) -> None:
         self.moments, self.late, self.targets = Moments.none(len(W)), Moments.none(len(W), LATE), Moments.none(len(b))
-        self.W, self.b, self.rows, self.random_state = W, b, rows, random_state
+        if known is not None:
+            self.moments = Moments.of(known, min(float(rows), RECENT))
+        self.W, self.b, self.visits, self.rows, self.random_state = W, b, visits, rows, random_state
         self.learners: Learners | None = None
         self.steps: Steps | None = None
 
@@ -204,7 +226,7 @@ class Online:
         if self.learners is None:
             self.learners = self._first(here, d, loss.columns, h)
         learners = self.learners
-        _carry_over(learners, here, PRIOR / h)
+        _carry_over(learners, here, h, settled=self.moments.weight > LATE)
         ridge, columns = np.append(penalty.l2, 0.0), np.append(np.ones(d), INTERCEPT)
         drifts = [columns / (h * memory**2) for memory in MEMORIES]
         thetas = [here.theta(W, b) for W, b in zip(learners.W, learners.b, strict=True)]
@@ -227,10 +249,10 @@ class Online:
     def _first(self, here: Coordinates, d: int, K: int, h: float) -> Learners:
         """All alike: at W and b, as uncertain as the rows behind them leave it."""
         R, D = len(MEMORIES), d + 1
-        prior = min(PRIOR, 1.0 / max(self.rows, 1)) / h
-        diagonal = np.full((R, K, D), prior)
+        prior = min(PRIOR, 1.0 / max(self.rows, 1))
+        diagonal = np.full((R, K, D), prior / h)
         P = diagonal if K * D * D > LARGEST else diagonal[..., None] * np.eye(D)
-        return Learners(np.repeat(self.W[None], R, 0), np.repeat(self.b[None], R, 0), P, np.zeros(R), here)
+        return Learners(np.repeat(self.W[None], R, 0), np.repeat(self.b[None], R, 0), P, np.zeros(R), here, prior)
 
     # ------------------------------------------------------------ steps of a rule
     def _step(self, X: Any, Y: np.ndarray, s: np.ndarray, loss: Any, penalty: Penalty, options: Options) -> None:
@@ -244,7 +266,7 @@ class Online:
         if self.steps is None:
             batch = min(plan.batch, objective.n)
             memory = np.zeros((2, d + 1, loss.columns))
-            self.steps = Steps(self.W, self.b, (self.W, self.b), memory, -(-self.rows // batch), here.scale)
+            self.steps = Steps(self.W, self.b, (self.W, self.b), memory, -(-self.visits // batch), here.scale)
         steps = self.steps
         state = stochastic.State(objective, here.theta(steps.W, steps.b), plan)
         state.average, state.steps = here.theta(*steps.average), steps.steps
@@ -276,15 +298,16 @@ class Online:
         )
 
 
-def _carry_over(learners: Learners, here: Coordinates, most: float) -> None:
+def _carry_over(learners: Learners, here: Coordinates, h: float, settled: bool) -> None:
     """Bring inverse Hessians to new coordinates: other units of columns, and the intercept at other means.
 
-    Coefficients stay, unless the unit of their column has changed at once: then their effect in standardised coordinates does.
+    Coefficients stay, unless the unit of their column has changed at once, when there had been enough rows to know it: then
+    their effect in standardised coordinates stays.
     """
     then = learners.coordinates
     full, P = learners.P.ndim == 4, learners.P
     leaps = then.scale[:-1] > LEAP * np.where(here.scale[:-1] > 0.0, here.scale[:-1], np.inf)
-    if leaps.any():
+    if settled and leaps.any():
         changed = np.where(leaps, np.divide(here.scale[:-1], then.scale[:-1], out=np.ones(len(leaps)), where=leaps), 1.0)
         W = learners.W * changed[:, None]
         learners.b += np.einsum("j,rjk->rk", then.mean * leaps, learners.W) - np.einsum("j,rjk->rk", here.mean * leaps, W)
@@ -297,9 +320,8 @@ def _carry_over(learners: Learners, here: Coordinates, most: float) -> None:
     units = np.divide(then.scale, here.scale, out=np.zeros(len(known)), where=known)
     P *= units[:, None] * units if full else units**2
     diagonal = np.einsum("rkjj->rkj", P) if full else P
-    fresh = np.where((here.scale > 0.0) & ~known, most, 0.0)
-    diagonal += fresh
-    bound = np.sqrt(np.minimum(1.0, most / np.maximum(diagonal, np.finfo(float).tiny)))
+    diagonal += np.where((here.scale > 0.0) & ~known, learners.prior / h, 0.0)
+    bound = np.sqrt(np.minimum(1.0, PRIOR / h / np.maximum(diagonal, np.finfo(float).tiny)))
     P *= bound[..., :, None] * bound[..., None, :] if full else bound**2
     learners.coordinates = here
 

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
-from .coordinates import identity
+from .coordinates import Coordinates, identity
 from .history import Halted, History, Watcher
 from .memory import Memory
 from .objective import Objective
@@ -31,6 +31,7 @@ class Fit(NamedTuple):
     iterations: int
     curve: list[float]
     seconds: list[float]
+    coordinates: Coordinates | None  # in which columns are standardised, where they were
 
 
 def takers(loss: Any, automatic: bool) -> list[str]:
@@ -82,14 +83,15 @@ def minimise(
         W, b = start if start is not None else _first_guess(objective, options)
         history = History(options.solver, not options.automatic, options.verbose, watchers)
         try:
-            W, b, solution = _solve(objective, W, b, options, history, memory)
+            W, b, solution, coordinates = _solve(objective, W, b, options, history, memory)
         except Halted as halted:
-            W, b, solution = halted.W, halted.b, Solution(np.empty(0), len(history.curve) - 1, np.nan, True)
+            W, b, coordinates = halted.W, halted.b, None
+            solution = Solution(np.empty(0), len(history.curve) - 1, np.nan, True)
     if not (np.isfinite(W).all() and np.isfinite(b).all()):
         history.overflow()
     if solution.remark or not (solution.converged or options.tol is None):
         _warn(solution, options, loss)
-    return Fit(W, b, solution.iterations, history.curve, history.seconds)
+    return Fit(W, b, solution.iterations, history.curve, history.seconds, coordinates)
 
 
 def _first_guess(objective: Objective, options: Options) -> tuple[np.ndarray, np.ndarray]:
@@ -101,15 +103,15 @@ def _first_guess(objective: Objective, options: Options) -> tuple[np.ndarray, np
 
 def _solve(
     objective: Objective, W: np.ndarray, b: np.ndarray, options: Options, history: History, memory: Memory | None
-) -> tuple[np.ndarray, np.ndarray, Solution]:
-    """Choose and run a solver, or two; the coefficients, and what the (last) solver says of them."""
+) -> tuple[np.ndarray, np.ndarray, Solution, Coordinates | None]:
+    """Choose and run a solver, or two; the coefficients, what the (last) solver says of them, and standardised coordinates."""
     before = None
     if options.solver in ("auto", "sgd") and options.unspecific and dual.pays(objective):
         theta = objective.coordinates.theta(W, b)
         before = dual.minimise(objective, theta, options, history.through(objective.coordinates.raw))
         W, b = objective.coordinates.raw(before.theta)
         if before.converged or before.iterations == options.max_iter:
-            return W, b, before
+            return W, b, before, None
     if options.standardize:
         objective = _standardised(objective, options, memory)
     stochastic = options.solver in ("sgd", "adam") or not options.automatic
@@ -126,7 +128,8 @@ def _solve(
         solution = sgd.minimise(objective, theta, options, history)
     else:
         solution = _descend(objective, theta, options, history, options.max_iter)
-    return *objective.coordinates.raw(solution.theta), solution
+    standard = objective.coordinates if options.standardize else None
+    return *objective.coordinates.raw(solution.theta), solution, standard
 
 
 def _standardised(objective: Objective, options: Options, memory: Memory | None) -> Objective:

@@ -247,6 +247,10 @@ def test_a_fit_is_where_a_stream_goes_on(two_classes):
     assert np.abs((model.coef_ - coef) * scale).max() < 0.5 * np.abs(coef * scale).max()
     assert model.t_ == rows + 5
     assert not hasattr(model.fit(X, y), "_online")
+    score = model.score(X, y)
+    for row in range(30):
+        model.partial_fit(X[row : row + 1], y[row : row + 1])
+    assert model.score(X, y) > score - 0.05
 
 
 # ---------------------------------------------------------------- state
@@ -379,3 +383,13 @@ def test_the_number_of_targets_may_not_change(regression):
     with pytest.raises(ValueError, match="have the shape"):
         model.partial_fit(X, np.column_stack([y, y]))
     assert model.predict(X).shape == y.shape
+
+
+def test_an_explicit_schedule_goes_on_after_a_fit(two_classes):
+    X, y = two_classes
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    how = {"learning_rate": "invscaling", "eta0": 0.1, "shuffle": False, "tol": None}
+    all_at_once = GDClassifier(max_iter=4, **how).fit(X, y)
+    resumed = GDClassifier(max_iter=3, **how).fit(X, y).partial_fit(X, y)
+    assert_allclose(resumed.coef_, all_at_once.coef_, rtol=1e-12)
+    assert resumed.t_ == all_at_once.t_
