@@ -204,9 +204,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         self.loss_curve_, self.time_curve_ = fit.curve, fit.seconds
         self.validation_scores_ = None if validation is None else validation.scores
         self.best_validation_score_ = None if validation is None else validation.best_score
-        self.__dict__.update(self._attributes(W, b, rows.X.dtype))
-        if not (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all()):
-            raise ValueError("Coefficients exceed the range of float32: pass X as float64, or rescale its columns.")
+        self._set_coefficients(W, b, rows.X.dtype)
         if tasks is not None:
             tasks.finish()
 
@@ -229,7 +227,12 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             online = Online(W, b, visits, visits // getattr(self, "n_iter_", 1), known, options.random_state)
         online.learn(rows.X, Y, rows.weights, loss, self._penalty(d), options)
         self._online, self.n_iter_, self.t_ = online, 1, getattr(self, "t_", 1) + m
-        self.__dict__.update(self._attributes(online.W, online.b, rows.X.dtype))
+        self._set_coefficients(online.W, online.b, rows.X.dtype)
+
+    def _set_coefficients(self, W: np.ndarray, b: np.ndarray, dtype: np.dtype) -> None:
+        self.__dict__.update(self._attributes(W, b, dtype))
+        if not (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all()):
+            raise ValueError("Coefficients exceed the range of float32: pass X as float64, or rescale its columns.")
 
     def _attributes(self, W: np.ndarray, b: np.ndarray, dtype: np.dtype) -> dict[str, np.ndarray]:
         """The fitted attributes that depend on the coefficients."""
