@@ -36,7 +36,7 @@ from .objective import Objective
 from .online import Online
 from .options import Options
 from .penalties import Penalty, elastic_net
-from .prediction import fast_scores, probabilities
+from .prediction import blocks_of, fast_scores, probabilities
 from .prediction import scores as scores_of
 from .training import minimise, takers
 from .validation import Validation
@@ -1192,6 +1192,15 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         ndarray of shape (n_samples,)
             Labels out of `classes_`.
         """
+        parts = blocks_of(self, X)
+        if len(parts) == 1:
+            return self._most_likely(X)
+        labels = np.empty(X.shape[0], self.classes_.dtype)
+        for part in parts:
+            labels[part] = self._most_likely(X[part])
+        return labels
+
+    def _most_likely(self, X) -> np.ndarray:
         scores = self.decision_function(X)
         return self.classes_.take(scores > 0 if scores.ndim == 1 else scores.argmax(axis=1))
 

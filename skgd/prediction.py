@@ -20,6 +20,9 @@ from .threads import SHARED, team_of, thread_count
 
 FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 BLOCK = 1 << 16  # entries of X that are copied at one time, where its rows are not contiguous
+FEW = 1 << 12  # rows that are never too many
+SCORES = 1 << 21  # that are kept beside labels: 16 MiB
+WHOLE = [slice(None)]
 
 
 @kernel
@@ -103,6 +106,21 @@ def fast_scores(model: Any, X: Any) -> np.ndarray | None:
         return None
     out, finite = scores(X, coef, intercept, state.get("n_jobs"))
     return out if finite else None
+
+
+def blocks_of(model: Any, X: Any) -> list[slice]:
+    """Rows whose scores are kept at one time while labels are predicted; all of them, where there are not very many."""
+    shape: tuple[int, ...] = getattr(X, "shape", ())
+    state = model.__dict__
+    if len(shape) != 2 or shape[0] < FEW:
+        return WHOLE
+    classes = len(state.get("classes_", ()))
+    named = "feature_names_in_" in state  # of missing names it is warned once
+    usual = isinstance(X, np.ndarray | sp.csr_matrix | sp.csr_array) and not named
+    if not usual or shape[0] * classes < SCORES:  # as where it is not fitted
+        return WHOLE
+    size = SCORES // classes
+    return [slice(first, first + size) for first in range(0, shape[0], size)]
 
 
 def scores(X: Any, coef: np.ndarray, intercept: np.ndarray, n_jobs: int | None) -> tuple[np.ndarray, bool]:

@@ -3,11 +3,14 @@
 import pickle
 import pickletools
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.datasets import load_iris
 
+import skgd
 from skgd import GDClassifier, GDRegressor
 
 MODELS = {
@@ -49,3 +52,20 @@ def test_skops_trusts_the_estimator_alone(fitted):
     resumable = hasattr(model, "_online") or hasattr(model, "_memory")
     assert names == [own] if not resumable else own in names and all(name.startswith("skgd.") for name in names)
     assert_array_equal(skops.loads(stored, trusted=names).predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("pickles/*.pkl")), ids=lambda path: path.stem)
+def test_models_of_every_version_predict_and_learn_on(path):
+    """tests/pickles/write.py wrote them."""
+    X, y = load_iris(return_X_y=True)
+    for model, predicted in pickle.loads(path.read_bytes()).values():
+        np.testing.assert_allclose(model.predict(X), predicted, rtol=1e-10)
+        if hasattr(model, "_online"):
+            model.partial_fit(X[:10], y[:10])
+        elif model.warm_start:
+            model.fit(X, y)
+        assert np.isfinite(model.intercept_).all()
+
+
+def test_this_version_has_left_its_models():
+    assert (Path(__file__).parent / "pickles" / f"{skgd.__version__}.pkl").exists()

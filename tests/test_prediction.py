@@ -1,6 +1,8 @@
 """Prediction: NumPy's scores, the same bits on every road, and the errors of scikit-learn for everything unusual."""
 
 import pickle
+import tempfile
+import tracemalloc
 import warnings
 
 import hypothesis
@@ -16,7 +18,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
 from skgd import GDClassifier, GDRegressor
-from skgd.prediction import fast_scores, probabilities, scores
+from skgd.prediction import SCORES, blocks_of, fast_scores, probabilities, scores
 
 hypothesis.settings.register_profile("skgd", deadline=None, max_examples=100, derandomize=True)
 hypothesis.settings.load_profile("skgd")
@@ -57,9 +59,17 @@ LAYOUTS = {
     "subclass": lambda X: X.view(type("Sub", (np.ndarray,), {})),
     "read-only": lambda X: pickle.loads(pickle.dumps(X)).view(),
     "unaligned": lambda X: _unaligned(X),
+    "memory map": lambda X: _on_disk(X),
     "big-endian": lambda X: X.astype(X.dtype.newbyteorder(">")),
     "list": lambda X: X.tolist(),
 }
+
+
+def _on_disk(X):
+    with tempfile.TemporaryFile() as file:
+        X.tofile(file)
+        file.flush()
+        return np.memmap(file, X.dtype, "r", shape=X.shape)
 
 
 def _unaligned(X):
@@ -131,6 +141,25 @@ def test_threads_do_not_change_a_bit(K, sparse, rng):
     for n_jobs in (2, None, -1):
         model.n_jobs = n_jobs
         assert_array_equal(model.decision_function(X), expected)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("K", [1, 3])
+def test_labels_of_very_many_rows_keep_few_scores(K, sparse, rng):
+    """In blocks of rows, and the same; a frame of them, too."""
+    model, _, _ = problem((1, 2, K), 0)
+    X = rng.normal(size=(SCORES + 5, 2))
+    stored = sp.csr_matrix(X) if sparse else X
+    assert len(blocks_of(model, stored)) > 1
+    scores = model.decision_function(stored)
+    expected = (scores > 0).astype(int) if K == 1 else scores.argmax(axis=1)
+    tracemalloc.start()
+    found = model.predict(stored)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert_array_equal(found, expected)
+    assert peak < found.nbytes + 5 * 8 * SCORES
+    assert len(blocks_of(model, X[:1000])) == len(blocks_of(model, X.tolist()[:1])) == len(blocks_of(GDClassifier(), X)) == 1
 
 
 # ---------------------------------------------------------------- which road
