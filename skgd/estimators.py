@@ -17,8 +17,6 @@ import scipy.sparse as sp
 from scipy.special import log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.metrics import check_scoring
-from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.class_weight import compute_class_weight
@@ -281,6 +279,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             return rows, None
         if own:
             return rows, _validated(self, X_val, y_val, sample_weight_val, reset=False, **targets)
+        from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit  # which takes long to import
+
         splitter = ShuffleSplit if groups is None else StratifiedShuffleSplit
         try:
             split = splitter(1, test_size=self.validation_fraction, random_state=self.random_state)
@@ -298,6 +298,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             (n, d), s = rows.X.shape, rows.weights
             objective = Objective(rows.X, loss, Y, s * (n / s.sum()), elastic_net(0.0, 0.0, d), identity(d, True))
             return Validation(lambda W, b: -objective.mean_loss(W, b), self.tol, self.n_iter_no_change)
+        from sklearn.metrics import check_scoring  # which takes long to import
+
         scorer = check_scoring(self, self.scoring)
         weights = {"sample_weight": rows.weights} if rows.weighted else {}
 

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skgd import GDClassifier, GDRegressor
 from skgd.losses import LogLoss, Softmax, SquaredError
-from skgd.online import RECENT, Moments
+from skgd.moments import RECENT, Moments
 from skgd.recursive_newton import batch_loss, diagonal_steps, full_steps
 
 HOW = pytest.mark.parametrize(
