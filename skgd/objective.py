@@ -6,6 +6,7 @@ bits of the result do not depend on the number of threads.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.extmath import row_norms
 
 from . import kernels
@@ -26,6 +28,8 @@ from .threads import ALONE, Team
 PARTS = 16  # of the rows of a large X: more than any thread count worth having here, few enough to cost nothing
 LARGE_PARTS = 4  # where records are matrices
 SMALL = 1 << 15  # entries of X that one thread reads in the time that handing out a part takes
+OFFSET = 1e-9  # share of its squares that varies, below which a column without an intercept is as good as constant
+VARIES = 1e-14  # and above which it is not
 GRAM_TILE = 128  # rows of a tile for curvature, which is in the nearest cache twice
 
 
@@ -175,6 +179,8 @@ class Objective:
         overflown = np.flatnonzero(~np.isfinite(sums).all(axis=0))
         if len(overflown):
             raise ValueError(f"Column {overflown[0]} of X holds values whose squares exceed the range of floats: rescale it.")
+        if not fit_intercept:
+            _warn_of_offsets(sums, float(self.s.sum()))
         ridge = self.raw_penalty.l2 / self.loss.smoothness()
         return standardised(sums, shift, self.n, float(self.s.sum()), ridge, fit_intercept)
 
@@ -237,6 +243,21 @@ class Objective:
         if self.sparse:
             q[:, :-1] += mean**2 * q[:, -1:]
         return np.ascontiguousarray((scale**2 * np.maximum(q, 0.0)).T) / self.n
+
+
+def _warn_of_offsets(moments: np.ndarray, weight: float) -> None:
+    """Without an intercept columns are not centred: several that hardly vary are then one column to the arithmetic."""
+    _, sums, squares, _ = moments
+    share = 1.0 - np.divide(sums**2, weight * squares, out=np.zeros_like(sums), where=squares > 0.0)
+    alike = np.flatnonzero(share < OFFSET)
+    if len(alike) > 1 and share[alike].max() > VARIES:
+        warnings.warn(
+            f"Columns {alike[0]} and {alike[1]} of X vary by less than {np.sqrt(OFFSET):.0e} of their mean, and without an "
+            "intercept nothing tells them apart: the fit may stop above its minimum. Set fit_intercept=True, or subtract "
+            "their offset.",
+            ConvergenceWarning,
+            stacklevel=8,
+        )
 
 
 def partition(n: int, work: int, most: int, room: int) -> np.ndarray:

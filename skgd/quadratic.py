@@ -73,6 +73,16 @@ def solve_matrix(B: np.ndarray, r: np.ndarray) -> np.ndarray:
 
 # ---------------------------------------------------------------- coordinate descent, with kinks
 @kernel
+def flat_step(j, slope, u, lower, upper):
+    """Set u[j], of which the loss has no curvature here, to zero where the kink pulls it there; the decrease of the model."""
+    fall = u[j] * (slope + (upper[j] if u[j] > 0.0 else lower[j]))
+    if fall <= 0.0:
+        return 0.0
+    u[j] = 0.0
+    return fall
+
+
+@kernel
 def sweep_matrix(B, g, u, q, lower, upper, l2):
     """One sweep of exact coordinate steps on u, with q = B (u - w) kept; return the decrease of the model.
 
@@ -89,6 +99,8 @@ def sweep_matrix(B, g, u, q, lower, upper, l2):
                 for k in range(len(u)):
                     q[k] += delta * B[j, k]
                 gain += 0.5 * a * delta * delta  # at least: the kink of |u| only adds to it
+        elif u[j] != 0.0:
+            gain += flat_step(j, g[j] + q[j], u, lower, upper)
     return gain
 
 

@@ -14,12 +14,13 @@ from .history import Halted, History, Watcher
 from .memory import Memory
 from .objective import Objective
 from .options import Options
-from .penalties import Penalty
+from .penalties import Penalty, penalty_value
 from .rows import stored_entries
 from .solvers import Solution, adam, dual, gd, sgd
 from .threads import thread_count, threads
 
 SOLVERS = {"gd": gd, "sgd": sgd, "adam": adam}
+NOTICEABLE = 1e-4  # share of the natural size of scores
 SCATTERED = 4  # entries in memory order that take the time of one of CSR
 
 
@@ -89,6 +90,7 @@ def minimise(
             solution = Solution(np.empty(0), len(history.curve) - 1, np.nan, True)
     if not (np.isfinite(W).all() and np.isfinite(b).all()):
         history.overflow()
+    W, b = _rounded(objective, W, b, coordinates, options)
     if solution.remark or not (solution.converged or options.tol is None):
         _warn(solution, options, loss)
     return Fit(W, b, solution.iterations, history.curve, history.seconds, coordinates)
@@ -146,6 +148,30 @@ def _standardised(objective: Objective, options: Options, memory: Memory | None)
 
 def _descend(objective: Objective, theta: np.ndarray, options: Options, history: History, most: int) -> Solution:
     return gd.minimise(objective, theta, tol=options.tol or 0.0, max_iter=most, history=history)
+
+
+def _rounded(
+    objective: Objective, W: np.ndarray, b: np.ndarray, coordinates: Coordinates | None, options: Options
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients that float32 holds, where X is that; intercepts make up for what rounding moves mean scores by."""
+    if objective.X.dtype != np.float32 or coordinates is None:
+        return W, b
+    coef = W.astype(np.float32).astype(np.float64)
+    intercept = b + coordinates.mean @ (W - coef)
+    off = np.abs(intercept.astype(np.float32) - intercept)
+    if np.any(off > NOTICEABLE * objective.score_scale()):
+        F, F_rounded = (
+            objective.mean_loss(*at) + penalty_value(at[0], objective.raw_penalty)
+            for at in ((W, b), (coef, intercept.astype(np.float32).astype(np.float64)))
+        )
+        if not F_rounded <= F * (1.0 + (options.tol or 0.0)):
+            warnings.warn(
+                f"float32 holds the intercept {intercept[off.argmax()]:.3g} to {off.max():.1g} only, and the objective is "
+                f"{F_rounded:.3g} instead of {F:.3g}: pass X as float64, or subtract an offset from its columns.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+    return coef, intercept
 
 
 def _warn(solution: Solution, options: Options, loss: Any) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .._jit import kernel
 
-TINY = 1e-100  # in place of a width of 0, which nothing can be divided by
+TINY = 1e-300  # in place of a width of 0, which nothing can be divided by
 SHARE = 0.01  # of the curvature of a parabola above the loss, that rows off the kink count with
 
 
@@ -15,7 +15,7 @@ SHARE = 0.01  # of the curvature of a parabola above the loss, that rows off the
 def ramp(t, width):
     """max(0, t), rounded."""
     inner = min(max(t + 0.5 * width, 0.0), width)
-    return 0.5 * inner * inner / max(width, TINY) + max(t - 0.5 * width, 0.0)
+    return 0.5 * inner * (inner / max(width, TINY)) + max(t - 0.5 * width, 0.0)
 
 
 @kernel

@@ -19,6 +19,8 @@ from ..memory import Memory, Progress
 from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet, penalty_value, proximal_step
+from ..proximal_metric import proximal_metric
+from ..quasi_newton import QuasiNewton
 from ..whitening import Whitening
 from . import Solution, gd
 
@@ -27,6 +29,9 @@ DIVERGED = "The objective rose from {:.3g} to {:.3g} in {} epochs: lower eta0, o
 RISEN = 100.0  # times the start: from there on it is divergence even where the user asked for a number of epochs
 FASTER, SLOWER = 2.0, 0.25  # factors of the rate after an epoch that lowered the objective, and after one that raised it
 DIVERGES = 0.1  # share of the decrease so far, which noise alone does not undo in an epoch
+AFFORDABLE = 0.5  # passes of a model that has the last word on convergence, for each epoch
+AGAIN = 1.5  # times the epochs so far, after which it is asked again
+ROUNDING = 1e-13  # share of F at the start below which all of F is rounding
 SLOWEST = 1e-6  # rate at which learning_rate='adaptive' gives up, as in SGDClassifier
 
 
@@ -123,6 +128,8 @@ def minimise(
     rate: there the change counts ten times as much.  Explicit rates may never settle: with them the fit ends when F
     has not fallen, for `patience` epochs in a row.
 
+    Before a fit is said to have converged, a quadratic model has to agree, where one is to be had at a share of the cost.
+
     Steps go on where the `progress` that is kept says, and tell there how far they have come.
     """
     state, random_state = State(objective, theta, plan), options.random_state
@@ -135,6 +142,7 @@ def minimise(
     adapts = objective.loss.smooth() and not plan.may_plateau
     faster = adapts and plan.reduced and not objective.loss.quadratic()
     values, quiet, gap, converged = [F], 0, np.inf, options.tol is None
+    verifies, patient = objective.loss.smooth() and not plan.may_plateau, 0.0
     caution = 2.0 if objective.loss.smooth() or plan.may_plateau else 20.0
     for epoch in range(1, options.max_iter + 1):
         known = state.steps > 0
@@ -165,8 +173,14 @@ def minimise(
             if plan.adaptive and plan.schedule(np.array([state.steps]))[0] * state.pace > SLOWEST:
                 state.pace, quiet = state.pace / 5.0, 0
                 continue
-            converged = True
-            break
+            if verifies and epoch >= patient:
+                modelled = _modelled_gap(objective, best, epoch, options.tol, values[0])
+                if modelled > options.tol:
+                    gap, quiet, patient = modelled, 0, AGAIN * epoch
+                    continue
+            converged = epoch >= patient
+            if converged:
+                break
     risen = F > (1.0 + options.tol if options.tol is not None else RISEN) * values[0]
     if plan.may_plateau and risen and values[0] > 0.0:  # a perceptron's start costs nothing, and any step some
         return Solution(best, epoch, np.inf, False, DIVERGED.format(values[0], F, epoch))
@@ -175,6 +189,16 @@ def minimise(
     if plan.smooth_rate and objective.penalty.kinked.any():
         best, history.curve[-1] = _sparse(objective, best, plan.smooth_rate, epoch)
     return Solution(best, epoch, gap, converged)
+
+
+def _modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: float, start: float) -> float:
+    """What a quadratic model at theta promises, relative to F; 0 where it costs too much beside the epochs."""
+    if Matrices(objective, constant=False).passes > AFFORDABLE * epochs:
+        return 0.0
+    F, gradient = objective.evaluate(theta)
+    scale = max(F, ROUNDING * start, np.finfo(float).tiny)
+    metric = (proximal_metric if objective.penalty.kinked.any() else QuasiNewton)(objective, theta)
+    return metric.minimise(theta, gradient, 1e-3 * tol * scale)[2] / scale
 
 
 def _renew_average(objective: Objective, state: State, F: float) -> float:
