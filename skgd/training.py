@@ -156,7 +156,10 @@ def _rounded(
     """Coefficients that float32 holds, where X is that; intercepts make up for what rounding moves mean scores by."""
     if objective.X.dtype != np.float32 or coordinates is None:
         return W, b
-    coef = W.astype(np.float32).astype(np.float64)
+    with np.errstate(over="ignore"):
+        coef = W.astype(np.float32).astype(np.float64)
+    if not np.isfinite(coef).all():
+        return W, b  # which is an error where they are turned into attributes
     intercept = b + coordinates.mean @ (W - coef)
     off = np.abs(intercept.astype(np.float32) - intercept)
     if np.any(off > NOTICEABLE * objective.score_scale()):

@@ -44,12 +44,15 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
 def _automatic_plan(objective: Objective, options: Options, whitening: Whitening) -> Plan:
     batch, steps = sgd.balanced_batch(objective, options, whitening)
     largest, trace = whitening.spectrum(objective)
+    # Slopes of a loss with kinks have no unit, those of others that of the scores, and so has the curvature.
+    h, smooth = objective.loss.smoothness(), objective.loss.smooth()
+    slope = 1.0 if smooth else h
     if steps == 1:
-        rate, delay, epsilon = FULL_BATCH_RATE, 50.0, max(FULL_BATCH_EPSILON, options.adam_epsilon)
+        rate, delay, epsilon = FULL_BATCH_RATE, 50.0, max(FULL_BATCH_EPSILON, options.adam_epsilon) * slope
     else:
-        rate, delay = RATE / np.sqrt(objective.loss.smoothness()), max(0.25 * steps, PATIENT)
+        rate, delay = RATE / np.sqrt(h / slope), max(0.25 * steps, PATIENT)
         longest = sgd.longest_rate(objective, sgd.curvature_seen(largest, trace, batch, full=False))
-        epsilon = rate / longest + options.adam_epsilon
+        epsilon = rate / longest + options.adam_epsilon * slope
     trivial = isinstance(objective.loss, Perceptron)
     return Plan(
         rule=Adam(options.beta_1, options.beta_2, epsilon),
@@ -65,6 +68,6 @@ def _automatic_plan(objective: Objective, options: Options, whitening: Whitening
         shuffle=options.shuffle,
         patience=options.n_iter_no_change if trivial else 1,
         may_plateau=trivial,
-        smooth_rate=1.0 / (objective.loss.smoothness() * largest) if largest > 0.0 else 0.0,
+        smooth_rate=1.0 / (h * largest) if largest > 0.0 else 0.0,
         safe_pace=lambda: sgd.safe_pace(objective, whitening, batch),
     )
