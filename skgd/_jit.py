@@ -17,7 +17,8 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,18 @@ def kernel(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -
         return numba.njit(nogil=True, fastmath=fastmath, error_model="numpy", cache=CACHE_FOLDER is not None)(function)
     finally:
         config.CACHE_DIR = configured
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Around calls of kernels: what a signal's handler raises while one runs, Numba has as the cause of a SystemError."""
+    try:
+        yield
+    except SystemError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise cause from None
 
 
 def struct(cls: Any) -> Any:

@@ -25,6 +25,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ._jit import interruptible
 from .callbacks import Tasks
 from .coordinates import Coordinates, identity
 from .labels import encode, encode_as, most_likely, shares, signs
@@ -49,7 +50,8 @@ def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
     """Restore all attributes if the block raises: a failed fit loses nothing."""
     before = vars(estimator).copy()
     try:
-        yield
+        with interruptible():
+            yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from ._jit import ORDERED, kernel, writable
+from ._jit import ORDERED, interruptible, kernel, writable
 from .losses import exp
 from .rows import unsigned
 from .threads import SHARED, team_of, thread_count
@@ -159,7 +159,7 @@ def _shared(loop: Any, arguments: tuple[Any, ...], n_jobs: int | None, work: int
     if count == 1:
         return out, loop(*arguments, 0, n)
     parts = [(n * part // count, n * (part + 1) // count) for part in range(count)]
-    with team_of(count) as team:
+    with interruptible(), team_of(count) as team:
         finite = team.map(lambda part: loop(*arguments, *part), parts)
     return out, all(finite)
 

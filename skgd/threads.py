@@ -6,6 +6,7 @@ for the cores, and could change the order of sums.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -93,3 +94,7 @@ class _SingleThreadedBLAS:
 def _blas() -> _SingleThreadedBLAS:
     """The one limiter of this process, made when first needed: looking for BLAS libraries takes milliseconds."""
     return _SingleThreadedBLAS()
+
+
+if hasattr(os, "register_at_fork"):  # a thread that was in a fit is not there to release what it held
+    os.register_at_fork(after_in_child=_blas.cache_clear)

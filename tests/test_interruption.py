@@ -1,0 +1,92 @@
+"""Ctrl-C: a fit ends after the pass that it is in, as KeyboardInterrupt, and the estimator is as it was."""
+
+import os
+import signal
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from in_process import run_alone
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+
+from skgd import GDClassifier
+
+LONG = {"tol": 0.0, "max_iter": 10**9}
+ENDLESS = 60  # seconds, after which a fit was not interrupted
+
+
+def problem():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100_000, 50))
+    return X, (X[:, 0] + 3.0 * rng.normal(size=len(X)) > 0).astype(int)
+
+
+def assert_interrupted(model, run):
+    """`run` ends by the signal that it gets half a second later, and the model is as it was."""
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    start, before = time.perf_counter(), {}
+    try:
+        while True:  # again and again, should it end by itself
+            before = dict(vars(model))
+            run()
+    except KeyboardInterrupt:
+        assert time.perf_counter() - start < ENDLESS, model
+        assert vars(model) == before, model
+    finally:
+        timer.join()
+
+
+def fits():
+    X, y = problem()
+    words = sp.random_array((20_000, 50_000), density=1e-3, rng=0, format="csr")
+    warnings.simplefilter("ignore")
+    for estimator, data in [
+        (GDClassifier(solver="gd", **LONG), X),
+        (GDClassifier(solver="gd", n_jobs=2, **LONG), X),
+        (GDClassifier("hinge", solver="gd", **LONG), X),
+        (GDClassifier(solver="gd", penalty="l1", alpha=1e-3, **LONG), X),
+        (GDClassifier(solver="sgd", **LONG), X),
+        (GDClassifier(solver="adam", **LONG), X),
+        (GDClassifier(solver="sgd", learning_rate="constant", eta0=1e-4, **LONG), X),
+        (GDClassifier(alpha=1e-8, **LONG), words),
+    ]:
+        labels = y[: data.shape[0]]
+        short = clone(estimator).set_params(max_iter=1, tol=None)
+        short.fit(data[:2000], labels[:2000])  # kernels are compiled
+        for warm_start in (False, True):
+            model = clone(estimator).set_params(warm_start=warm_start)
+            assert_interrupted(model, lambda: model.fit(data, labels))  # noqa: B023  # called at once
+        again = clone(short).fit(data[:2000], labels[:2000])
+        assert_array_equal(again.coef_, short.coef_)
+
+
+def predictions_and_streams():
+    X, y = problem()
+    model = GDClassifier().fit(X, y)
+    assert_interrupted(model, lambda: model.predict_proba(X))
+    stream = GDClassifier().partial_fit(X[:100], y[:100], classes=[0, 1])
+    assert_interrupted(stream, lambda: stream.partial_fit(X, y))
+    assert stream.partial_fit(X[:100], y[:100]).predict(X[:2]).shape == (2,)
+
+
+def other_handlers():
+    """What another signal's handler raises comes out as it is, too."""
+    X, y = problem()
+
+    def too_late(*_):
+        raise TimeoutError("too late")
+
+    signal.signal(signal.SIGALRM, too_late)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    with pytest.raises(TimeoutError, match="too late"):
+        GDClassifier(solver="gd", **LONG).fit(X, y)
+
+
+@pytest.mark.parametrize("scenario", [fits, predictions_and_streams, other_handlers])
+def test_signals_end_what_runs(scenario):
+    run_alone(scenario)
