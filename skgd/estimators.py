@@ -145,7 +145,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
 
         Returns
         -------
-        self
+        self : object
+            The same estimator.
         """
         check_is_fitted(self)
         if sp.issparse(self.coef_):
@@ -158,7 +159,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
 
         Returns
         -------
-        self
+        self : object
+            The same estimator.
         """
         check_is_fitted(self)
         self.coef_ = sp.csr_matrix(np.atleast_2d(self.coef_))
@@ -682,7 +684,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
 
         Returns
         -------
-        self
+        self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -727,7 +730,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
 
         Returns
         -------
-        self
+        self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -1039,7 +1043,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
 
         Returns
         -------
-        self
+        self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -1095,7 +1100,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
 
         Returns
         -------
-        self
+        self : object
+            The fitted estimator.
 
         Raises
         ------
