@@ -34,8 +34,9 @@ extensions = [
 exclude_patterns = ["README.md", "_build"]  # README.md is for those who read this folder
 templates_path = ["_templates"]
 default_role = "literal"
+smartquotes = False  # "gd" is a string
 nitpicky = True
-python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
 
 # ---------------------------------------------------------------- pages
 myst_enable_extensions = ["colon_fence", "dollarmath"]
@@ -43,7 +44,6 @@ myst_heading_anchors = 3
 copybutton_exclude = ".linenos, .gp, .go"
 
 # ---------------------------------------------------------------- reference
-autosummary_generate = True
 autodoc_typehints = "none"  # docstrings say more: shapes
 numpydoc_class_members_toctree = False
 numpydoc_validation_checks = {
@@ -72,11 +72,12 @@ warnings.filterwarnings("ignore", "FigureCanvasAgg is non-interactive")
 # ---------------------------------------------------------------- theme
 html_math_renderer = "mathml"  # below
 html_theme = "pydata_sphinx_theme"
-html_title = "skgd"
+html_title = f"skgd {release}"
 html_logo = html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["skgd.css"]
 html_show_sourcelink = False
+html_use_index = html_domain_indices = False  # the reference is short
 html_sidebars = {page: [] for page in ("index", "migration", "benchmarks")}
 html_theme_options = {
     "logo": {"text": "skgd"},
@@ -85,7 +86,7 @@ html_theme_options = {
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
-    "secondary_sidebar_items": {"index": [], "**": ["page-toc"]},
+    "secondary_sidebar_items": ["page-toc"],
 }
 
 
@@ -114,7 +115,9 @@ def in_scikit_learn(app: Any, env: Any, node: nodes.Element, text: nodes.Element
 
 def mathml(self: Any, node: nodes.Element) -> None:
     """An equation, drawn by the browser."""
-    self.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
+    block = isinstance(node, nodes.math_block)
+    equation = tex2mathml(node.astext(), as_block=block)
+    self.body.append(f'<div class="equation">{equation}</div>' if block else equation)
     raise nodes.SkipNode
 
 
