@@ -34,12 +34,13 @@ models = {
     "LogisticRegression, lbfgs": LogisticRegression(C=np.inf, max_iter=1000),
     "SGDClassifier": SGDClassifier(loss="log_loss", penalty=None, random_state=0),
 }
+colors = dict(zip(models, ["#c8102e", "#f08a24", "#8e5ea2", "#12466b", "#3f8fc0"], strict=True))
 
 # %%
 # How far the log-loss of each fit is above its minimum, relative: each ought to be a flat line.
 exact = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(X, y)
 minimum = log_loss(y, exact.predict_proba(X))
-figure, axes = plt.subplots(figsize=(8.5, 4), layout="constrained")
+figure, axes = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
 print("decades".ljust(26), "".join(f"{spread:9d}" for spread in decades))
 for name, model in models.items():
     gaps = []
@@ -48,9 +49,9 @@ for name, model in models.items():
         fitted = clone(model).fit(scaled, y)
         gaps.append(max(log_loss(y, fitted.predict_proba(scaled)) / minimum - 1.0, 1e-12))
     print(name.ljust(26), "".join(f"{gap:9.0e}" for gap in gaps))
-    axes.plot(decades, gaps, "-o" if name.startswith("skgd") else "--s", label=name, ms=5)
+    axes.plot(decades, gaps, "-o" if name.startswith("skgd") else "--s", color=colors[name], lw=2, label=name)
 axes.set(xlabel="decades between the scales of the columns", ylabel="relative gap to the minimum", yscale="log")
 axes.spines[["top", "right"]].set_visible(False)
 axes.grid(color="0.93")
-figure.legend(loc="outside right upper", frameon=False)
+figure.legend(loc="outside lower left", ncols=2, frameon=False)
 plt.show()

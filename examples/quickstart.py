@@ -1,7 +1,10 @@
-"""Raw data in, fitted models out: skgd beside scikit-learn's own estimators.
+"""
+A tour
+======
 
-Fits three data sets that scikit-learn bundles as they are, no column scaled.  Prints a table of plain fits and one of
-pipelines tuned by a grid search, and saves a picture of how the solvers converge to convergence.png.
+Raw data in, fitted models out: skgd beside scikit-learn's own estimators, on three data sets that scikit-learn bundles,
+as they are, no column scaled.  Prints a table of plain fits and one of pipelines tuned by a grid search, and saves a
+picture of how the solvers converge to convergence.png.
 """
 
 import time

@@ -63,7 +63,8 @@ class ConvergenceDisplay:
 
         Returns
         -------
-        self
+        self : ConvergenceDisplay
+            The display, with what it drew as attributes.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt

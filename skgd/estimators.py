@@ -147,7 +147,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
 
         Returns
         -------
-        self
+        self : object
+            The same estimator.
         """
         check_is_fitted(self)
         if sp.issparse(self.coef_):
@@ -160,7 +161,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
 
         Returns
         -------
-        self
+        self : object
+            The same estimator.
         """
         check_is_fitted(self)
         self.coef_ = sp.csr_matrix(np.atleast_2d(self.coef_))
@@ -684,7 +686,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
 
         Returns
         -------
-        self
+        self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -729,7 +732,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
 
         Returns
         -------
-        self
+        self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -1041,7 +1045,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
 
         Returns
         -------
-        self
+        self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -1097,7 +1102,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
 
         Returns
         -------
-        self
+        self : object
+            The fitted estimator.
 
         Raises
         ------

@@ -1,5 +1,7 @@
 """Teaches skl2onnx both estimators: all losses, two and more classes, several targets, alone and in pipelines.
 
+::
+
     import skgd.onnx
     from skl2onnx import to_onnx
 
@@ -18,6 +20,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from .estimators import LOG_LINK, WITH_PROBABILITIES, GDClassifier, GDRegressor
+
+__all__ = ["register"]
 
 
 def register() -> None:
