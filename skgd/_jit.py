@@ -14,8 +14,10 @@ import hashlib
 import inspect
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba import types
+from numba.core import event
 from numba.extending import intrinsic, overload, overload_method
 
 config: Any = numba.config  # whose settings are made at run time
@@ -100,6 +103,38 @@ def interruptible() -> Iterator[None]:
         while cause.__cause__ is not None:
             cause = cause.__cause__
         raise cause from None
+
+
+class _Patience(event.Listener):
+    """Ctrl-C waits while the main thread compiles: LLVM's callbacks would lose it, and the kernel with it."""
+
+    def __init__(self) -> None:
+        self.depth = 0  # of kernels that are compiled for one another
+        self.handler: Any = None
+        self.waiting: list[tuple[Any, ...]] = []
+
+    def on_start(self, event: Any) -> None:
+        if threading.current_thread() is threading.main_thread() and _is_ours(event):
+            self.depth += 1
+            if self.depth == 1 and callable(signal.getsignal(signal.SIGINT)):
+                self.handler = signal.signal(signal.SIGINT, lambda *arguments: self.waiting.append(arguments))
+
+    def on_end(self, event: Any) -> None:
+        if threading.current_thread() is threading.main_thread() and _is_ours(event):
+            self.depth -= 1
+            if self.depth == 0 and self.handler is not None:
+                handler, self.handler = self.handler, None
+                signal.signal(signal.SIGINT, handler)
+                if self.waiting:
+                    arguments, self.waiting = self.waiting[0], []
+                    handler(*arguments)
+
+
+def _is_ours(event: Any) -> bool:
+    return event.data["dispatcher"].py_func.__module__.startswith(f"{__package__}.")
+
+
+event.register("numba:compile", _Patience())
 
 
 def struct(cls: Any) -> Any:

@@ -1,5 +1,6 @@
 """Ctrl-C: a fit ends after the pass that it is in, as KeyboardInterrupt, and the estimator is as it was."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -15,7 +16,7 @@ from sklearn.base import clone
 
 from skgd import GDClassifier
 
-LONG = {"tol": 0.0, "max_iter": 10**9}
+LONG = {"tol": 0.0, "max_iter": 10**9, "random_state": 0}
 ENDLESS = 60  # seconds, after which a fit was not interrupted
 
 
@@ -85,6 +86,24 @@ def other_handlers():
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     with pytest.raises(TimeoutError, match="too late"):
         GDClassifier(solver="gd", **LONG).fit(X, y)
+
+
+def first_fits():
+    """While kernels are compiled; the next fit has all of them."""
+    X, y = np.arange(12.0).reshape(6, 2) ** 1.5, [0, 0, 1, 0, 1, 1]
+    for seconds in np.linspace(0.5, 3.0, 6):
+        timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with contextlib.suppress(KeyboardInterrupt):
+            for solver in ("gd", "sgd"):
+                GDClassifier(solver=solver).fit(X, y)
+            timer.join()
+            time.sleep(0.1)
+    assert GDClassifier(solver="gd").fit(X, y).score(X, y) > 0.5
+
+
+def test_compiling_is_not_torn(tmp_path):
+    run_alone(first_fits, NUMBA_CACHE_DIR=str(tmp_path))
 
 
 @pytest.mark.parametrize("scenario", [fits, predictions_and_streams, other_handlers])

@@ -62,4 +62,3 @@ def test_another_processor_gives_nearly_the_same(tmp_path):
     assert there[0] == pytest.approx(here[0], rel=1e-4)  # tol
     assert there[1] == pytest.approx(here[1], abs=1e-2)
     assert there[2] == pytest.approx(here[2], rel=1e-3)
-    print([max(abs(a - b) for a, b in zip(*pair)) for pair in zip(here, there)])
