@@ -31,8 +31,9 @@ def problems():
     from skgd import GDClassifier, GDRegressor
 
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(20_000, 30)) * np.logspace(-2, 2, 30) + 1.0
+    X = rng.normal(size=(20_000, 30)) * np.logspace(-2, 2, 30)
     z = X @ (rng.normal(size=30) / X.std(axis=0)) + 2.0 * rng.normal(size=len(X))
+    X += 1.0
     y, classes = (z > 0).astype(int), np.digitize(z, np.quantile(z, [0.3, 0.6]))
     words = sp.random_array((2000, 20_000), density=2e-3, rng=rng, format="csr")
     topics = (words @ rng.normal(size=20_000) > 0).astype(int)
@@ -96,7 +97,8 @@ def server(folder: Path) -> tuple[subprocess.Popen, list[str]]:
 
 def ask(process: subprocess.Popen, name: str) -> float:
     """Seconds of one problem."""
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     print(name, file=process.stdin, flush=True)
     return float(process.stdout.readline())
 
