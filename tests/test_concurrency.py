@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV
 from test_cache import fit_in_new_process
 
 from skgd import GDClassifier, GDRegressor
+from skgd.threads import _blas, threads
 
 
 def problems():
@@ -95,27 +96,32 @@ def nested():
 
 
 def forks():
-    """After a fit on threads, and while another thread is in one."""
+    """After fits on threads, and while another thread holds BLAS to one thread."""
     cases = problems()
     alone = [bits(*case) for case in cases]
     context = multiprocessing.get_context("fork")
-    stop = threading.Event()
-
-    def fit_on():
-        while not stop.is_set():
-            bits(*cases[1])
-
     with context.Pool(2) as pool:
         assert pool.starmap(bits, cases) == alone
-    thread = threading.Thread(target=fit_on)
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with threads(1):
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
     thread.start()
-    try:
-        for _ in range(5):
-            with context.Pool(1) as pool:
-                assert pool.starmap_async(bits, cases[:3]).get(60) == alone[:3]
-    finally:
-        stop.set()
-        thread.join()
+    held.wait()
+    with context.Pool(1) as pool:
+        assert pool.apply(inside) == 0
+        assert pool.starmap(bits, cases[:3]) == alone[:3]
+    done.set()
+    thread.join()
+
+
+def inside():
+    """Fits of this process that hold BLAS to one thread."""
+    return _blas().inside
 
 
 @pytest.mark.parametrize("scenario", [eight_threads, streams_in_threads, under_joblib, nested])
