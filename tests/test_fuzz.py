@@ -24,7 +24,7 @@ from skgd import GDClassifier, GDRegressor
 NIGHTLY = os.environ.get("SKGD_NIGHTLY") == "1"
 HANGS = 300  # seconds, which no small fit takes, cold kernels and a busy machine included
 SLACK = {"exact": 5.0, "stochastic": 30.0}  # times tol
-# Shares of the start that count as zero: where no row pays but the penalty, or rows of next to no weight, kinks are not followed.
+# Shares of the start that are nothing: kinks are not followed where only the penalty, or rows of next to no weight, pay.
 NEGLIGIBLE = {"kinked": 1e-4, "float32": 1e-6, "float64": 1e-9}
 CLASSIFICATION = ["log_loss", "hinge", "squared_hinge", "modified_huber"]
 REGRESSION = ["squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive", "quantile", "poisson", "gamma"]
