@@ -18,7 +18,7 @@ import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 from . import GDClassifier, GDRegressor, __version__
-from ._jit import CACHE_FOLDER
+from ._cache import CACHE_FOLDER
 
 
 def show() -> None:
@@ -34,7 +34,7 @@ def show() -> None:
     for name, version in versions.items():
         print(f"{name:14s}{version}")
     print(f"{'platform':14s}{platform.platform()}")
-    print(f"{'cache':14s}{CACHE_FOLDER or 'none: NUMBA_CACHE_DIR and the home folder are not writable'}")
+    print(f"{'cache':14s}{CACHE_FOLDER or 'none: set NUMBA_CACHE_DIR to a folder that you, and nobody else, can write to'}")
     print(f"{'threads':14s}{joblib.effective_n_jobs(-1)} (n_jobs=-1)")
 
 

@@ -1,4 +1,4 @@
-"""All that skgd knows of Numba: the compile options, the cache on disk, and structs whose methods kernels can call.
+"""All that skgd knows of Numba, its cache aside: the compile options, and structs whose methods kernels can call.
 
 ``kernel``
     decorates a compiled loop.  It releases the GIL, is cached on disk, and stays plain Python with
@@ -10,18 +10,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import os
-import re
 import signal
-import sys
-import tempfile
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -30,7 +23,7 @@ from numba import types
 from numba.core import event
 from numba.extending import intrinsic, overload, overload_method
 
-config: Any = numba.config  # whose settings are made at run time
+from ._cache import CACHE_FOLDER, Cache
 
 # Never nnan or ninf: a non-finite value has to survive until it is found.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
@@ -39,58 +32,14 @@ FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 ORDERED = FASTMATH - {"reassoc"}
 
 
-def sources_digest() -> str:
-    """Digest of all compiled sources: an edit or an upgrade must never run code compiled from the old ones.
-
-    Numba checks the file of the kernel only, not the losses, rows and rules that were compiled into it.  Modules
-    without either do not count: nothing of theirs is compiled.
-    """
-    digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        source = path.read_bytes()
-        if re.search(rb"^@(kernel|struct|separable)\b|\bstruct\(cls\)", source, re.MULTILINE) or path == Path(__file__):
-            digest.update(path.name.encode() + source)
-    return digest.hexdigest()[:16]
-
-
-def cache_folder() -> Path | None:
-    """The folder of compiled kernels: inside NUMBA_CACHE_DIR if set, else the user's cache; None if neither is writable."""
-    if config.CACHE_DIR:
-        base = Path(config.CACHE_DIR)
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
-    elif sys.platform == "darwin":
-        base = Path("~/Library/Caches")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    try:
-        folder = base.expanduser() / "skgd" / sources_digest()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except (OSError, RuntimeError) as error:
-        warnings.warn(
-            f"skgd compiles its kernels anew in every process: its cache folder cannot be written ({error}). "
-            "Set NUMBA_CACHE_DIR to a folder that can.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return None
-
-
-CACHE_FOLDER = cache_folder()
-
-
 def kernel(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -> Callable:
     """Compile a loop: no GIL, NumPy's rules for division, cached in `CACHE_FOLDER` where there is one."""
     if function is None:
         return lambda function: kernel(function, fastmath=fastmath)
-    configured = config.CACHE_DIR
-    config.CACHE_DIR = str(CACHE_FOLDER or "")
-    try:
-        return numba.njit(nogil=True, fastmath=fastmath, error_model="numpy", cache=CACHE_FOLDER is not None)(function)
-    finally:
-        config.CACHE_DIR = configured
+    compiled: Any = numba.njit(nogil=True, fastmath=fastmath, error_model="numpy")(function)
+    if CACHE_FOLDER is not None and compiled is not function:  # which it is with NUMBA_DISABLE_JIT=1
+        compiled._cache = Cache(function)
+    return compiled
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""scikit-learn's callbacks: a fit is a task, and each of its iterations or epochs is a task of it."""
+"""scikit-learn's callbacks: a fit is a task, and each of its iterations or epochs is a task of it.
+
+They came with scikit-learn 1.9; with an older one estimators have no `set_callbacks`, and everything else works.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import sklearn
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """In place of scikit-learn's, which is not there yet."""
+
+        @property
+        def set_callbacks(self):
+            raise AttributeError(f"set_callbacks needs scikit-learn 1.9 or later, and this is {sklearn.__version__}.")
 
 
 class Tasks:

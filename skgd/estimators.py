@@ -16,7 +16,6 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import log_expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.class_weight import compute_class_weight
@@ -26,7 +25,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._jit import interruptible
-from .callbacks import Tasks
+from .callbacks import CallbackSupportMixin, Tasks
 from .coordinates import Coordinates, identity
 from .labels import encode, encode_as, most_likely, shares, signs
 from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, LogLoss, SoftLabels, Softmax, loss_for
@@ -439,6 +438,8 @@ def _validated(estimator, X, y, sample_weight, **how) -> Rows:
         return Rows(X, y, np.ones(len(y)), False, given)
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     counted = weights > 0.0
+    if not counted.any():  # scikit-learn says so from 1.9 on
+        raise ValueError("Sample weights must contain at least one non-zero number.")
     rows = Rows(X, y, weights, True, given)
     return rows if counted.all() else rows.of(counted)
 

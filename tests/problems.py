@@ -1,13 +1,18 @@
 """Formulas of the losses in NumPy, and small objectives in standardised coordinates, that several files share."""
 
 import numpy as np
+import sklearn
+from packaging.version import Version
 from scipy.special import huber as scipy_huber
 from scipy.special import kl_div
+from sklearn.linear_model import LogisticRegression
 
 from skgd.coordinates import identity
 from skgd.losses import LogLoss, Softmax, SquaredError
 from skgd.objective import Objective
 from skgd.penalties import elastic_net
+
+SKLEARN = Version(sklearn.__version__)
 
 # Values for targets y and scores z, with the parameters epsilon and quantile.
 FORMULAS = {
@@ -53,6 +58,14 @@ def random_theta(objective, seed=1):
     """Coefficients of normal size, zero where there is nothing to multiply."""
     theta = np.random.default_rng(seed).normal(size=(objective.d + 1, objective.K))
     return theta * (objective.coordinates.scale > 0.0)[:, None]
+
+
+def sparse_logistic_regression(*, l1_ratio=1.0, **parameters):
+    """scikit-learn's, with an L1 penalty or an elastic net."""
+    if SKLEARN < Version("1.8"):  # where l1_ratio alone does not choose them
+        parameters["penalty"] = "l1" if l1_ratio == 1.0 else "elasticnet"
+        l1_ratio = None if l1_ratio == 1.0 else l1_ratio
+    return LogisticRegression(l1_ratio=l1_ratio, **parameters)
 
 
 def path(objective, steps, seed=1):

@@ -15,7 +15,7 @@ FIT = """
 import json, warnings
 import numpy as np
 from skgd import GDClassifier, kernels
-from skgd._jit import CACHE_FOLDER
+from skgd._cache import CACHE_FOLDER
 X = np.arange(12.0).reshape(6, 2) ** 1.5
 model = GDClassifier(solver="gd").fit(X, [0, 0, 1, 0, 1, 1])
 stats = kernels.record.stats
@@ -82,7 +82,7 @@ def test_an_edited_loss_is_compiled_anew(warm, tmp_path):
 @pytest.mark.parametrize("module", ["separable", "kinks", "arithmetic", "log_link"])
 def test_what_losses_share_counts_as_compiled(module, tmp_path):
     package = Path(shutil.copytree(Path(skgd.__file__).parent, tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__")))
-    code = "import json; from skgd._jit import sources_digest; print(json.dumps(sources_digest()))"
+    code = "import json; from skgd._cache import digest; print(json.dumps(digest()))"
     before, _ = fit_in_new_process(package, code)
     with (package / "losses" / f"{module}.py").open("a") as file:
         file.write("# edited")
@@ -99,7 +99,7 @@ def test_without_a_writable_folder_it_compiles_in_memory_and_says_so_once():
 
 
 def test_without_a_home_it_falls_back_too():
-    code = "import json; from skgd._jit import CACHE_FOLDER; print(json.dumps(str(CACHE_FOLDER)))"
+    code = "import json; from skgd._cache import CACHE_FOLDER; print(json.dumps(str(CACHE_FOLDER)))"
     folder, said = fit_in_new_process(code=code, HOME=os.devnull + "/nowhere", XDG_CACHE_HOME="", NUMBA_CACHE_DIR="")
     assert folder == "None"
     assert "RuntimeWarning" in said

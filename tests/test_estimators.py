@@ -88,6 +88,12 @@ def test_loss_curve_ends_with_the_objective(solver, case, objective):
     assert model.loss_curve_[-1] < model.loss_curve_[0]
 
 
+def test_time_goes_on(two_classes):
+    model = GDClassifier(solver="sgd").fit(*two_classes)
+    assert len(model.time_curve_) == len(model.loss_curve_)
+    assert np.all(np.diff(model.time_curve_) >= 0.0)
+
+
 @unfinished
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("penalty", ["l1", "elasticnet", None])

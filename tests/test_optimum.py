@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
+from problems import sparse_logistic_regression
 from scipy.optimize import minimize
 from sklearn import datasets
 from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, LogisticRegression, Ridge
@@ -54,8 +55,7 @@ def test_logistic_regression(data, class_weight, weighted, storage, request, rng
     elif class_weight is not None:
         s = weights * np.array([class_weight[label] for label in y])
     C = 0.7
-    expected = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-13, class_weight=class_weight)
-    expected.fit(X, y, weights)
+    expected = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-13).fit(X, y, s)
     model = GDClassifier(alpha=1 / (C * s.sum()), tol=1e-10, class_weight=class_weight)
     model.fit(X, y, weights if weighted else None)
     assert_same_coefficients(model, expected, X)
@@ -89,9 +89,9 @@ def test_logistic_regression_without_penalty(data, request, objective):
 def test_sparse_logistic_regression(data, l1_ratio, storage, request, objective):
     X, y = request.getfixturevalue(data)
     X, alpha = storage(StandardScaler().fit_transform(X)), 0.02
-    expected = LogisticRegression(C=1 / (alpha * len(y)), l1_ratio=l1_ratio, solver="saga", tol=1e-10, max_iter=100_000).fit(
-        X, y
-    )
+    expected = sparse_logistic_regression(
+        C=1 / (alpha * len(y)), l1_ratio=l1_ratio, solver="saga", tol=1e-10, max_iter=100_000
+    ).fit(X, y)
     model = GDClassifier(penalty="elasticnet", l1_ratio=l1_ratio, alpha=alpha, tol=1e-10).fit(X, y)
     assert_not_above(objective, model, expected, X, y)
     assert_allclose(objective(model, X, y), objective(model, X, y, None, expected.coef_, expected.intercept_), rtol=1e-8)
@@ -102,8 +102,8 @@ def test_sparse_logistic_regression_by_liblinear(two_classes, objective):
     """Without an intercept, which liblinear penalises."""
     X, y = two_classes
     X = StandardScaler().fit_transform(X)
-    expected = LogisticRegression(
-        C=1 / (0.02 * len(y)), l1_ratio=1.0, solver="liblinear", tol=1e-10, max_iter=10_000, fit_intercept=False
+    expected = sparse_logistic_regression(
+        C=1 / (0.02 * len(y)), solver="liblinear", tol=1e-10, max_iter=10_000, fit_intercept=False
     ).fit(X, y)
     model = GDClassifier(penalty="l1", alpha=0.02, tol=1e-10, fit_intercept=False).fit(X, y)
     assert_not_above(objective, model, expected, X, y)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_array_equal
+from problems import sparse_logistic_regression
 from sklearn import datasets
-from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression
+from sklearn.linear_model import ElasticNet, Lasso
 from sklearn.preprocessing import StandardScaler
 
 from skgd import GDClassifier, GDRegressor
@@ -134,7 +135,7 @@ def classification(name, weighted, share):
 
 def saga(X, y, weights, alpha, l1_ratio):
     C = 1.0 / (alpha * (len(y) if weights is None else weights.sum()))
-    model = LogisticRegression(C=C, l1_ratio=l1_ratio, solver="saga", tol=1e-8, max_iter=100_000, random_state=0)
+    model = sparse_logistic_regression(C=C, l1_ratio=l1_ratio, solver="saga", tol=1e-8, max_iter=100_000, random_state=0)
     return model.fit(X, y, weights).coef_
 
 
@@ -163,8 +164,8 @@ def test_support_of_logistic_regression_without_an_intercept(share, tol, storage
     """By liblinear, which penalises it.  At a share of 0.3, a zero's slope is within 1.4e-4 of the penalty."""
     X, y = bundled("breast_cancer")
     alpha = share * largest_slope(X, y - y.mean())
-    expected = LogisticRegression(
-        C=1.0 / (alpha * len(y)), l1_ratio=1.0, solver="liblinear", tol=1e-10, max_iter=10_000, fit_intercept=False
+    expected = sparse_logistic_regression(
+        C=1.0 / (alpha * len(y)), solver="liblinear", tol=1e-10, max_iter=10_000, fit_intercept=False
     ).fit(X, y)
     model = GDClassifier(penalty="l1", alpha=alpha, tol=tol, fit_intercept=False).fit(storage(X), y)
     assert_same_support(model.coef_, expected.coef_)
