@@ -484,3 +484,71 @@ def test_float32_columns_of_1e20_are_squared_in_float64(solver):
     ]
     assert fits[0].loss_curve_[-1] < fits[0].loss_curve_[0]
     assert_allclose(fits[1].loss_curve_, fits[0].loss_curve_, rtol=1e-6)
+
+
+# ---------------------------------------------------------------- found by drawing problems (test_fuzz.py)
+def test_l1_pulls_coefficients_back_where_no_row_pays():
+    """A column whose rows are all far on their side has no curvature there, and its coefficient is not to stay."""
+    n, alpha = 5, 0.01
+    model = GDClassifier("squared_hinge", penalty="l1", alpha=alpha, fit_intercept=False, tol=1e-10)
+    y = np.array([0, 1, 1, 0, 1])
+    model.fit(np.diag(2.0 * y - 1.0), y, coef_init=np.full(n, 3.0))
+    assert_allclose(model.coef_[0], 1.0 - 0.5 * alpha * n, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["quantile", "epsilon_insensitive"])
+@pytest.mark.parametrize("factor", [1e-116, 1e-12, 1e100])
+def test_losses_with_kinks_have_no_smallest_target(factor, loss, regression):
+    X, y = regression
+    parameters = {"penalty": None, "tol": 1e-6, "epsilon": 0.1} if loss != "quantile" else {"penalty": None, "tol": 1e-6}
+    model = GDRegressor(loss, **parameters).fit(X, y)
+    if loss != "quantile":
+        parameters["epsilon"] *= factor
+    scaled = GDRegressor(loss, **parameters).fit(X, y * factor)
+    assert_allclose(scaled.loss_curve_[-1] / factor, model.loss_curve_[-1], rtol=1e-5)
+    assert_allclose(scaled.predict(X) / factor, model.predict(X), rtol=1e-2, atol=0.05)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "quantile"])
+@unfinished
+def test_adam_steps_in_the_unit_of_the_targets(loss, regression):
+    X, y = regression
+    parameters = {"solver": "adam", "alpha": 0.0, "max_iter": 20, "random_state": 0}
+    model, scaled = (GDRegressor(loss, **parameters).fit(X, y * factor) for factor in (1.0, 1e10))
+    assert_allclose(scaled.coef_, 1e10 * model.coef_, rtol=1e-5)
+
+
+def test_an_intercept_that_float32_cannot_hold_warns(rng):
+    Z = rng.normal(size=(40, 2))
+    X = (1e3 * Z + 1e9).astype(np.float32)
+    with pytest.warns(ConvergenceWarning, match="float32 holds the intercept"):
+        GDRegressor().fit(X, Z[:, 0] + 0.01 * rng.normal(size=40))
+
+
+def test_float32_coefficients_are_rounded_around_the_means(rng):
+    """The intercept makes up for what rounding coefficients moves all scores by."""
+    Z = rng.normal(size=(40, 2))
+    X = (Z + 1e4).astype(np.float32)
+    y = Z @ [1.0, -1.0] + 1e-3 * rng.normal(size=40)
+    model, exact = GDRegressor(alpha=0.0).fit(X, y), GDRegressor(alpha=0.0).fit(X.astype(float), y)
+    moved = np.mean(X.astype(float) @ (model.coef_.astype(float) - exact.coef_)) + model.intercept_ - exact.intercept_
+    assert abs(moved) < 1e-6 * abs(exact.intercept_) + 1e-6
+
+
+def test_offset_columns_without_an_intercept_warn(rng):
+    X = rng.normal([1e6, 0.0, 1e6], size=(40, 3))
+    with pytest.warns(ConvergenceWarning, match="Columns 0 and 2 of X vary by less"):
+        GDRegressor(fit_intercept=False).fit(X, X[:, 0] - X[:, 2])
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_slow_progress_is_not_taken_for_convergence(solver, rng):
+    """Columns whose differences matter, and are a thousandth of them: epochs gain little, and much is left."""
+    X = rng.normal([0.0, -1e3, 0.0, -1e3, 0.0, -1e3], size=(53, 6))
+    y = X[:, 1] - X[:, 3] + 0.1 * rng.normal(size=53)
+    parameters = {"alpha": 1e-10, "fit_intercept": False, "max_iter": 200, "random_state": 0}
+    best = GDRegressor("huber", **parameters).fit(X, y).loss_curve_[-1]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model = GDRegressor("huber", solver=solver, **parameters).fit(X, y)
+    assert said or model.loss_curve_[-1] <= best * (1.0 + 30 * TOL)

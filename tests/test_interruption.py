@@ -86,8 +86,12 @@ def other_handlers():
     model = GDClassifier(solver="gd").fit(X, y)  # kernels are compiled
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     with pytest.raises(TimeoutError, match="too late"):
-        while True:
-            model.set_params(**LONG).fit(X, y)
+        fit_again_and_again(model.set_params(**LONG), X, y)
+
+
+def fit_again_and_again(model, X, y):
+    while True:
+        model.fit(X, y)
 
 
 def first_fits():
