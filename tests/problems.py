@@ -1,6 +1,7 @@
 """Formulas of the losses in NumPy, and small objectives in standardised coordinates, that several files share."""
 
 import numpy as np
+import pytest
 import sklearn
 from packaging.version import Version
 from scipy.special import huber as scipy_huber
@@ -11,8 +12,6 @@ from skgd.coordinates import identity
 from skgd.losses import LogLoss, Softmax, SquaredError
 from skgd.objective import Objective
 from skgd.penalties import elastic_net
-
-SKLEARN = Version(sklearn.__version__)
 
 # Values for targets y and scores z, with the parameters epsilon and quantile.
 FORMULAS = {
@@ -60,9 +59,19 @@ def random_theta(objective, seed=1):
     return theta * (objective.coordinates.scale > 0.0)[:, None]
 
 
+def older_than(version):
+    """Whether the installed scikit-learn is."""
+    return Version(sklearn.__version__) < Version(version)
+
+
+def since(version, what):
+    """Marks a test of what scikit-learn does from that version on."""
+    return pytest.mark.skipif(older_than(version), reason=f"{what} from scikit-learn {version} on")
+
+
 def sparse_logistic_regression(*, l1_ratio=1.0, **parameters):
     """scikit-learn's, with an L1 penalty or an elastic net."""
-    if SKLEARN < Version("1.8"):  # where l1_ratio alone does not choose them
+    if older_than("1.8"):  # where l1_ratio alone does not choose them
         parameters["penalty"] = "l1" if l1_ratio == 1.0 else "elasticnet"
         l1_ratio = None if l1_ratio == 1.0 else l1_ratio
     return LogisticRegression(l1_ratio=l1_ratio, **parameters)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import skgd
+from skgd._cache import _refuse_what_others_can_write
 
 FIT = """
 import json, warnings
@@ -26,7 +28,29 @@ print(json.dumps(dict(
 """
 
 
-def fit_in_new_process(package=Path(skgd.__file__).parent, code=FIT, **environment):
+TINY = """
+from skgd._jit import kernel
+
+@kernel
+def total(x):
+    sum = 0.0
+    for i in range(len(x)):
+        sum += x[i]
+    return sum
+"""
+SUM = """
+import json
+import numpy as np
+from tiny import total
+sums = total(np.full(3, 2.0)), total(np.full(3, 2.0, np.float32))
+print(json.dumps(dict(sums=sums, hits=sum(total.stats.cache_hits.values()), folder=total.stats.cache_path)))
+"""
+
+
+WHERE = "import json; from skgd._cache import CACHE_FOLDER; print(json.dumps(str(CACHE_FOLDER)))"
+
+
+def fit_in_new_process(package=Path(skgd.__file__).parent, code=FIT, ends=0, **environment):
     """Run `code` with the skgd of folder `package`; (its JSON output, what it wrote to stderr)."""
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONWARNINGS": "default", **environment}
     done = subprocess.run(
@@ -38,7 +62,9 @@ def fit_in_new_process(package=Path(skgd.__file__).parent, code=FIT, **environme
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == ends, done.stderr
+    if ends:
+        return None
     return json.loads(done.stdout), done.stderr
 
 
@@ -99,8 +125,7 @@ def test_without_a_writable_folder_it_compiles_in_memory_and_says_so_once():
 
 
 def test_without_a_home_it_falls_back_too():
-    code = "import json; from skgd._cache import CACHE_FOLDER; print(json.dumps(str(CACHE_FOLDER)))"
-    folder, said = fit_in_new_process(code=code, HOME=os.devnull + "/nowhere", XDG_CACHE_HOME="", NUMBA_CACHE_DIR="")
+    folder, said = fit_in_new_process(code=WHERE, HOME=os.devnull + "/nowhere", XDG_CACHE_HOME="", NUMBA_CACHE_DIR="")
     assert folder == "None"
     assert "RuntimeWarning" in said
 
@@ -114,3 +139,147 @@ def test_a_module_imported_twice_leaves_both_copies_working(warm):
 def test_the_user_s_own_cache_folder_setting_is_left_as_it_was():
     code = "import json, numba; import skgd; print(json.dumps(numba.config.CACHE_DIR))"
     assert fit_in_new_process(code=code, NUMBA_CACHE_DIR="")[0] == ""
+
+
+# ---------------------------------------------------------------- for the user alone
+posix = pytest.mark.skipif(sys.platform == "win32", reason="modes of folders are POSIX")
+
+
+@posix
+def test_new_folders_are_for_the_user_alone(tmp_path):
+    """Whatever the umask; and those that were there keep their modes."""
+    code = "import os; os.umask(0); " + WHERE
+    base = tmp_path / "not" / "there"
+    tmp_path.chmod(0o755)
+    folder, _ = fit_in_new_process(code=code, NUMBA_CACHE_DIR=str(base))
+    made = [path for path in (Path(folder), *Path(folder).parents) if path.is_relative_to(tmp_path) and path != tmp_path]
+    assert len(made) == 4
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o700}
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+@posix
+@pytest.mark.parametrize(
+    ("mode", "above", "safe"),
+    [
+        (0o700, 0o700, True),
+        (0o755, 0o755, True),
+        (0o700, 0o775, True),  # the group of one of many users
+        (0o700, 0o1777, True),  # as /tmp
+        (0o700, 0o777, False),
+        (0o777, 0o700, False),
+        (0o1777, 0o700, False),
+        (0o770, 0o700, False),
+    ],
+)
+def test_what_others_can_write_is_no_cache(mode, above, safe, tmp_path):
+    """They could put files there, or a folder of theirs in the place of ours."""
+    folder = tmp_path / "above" / "cache"
+    folder.mkdir(parents=True)
+    folder.chmod(mode)
+    folder.parent.chmod(above)
+    if safe:
+        _refuse_what_others_can_write(folder)
+    else:
+        with pytest.raises(PermissionError, match="others can write to"):
+            _refuse_what_others_can_write(folder)
+
+
+@posix
+def test_the_folder_of_another_user_is_no_cache(tmp_path, monkeypatch):
+    if os.getuid() == 0:  # whose folders everybody may trust
+        os.chown(tmp_path, 1, -1)
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        _refuse_what_others_can_write(tmp_path)
+
+
+# ---------------------------------------------------------------- a disk that fails
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A folder with a kernel that takes no time to compile, and its cache of two signatures."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.py").write_text(TINY)
+    sums(folder)
+    return folder
+
+
+def sums(folder, code=SUM, ends=0):
+    """Run the kernel of `folder` on two signatures, with the cache of `folder`."""
+    path = os.pathsep.join([str(Path(skgd.__file__).parents[1]), str(folder)])
+    return fit_in_new_process(code=code, ends=ends, NUMBA_CACHE_DIR=str(folder / "cache"), PYTHONPATH=path)
+
+
+@pytest.fixture
+def cached(tiny):
+    """The same, to be damaged."""
+    whole = {path: path.read_bytes() for path in (tiny / "cache").rglob("*") if path.is_file()}
+    yield tiny
+    for path, content in whole.items():
+        path.write_bytes(content)
+
+
+def files_of_total(folder, ending):
+    return sorted((folder / "cache").rglob(f"tiny.total-*.{ending}"))
+
+
+@posix
+def test_a_folder_that_others_can_write_is_left_alone_and_named(tiny, tmp_path):
+    shutil.copy(tiny / "tiny.py", tmp_path)
+    folder, _ = fit_in_new_process(code=WHERE, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    Path(folder).chmod(0o777)
+    result, said = sums(tmp_path)
+    assert result["sums"] == [6.0, 6.0]
+    assert not list(tmp_path.rglob("*.nb?"))
+    assert said.count("RuntimeWarning") == 1
+    assert f"others can write to {folder}. Set NUMBA_CACHE_DIR" in said
+
+
+@pytest.mark.parametrize("left", [0, 40])
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+def test_damaged_files_are_compiled_anew(ending, left, cached):
+    """Of them, a crash of the machine may leave the beginning."""
+    for path in files_of_total(cached, ending)[-2:]:
+        path.write_bytes(path.read_bytes()[:left])
+    again, said = sums(cached)
+    assert again["sums"] == [6.0, 6.0]
+    assert said == ""
+    assert sums(cached)[0]["hits"] == 2
+
+
+def test_files_that_two_processes_mixed_up_are_compiled_anew(cached):
+    """One may have written the index and the other the code, of another signature, under the same number."""
+    first, second = files_of_total(cached, "nbc")[-2:]
+    mixed = second.read_bytes(), first.read_bytes()
+    first.write_bytes(mixed[0])
+    second.write_bytes(mixed[1])
+    again, _ = sums(cached)
+    assert again["sums"] == [6.0, 6.0]
+    assert again["hits"] == 0
+    assert sums(cached)[0]["hits"] == 2
+
+
+@posix
+@pytest.mark.parametrize("step", ["_save_index", "_save_data"])
+def test_a_process_killed_while_it_writes_leaves_a_cache_that_works(step, tiny, tmp_path):
+    shutil.copy(tiny / "tiny.py", tmp_path)
+    dies = f"""
+import os, signal
+from numba.core.caching import IndexDataCacheFile
+IndexDataCacheFile.{step} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+"""
+    sums(tmp_path, dies + SUM, ends=-signal.SIGKILL)
+    assert sums(tmp_path)[0]["sums"] == [6.0, 6.0]
+    assert sums(tmp_path)[0]["hits"] == 2
+
+
+@posix
+def test_a_full_disk_costs_one_warning_and_no_fit(tiny, tmp_path):
+    """Files that may not grow beyond a size stand for it."""
+    shutil.copy(tiny / "tiny.py", tmp_path)
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+    result, said = sums(tmp_path, full + SUM)
+    assert result["sums"] == [6.0, 6.0]
+    assert said.count("RuntimeWarning: skgd cannot keep compiled kernels") == 1
+    assert not list(Path(result["folder"]).rglob("*.tmp.*"))
+    assert sums(tmp_path)[0]["sums"] == [6.0, 6.0]

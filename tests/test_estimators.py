@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse as sp
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
+from problems import since
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import SGDClassifier, SGDRegressor
@@ -270,7 +271,9 @@ def test_balanced_classes_count_sample_weights(two_classes):
     assert_allclose(weighted.predict_proba(X)[:, 1] @ weights / weights.sum(), 0.5, atol=0.1)
 
 
-@pytest.mark.parametrize("search", [False, True])
+@pytest.mark.parametrize(
+    "search", [False, pytest.param(True, marks=since("1.8", "searches route weights to the score of a pipeline"))]
+)
 def test_sample_weights_are_routed(search, two_classes, rng):
     X, y = two_classes
     weights = np.where(rng.random(len(y)) < 0.5, 1e-9, 1.0)
