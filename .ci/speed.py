@@ -35,7 +35,7 @@ def problems():
     z = X @ (rng.normal(size=30) / X.std(axis=0)) + 2.0 * rng.normal(size=len(X))
     X += 1.0
     y, classes = (z > 0).astype(int), np.digitize(z, np.quantile(z, [0.3, 0.6]))
-    words = sp.random_array((2000, 20_000), density=2e-3, rng=rng, format="csr")
+    words = sp.random(2000, 20_000, density=2e-3, random_state=0, format="csr")
     topics = (words @ rng.normal(size=20_000) > 0).astype(int)
     model, row, stream = GDClassifier().fit(X, y), X[:1], GDClassifier()
 

@@ -3,7 +3,7 @@ Callbacks
 =========
 
 scikit-learn's callbacks see every iteration of every solver: a progress bar around a grid search, scores along the way,
-and one of your own that ends a fit.
+and one of your own that ends a fit.  They are part of scikit-learn from 1.9 on.
 """
 
 from time import perf_counter

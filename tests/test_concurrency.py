@@ -29,7 +29,7 @@ def problems():
     small, labels, words = (
         X[:400, :5].copy(),
         np.digitize(z, [-1.0, 1.0])[:400],
-        sp.random_array((400, 3000), density=0.01, rng=rng),
+        sp.random(400, 3000, density=0.01, random_state=0),
     )
     return [
         (GDClassifier(), X, (z > 0).astype(int)),

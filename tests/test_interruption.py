@@ -44,7 +44,7 @@ def assert_interrupted(model, run):
 
 def fits():
     X, y = problem()
-    words = sp.random_array((20_000, 50_000), density=1e-3, rng=0, format="csr")
+    words = sp.random(20_000, 50_000, density=1e-3, random_state=0, format="csr")
     warnings.simplefilter("ignore")
     for estimator, data in [
         (GDClassifier(solver="gd", **LONG), X),

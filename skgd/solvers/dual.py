@@ -35,7 +35,7 @@ def pays(objective: Objective) -> bool:
     if not isinstance(loss, LogLoss | Softmax | SoftLabels) or objective.K * objective.d < MANY:
         return False
     curvature = 0.25 if isinstance(loss, LogLoss) else 0.5
-    return objective.raw_penalty.ridge > 0.0 and curvature * _row_weights(objective).mean() <= LIGHT
+    return objective.raw_penalty.ridge > 0.0 and bool(curvature * _row_weights(objective).mean() <= LIGHT)
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:

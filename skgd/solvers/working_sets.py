@@ -75,7 +75,7 @@ def _working_set(objective: Objective, theta: np.ndarray, gradient: np.ndarray) 
     """Columns with coefficients, and as many again, or `FEWEST`, of those with the largest excess."""
     support = np.any(theta[:-1], axis=1)
     pull = np.where(support, 0.0, excess(theta, gradient, objective.penalty)[:-1].max(axis=1))
-    most = int(min(max(support.sum(), FEWEST), (pull > 0.0).sum()))
+    most = min(max(int(support.sum()), FEWEST), int((pull > 0.0).sum()))
     wanted = np.argpartition(-pull, most - 1)[:most] if most else np.empty(0, np.intp)
     return np.union1d(np.flatnonzero(support), wanted)
 
