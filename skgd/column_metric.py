@@ -24,7 +24,7 @@ LOOK_BACK = 5  # conjugate gradients that end where they gained little
 
 def pays(objective: Objective) -> bool:
     """Whether columns are sparse and their scores independent.  Where a Hessian pays, that is better still."""
-    return objective.sparse and not objective.loss.coupled()
+    return objective.in_memory and objective.table.sparse and not objective.loss.coupled()
 
 
 @kernel
@@ -78,8 +78,8 @@ class Columns:
 
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
         self.objective, self.renewable = objective, not objective.loss.quadratic()
-        self.c = objective.row_curvatures(theta)
-        columns = objective.columnwise
+        self.c = objective.table.row_curvatures(objective.loss, *objective.coordinates.raw(theta))
+        columns = objective.table.columnwise
         self.csc = columns.data, unsigned(columns.indices), unsigned(columns.indptr)
         mean, scale = objective.coordinates
         self.sums, squares = np.zeros((2, objective.K, objective.d))
@@ -191,7 +191,7 @@ class Standardised:
 
     def __init__(self, objective: Objective, support: np.ndarray) -> None:
         inner = support[support < objective.d]
-        self.X = objective.columnwise[:, inner]
+        self.X = objective.table.columnwise[:, inner]
         self.mean = objective.coordinates.mean[inner]
         self.scale = objective.coordinates.scale[support]
 

@@ -53,26 +53,44 @@ def identity(d: int, fit_intercept: bool) -> Coordinates:
     return Coordinates(np.zeros(d), np.append(np.ones(d), float(fit_intercept)))
 
 
-def standardised(
-    moments: np.ndarray, shift: np.ndarray, n: int, weight: float, ridge: np.ndarray, fit_intercept: bool
-) -> Coordinates:
-    """Coordinates from the sums of `kernels.moments` over n rows of total weight `weight`.
+class ColumnMoments(NamedTuple):
+    """Of rows: their weight, and weighted means (d,) and sums of squared deviations from these (d,) of their columns."""
 
-    The scale is 1 / sqrt(variance + ridge), the curvature of a loss of unit smoothness with an L2 penalty: columns of
-    any size, tiny ones included, then have curvature 1.  Without an intercept nothing is centred.
-    """
-    stored, sums, squares, counts = moments
-    implicit = np.where(counts < n, weight - stored, 0.0)  # the zeros that CSR does not store
-    offset = (sums - implicit * shift) / weight
-    square = (squares + implicit * shift * shift) / weight
-    if fit_intercept:
-        mean = shift + offset
-        variance = np.maximum(square - offset * offset, 0.0)
-        varies = variance > (CONSTANT * mean) ** 2
-    else:
-        mean = np.zeros(len(shift))
-        variance = square + shift * (2.0 * offset + shift)
-        varies = variance > 0.0
-    with np.errstate(divide="ignore"):
-        scale = np.where(varies, 1.0 / np.sqrt(variance + ridge), 0.0)
-    return Coordinates(mean, np.append(scale, float(fit_intercept)))
+    weight: float
+    mean: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def of_sums(cls, sums: np.ndarray, shift: np.ndarray, n: int, weight: float) -> ColumnMoments:
+        """From the sums of `kernels.moments` over n rows of total weight `weight`."""
+        stored, firsts, seconds, counts = sums
+        implicit = np.where(counts < n, weight - stored, 0.0)  # the zeros that CSR does not store
+        offset = (firsts - implicit * shift) / weight
+        square = (seconds + implicit * shift * shift) / weight
+        return cls(weight, shift + offset, weight * np.maximum(square - offset * offset, 0.0))
+
+    def merged(self, other: ColumnMoments) -> ColumnMoments:
+        """Those of the rows of both (Chan, Golub and LeVeque, 1983)."""
+        weight, apart = self.weight + other.weight, other.mean - self.mean
+        between = apart**2 * (self.weight * other.weight / weight)
+        return ColumnMoments(weight, self.mean + apart * (other.weight / weight), self.squares + other.squares + between)
+
+    @property
+    def variance(self) -> np.ndarray:
+        return self.squares / self.weight
+
+    def coordinates(self, ridge: np.ndarray | float, fit_intercept: bool) -> Coordinates:
+        """Standardised coordinates, with scales 1 / sqrt(variance + ridge).
+
+        That is the curvature of a loss of unit smoothness with an L2 penalty: columns of any size, tiny ones included,
+        then have curvature 1.  Without an intercept nothing is centred.
+        """
+        mean, variance = self.mean, self.variance
+        if fit_intercept:
+            varies = variance > (CONSTANT * mean) ** 2
+        else:
+            variance, mean = variance + mean**2, np.zeros_like(mean)
+            varies = variance > 0.0
+        with np.errstate(divide="ignore"):
+            scale = np.where(varies, 1.0 / np.sqrt(variance + ridge), 0.0)
+        return Coordinates(mean, np.append(scale, float(fit_intercept)))

@@ -15,7 +15,6 @@ import numpy as np
 
 from .objective import Objective
 from .quadratic import factor
-from .rows import stored_entries
 
 # Nanoseconds, of one core: only their ratios count.
 ENTRY = 0.6  # of a row of X in a pass; `PRODUCT` for each of several columns
@@ -34,16 +33,16 @@ FIRST = 2.0  # passes that the first matrix may cost beyond that
 
 def pass_cost(objective: Objective) -> float:
     """Of one evaluation, for each row."""
-    entries = stored_entries(objective.X) / objective.n
-    if objective.sparse:
+    entries = objective.data.entries / objective.n
+    if objective.data.sparse:
         return NONZERO * entries * (1.0 if objective.K == 1 else 0.5 * objective.K) + SCORE * objective.K
     return max(ENTRY, 2.0 * PRODUCT * objective.K) * entries + SCORE * objective.K
 
 
 def gram_cost(objective: Objective) -> float:
     """Of one block of the Hessian, for each row."""
-    if objective.sparse:
-        return SCORE + 0.5 * SCATTER * (stored_entries(objective.X) / objective.n) ** 2
+    if objective.data.sparse:
+        return SCORE + 0.5 * SCATTER * (objective.data.entries / objective.n) ** 2
     return SCORE + PRODUCT * (objective.d + 1) ** 2
 
 

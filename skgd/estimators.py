@@ -22,21 +22,26 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
 from ._jit import interruptible
 from .callbacks import CallbackSupportMixin, Tasks
 from .coordinates import Coordinates, identity
+from .gathering import gather, reader_of
 from .labels import encode, encode_as, most_likely, shares, signs
 from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, LogLoss, SoftLabels, Softmax, loss_for
 from .memory import Memory
 from .objective import Objective
 from .online import Online
 from .options import Options
-from .penalties import Penalty, elastic_net
+from .parts import Parted, Parts, parts_of
+from .penalties import Penalty, elastic_net, penalty_value
 from .prediction import blocks_of, fast_scores, probabilities
 from .prediction import scores as scores_of
-from .training import minimise, takers
+from .reading import Glance, Reader
+from .survey import Survey
+from .table import Table
+from .training import Begun, minimise, takers
 from .validation import Validation
 
 SOLVERS = ("auto", "gd", "sgd", "adam")
@@ -79,6 +84,10 @@ class Rows(NamedTuple):
     def of(self, index: np.ndarray) -> Rows:
         X = self.X[index]
         return Rows(X, self.y[index], self.weights[index], self.weighted, X)
+
+    def table(self, Y: np.ndarray) -> Table:
+        """With targets Y (T, n), and weights of mean one."""
+        return Table(self.X, Y, self.weights * (len(self.weights) / self.weights.sum()))
 
     def of_hooks(self) -> dict[str, Any]:
         """What callbacks are given."""
@@ -181,33 +190,79 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _minimise(self, rows: Rows, Y: np.ndarray, loss, init: Start, held_out: tuple[Rows, np.ndarray] | None) -> None:
         """Solve for targets Y (T, n); set the attributes of the fit.  Those that shape a prediction are set already."""
-        d = rows.X.shape[1]
-        penalty, options = self._penalty(d), self._options(loss)
-        start = self._start(d, loss.columns, init)
+        memory = getattr(self, "_memory", Memory()) if self.warm_start else None
+        start = self._start(rows.X.shape[1], loss.columns, init)
+        self._solve(rows.table(Y), rows.of_hooks(), loss, start, memory, held_out)
+        if memory is not None:
+            self._memory = memory
+
+    def _solve(
+        self,
+        data: Table | Parted,
+        of_hooks: dict[str, Any],
+        loss: Any,
+        start: tuple[np.ndarray, np.ndarray] | None,
+        memory: Memory | None,
+        held_out: tuple[Rows, np.ndarray] | None,
+        begun: Begun | None = None,
+    ) -> None:
+        """Solve, and set the attributes of the fit."""
+        penalty, options = self._penalty(data.d), self._options(loss)
         if start is not None:
             start = penalty.feasible(start[0]), start[1]
-        memory = getattr(self, "_memory", Memory()) if self.warm_start else None
-        attributes = partial(self._attributes, dtype=rows.X.dtype)
+        attributes = partial(self._attributes, dtype=data.dtype)
         validation = None if held_out is None else self._validation(*held_out, loss, attributes)
-        tasks = Tasks(self, rows.of_hooks(), attributes) if hasattr(self, "_skl_callbacks") else None
+        tasks = Tasks(self, of_hooks, attributes) if hasattr(self, "_skl_callbacks") else None
         watchers = tuple(watcher for watcher in (validation, tasks) if watcher is not None)
-        fit = minimise(rows.X, Y, rows.weights, loss, penalty, options, start, memory, watchers)
+        fit = minimise(data, loss, penalty, options, start, memory, watchers, begun)
         W, b = fit.W, fit.b
         if validation is not None:
             validation.finish(W, b)
             W, b = validation.best
-        if memory is not None:
-            self._memory = memory
         self.__dict__.pop("_online", None)
         self._known = None if fit.coordinates is None else tuple(fit.coordinates)
         self.n_iter_ = fit.iterations
-        self.t_ = 1 + fit.iterations * rows.X.shape[0]
+        self.t_ = 1 + fit.iterations * data.n
         self.loss_curve_, self.time_curve_ = fit.curve, fit.seconds
         self.validation_scores_ = None if validation is None else validation.scores
         self.best_validation_score_ = None if validation is None else validation.best_score
-        self._set_coefficients(W, b, rows.X.dtype)
+        self._set_coefficients(W, b, data.dtype)
         if tasks is not None:
             tasks.finish()
+
+    def _fit_parts(self, parts: Parts, classes: Any, init: Start, X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
+        """Fit rows that come, or lie, in parts; set the attributes of the fit."""
+        if self.early_stopping and X_val is None:
+            raise ValueError("early_stopping=True needs X_val and y_val here: rows in parts cannot be split.")
+        reader = reader_of(self, parts, classes)
+        data, loss, start, memory, begun = gather(self, reader, parts, init)
+        held_out = None
+        if self.early_stopping:
+            held_out = self._held_out(X_val, y_val, sample_weight_val, reader)
+        self._solve(data, {"X": None, "y": None}, loss, start, memory, held_out, begun)
+
+    def _bare(self) -> _GDEstimator:
+        """Parameters and features alone, of the class that fits locally: what is sent to where parts are."""
+        bare = type(self)(**self.get_params(deep=False))
+        bare.__dict__.update({name: vars(self)[name] for name in ("n_features_in_", "feature_names_in_") if name in vars(self)})
+        return bare
+
+    def _set_features(self, width: int, names: list[str] | None) -> None:
+        self.__dict__.pop("feature_names_in_", None)
+        self.n_features_in_ = width
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+
+    def _features(self, X) -> tuple[int, np.ndarray | None]:
+        """The number of columns, and their names, if they have any."""
+        seen = self._bare()
+        validate_data(seen, X, reset=True, skip_check_array=True)
+        return seen.n_features_in_, getattr(seen, "feature_names_in_", None)
+
+    def _objective(self, table: Table, loss, W: np.ndarray, b: np.ndarray) -> float:
+        """At raw coefficients, of a table with weights of mean one."""
+        penalty = self._penalty(table.d)
+        return Objective(table, loss, penalty, identity(table.d, True)).mean_loss(W, b) + penalty_value(W, penalty)
 
     def _refuse_early_stopping(self) -> None:
         if self.early_stopping:
@@ -298,8 +353,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
     def _validation(self, rows: Rows, Y: np.ndarray, loss, attributes) -> Validation:
         """The score of held-out rows with targets Y (T, n)."""
         if self.scoring == "loss":
-            (n, d), s = rows.X.shape, rows.weights
-            objective = Objective(rows.X, loss, Y, s * (n / s.sum()), elastic_net(0.0, 0.0, d), identity(d, True))
+            table, d = rows.table(Y), rows.X.shape[1]
+            objective = Objective(table, loss, elastic_net(0.0, 0.0, d), identity(d, True))
             return Validation(lambda W, b: -objective.mean_loss(W, b), self.tol, self.n_iter_no_change)
         from sklearn.metrics import check_scoring  # which takes long to import
 
@@ -753,9 +808,66 @@ class GDRegressor(RegressorMixin, _GDEstimator):
             self._learn(rows, Y, loss)
         return self
 
-    def _check_targets(self, loss, Y: np.ndarray, sample_weight, name: str) -> None:
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_batches(self, batches, *, coef_init=None, intercept_init=None, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit the model to more rows than memory holds.
+
+        Parameters
+        ----------
+        batches : iterable or callable
+            Of batches ``(X, y)`` or ``(X, y, sample_weight)``, each as for `fit`; X may be a record batch of pyarrow, too.
+            It is read several times: a list or another iterable that can be, or a callable that returns a new iterator
+            for every pass.  See `skgd.batches` for files.
+        coef_init, intercept_init, X_val, y_val, sample_weight_val : default=None
+            As for `fit`; `early_stopping` needs X_val and y_val.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            As `fit`, naming the part; if batches would have to be read again and cannot be, or have changed.
+        """
+        self._open_tasks()
+        with _unchanged_on_error(self):
+            self._fit_parts(parts_of(batches), None, Start(coef_init, intercept_init), X_val, y_val, sample_weight_val)
+        return self
+
+    def _glance(self, X, y, sample_weight) -> Glance:
+        """What can be told of a part at once."""
+        rows = len(y) if sample_weight is None else int(np.count_nonzero(sample_weight))
+        return Glance(rows, *self._features(X), np.empty(0), np.empty(0))
+
+    def _table(self, X, y, sample_weight, classes, of_classes, reset: bool, first: int) -> tuple[Table, np.ndarray]:
+        """The rows of a part, of which the first has that number."""
+        rows = _validated(self, X, y, sample_weight, multi_output=True, y_numeric=True, reset=reset)
+        Y = _columns(rows.y)
+        self._one_dimensional = len(Y) == 1
+        loss = self._separable_loss(REGRESSION_LOSSES[self.loss], Y, rows.weights)
+        self._check_targets(loss, Y, sample_weight, "y", part=True)
+        return Table(rows.X, Y, rows.weights, first=first), np.empty(0)
+
+    def _distinct_targets(self, survey: Survey) -> None:
+        """There are none."""
+        self._one_dimensional = len(survey.targets.mean) == 1
+
+    def _loss_of(self, survey: Survey):
+        """The loss for rows of which that is known, as for two of the same mean and deviation."""
+        deviation = np.sqrt(survey.targets.variance)
+        Y = survey.targets.mean[:, None] + np.column_stack([-deviation, deviation])
+        return self._separable_loss(REGRESSION_LOSSES[self.loss], Y, np.ones(2))
+
+    def _held_out(self, X_val, y_val, sample_weight_val, reader: Reader) -> tuple[Rows, np.ndarray]:
+        """Rows for early stopping, and their targets."""
+        rows = _validated(self, X_val, y_val, sample_weight_val, reset=False, multi_output=True, y_numeric=True)
+        return rows, _columns(rows.y)
+
+    def _check_targets(self, loss, Y: np.ndarray, sample_weight, name: str, part: bool = False) -> None:
         """Raise ValueError for the first target (of a row that counts) that the loss has no value for."""
-        valid = loss.valid(Y)
+        valid = loss.valid(np.column_stack([Y, np.ones(len(Y))]))[:, :-1] if part else loss.valid(Y)  # a part may be all zeros
         if not valid.all():
             row, target = np.argwhere(~valid.T)[0]
             counted = np.arange(len(Y[0])) if np.ndim(sample_weight) == 0 else np.flatnonzero(sample_weight)
@@ -1135,6 +1247,79 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
                 loss = self._separable_loss(CLASSIFICATION_LOSSES[self.loss], Y, rows.weights)
             self._learn(rows, Y, loss)
         return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_batches(
+        self, batches, *, classes=None, coef_init=None, intercept_init=None, X_val=None, y_val=None, sample_weight_val=None
+    ):
+        """Fit the model to more rows than memory holds.
+
+        Parameters
+        ----------
+        batches : iterable or callable
+            Of batches ``(X, y)`` or ``(X, y, sample_weight)``, each as for `fit`, with labels; X may be a record batch of
+            pyarrow, too.  It is read several times: a list or another iterable that can be, or a callable that returns a new
+            iterator for every pass.  See `skgd.batches` for files.
+        classes : array-like of shape (n_classes,), default=None
+            All labels.  Where they are not given, a first pass finds them.
+        coef_init, intercept_init, X_val, y_val, sample_weight_val : default=None
+            As for `fit`; `early_stopping` needs X_val and y_val.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            As `fit`, naming the part; if batches would have to be read again and cannot be, or have changed.
+        """
+        self._open_tasks()
+        with _unchanged_on_error(self):
+            self._fit_parts(parts_of(batches), classes, Start(coef_init, intercept_init), X_val, y_val, sample_weight_val)
+        return self
+
+    def _glance(self, X, y, sample_weight) -> Glance:
+        """What can be told of a part at once."""
+        y = column_or_1d(y)
+        weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        labels, codes = np.unique(y[weights != 0.0], return_inverse=True)
+        totals = np.bincount(codes, weights[weights != 0.0])
+        return Glance(int(np.count_nonzero(weights)), *self._features(X), labels, totals)
+
+    def _table(self, X, y, sample_weight, classes, of_classes, reset: bool, first: int) -> tuple[Table, np.ndarray]:
+        """The rows of a part, of which the first has that number, and the weights of the classes."""
+        rows = _validated(self, X, y, sample_weight, reset=reset)
+        labels = encode_as(rows.y, classes)
+        rows = _class_weighted(rows, labels, of_classes)
+        table = Table(rows.X, self._targets(labels, len(classes)), rows.weights, first=first)
+        return table, np.bincount(labels, rows.weights, len(classes))
+
+    def _set_classes(self, classes: np.ndarray) -> None:
+        if len(classes) < 2:
+            raise ValueError(f"GDClassifier needs at least two classes, but the parts have one class: {classes[0]}.")
+        if self.warm_start and not np.array_equal(getattr(self, "classes_", classes), classes):
+            raise ValueError("warm_start needs the classes of the fit before: fit a clone, or set warm_start=False.")
+        self.classes_, self._one_dimensional = classes, False
+
+    def _distinct_targets(self, survey: Survey) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the classes, and their weights."""
+        absent = np.flatnonzero(survey.classes == 0.0)
+        if len(absent):
+            raise ValueError(f"The class {self.classes_[absent[0]]} is in no part: leave it out of classes.")
+        return self._targets(np.arange(len(self.classes_)), len(self.classes_)), survey.classes
+
+    def _loss_of(self, survey: Survey):
+        """The loss for rows of which that is known."""
+        classes = np.arange(len(self.classes_))
+        return self._loss(classes, self._targets(classes, len(classes)), survey.classes)
+
+    def _held_out(self, X_val, y_val, sample_weight_val, reader: Reader) -> tuple[Rows, np.ndarray]:
+        """Rows for early stopping, and their targets."""
+        rows = _validated(self, X_val, y_val, sample_weight_val, reset=False)
+        labels = encode_as(rows.y, self.classes_)
+        return _class_weighted(rows, labels, reader.of_classes), self._targets(labels, len(self.classes_))
 
     def _are_shares(self, y) -> bool:
         """Whether y is a matrix, which log_loss takes for probabilities of the classes."""

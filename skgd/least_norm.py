@@ -29,5 +29,5 @@ def shortened(objective: Objective, theta: np.ndarray, null: np.ndarray, tol: fl
         return theta
     scale = objective.coordinates.scale[:-1, None]
     shorter = theta - null @ la.lstsq(scale * null[:-1], scale * theta[:-1], check_finite=False)[0]
-    bound = (1.0 + 0.5 * tol) * objective.evaluate(theta)[0] + 8.0 * EPS * objective.variances().sum()
+    bound = (1.0 + 0.5 * tol) * objective.evaluate(theta)[0] + 8.0 * EPS * objective.data.variances().sum()
     return shorter if objective.evaluate(shorter)[0] <= bound else theta

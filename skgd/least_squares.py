@@ -27,7 +27,7 @@ class LeastSquares(Objective):
     def __init__(self, objective: Objective) -> None:
         vars(self).update(vars(objective))
         self.memory = Memory()  # what the sums say of a point, to rounding, is not what a pass says
-        b = np.asarray(self.loss.constant_scores(self.Y, self.s)) * self.coordinates.centred
+        b = self.data.constant_scores(self.loss) * self.coordinates.centred
         self.origin = self.coordinates.theta(np.zeros((self.d, self.K)), b)
         if objective.memory.squares is None:
             objective.memory.squares = objective.normal_equations(b)

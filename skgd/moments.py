@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .coordinates import CONSTANT, Coordinates
+from .coordinates import CONSTANT, ColumnMoments, Coordinates
 
 RECENT, LATE = 1000.0, 100.0  # rows over which they are forgotten; and those that tell of another unit
 CHANGED = 10.0  # times the variance of late, beyond which the variance of all that is remembered is of another unit
@@ -64,12 +64,4 @@ class Moments:
 
     def coordinates(self, fit_intercept: bool) -> Coordinates:
         """Those in which columns have mean 0 and variance 1; scale 0 where a column has not varied yet."""
-        mean, variance = self.mean, self.squares / self.weight
-        if fit_intercept:
-            varies = variance > (CONSTANT * mean) ** 2
-        else:
-            variance, mean = variance + mean**2, np.zeros_like(mean)
-            varies = variance > 0.0
-        with np.errstate(divide="ignore"):
-            scale = np.where(varies, 1.0 / np.sqrt(variance), 0.0)
-        return Coordinates(mean, np.append(scale, float(fit_intercept)))
+        return ColumnMoments(self.weight, self.mean, self.squares).coordinates(0.0, fit_intercept)

@@ -29,8 +29,10 @@ from .objective import Objective
 from .options import Options
 from .penalties import ElasticNet, Penalty
 from .recursive_newton import batch_loss, diagonal_steps, full_steps
-from .solvers import sgd, stochastic
+from .solvers import sgd
 from .solvers.adam import RATE
+from .solvers.steps import Plan, State, run_epoch
+from .table import Table
 from .updates import Adam, Momentum
 from .whitening import identity as unmixed
 
@@ -203,23 +205,23 @@ class Online:
         here = self.moments.coordinates(options.fit_intercept) if running else identity(d, options.fit_intercept)
         if options.automatic:
             penalty = penalty.scaled(np.divide(1.0, here.scale[:-1], out=np.zeros(d), where=here.scale[:-1] > 0.0))
-        objective = Objective(X, loss, Y, s / s.mean(), penalty, here)
+        objective = Objective(Table(X, Y, s / s.mean()), loss, penalty, here)
         plan = self._plan(objective, options)
         if self.steps is None:
             batch = min(plan.batch, objective.n)
             memory = np.zeros((2, d + 1, loss.columns))
             self.steps = Steps(self.W, self.b, (self.W, self.b), memory, -(-self.visits // batch), here.scale)
         steps = self.steps
-        state = stochastic.State(objective, here.theta(steps.W, steps.b), plan)
+        state = State(objective, here.theta(steps.W, steps.b), plan)
         state.average, state.steps = here.theta(*steps.average), steps.steps
         units = np.divide(here.scale, steps.scale, out=np.ones(d + 1), where=steps.scale > 0.0)[:, None]
         state.memory = steps.memory * np.stack([units, units**2])  # moments of gradients
-        stochastic.run_epoch(objective, plan, state, self.random_state, History(options.solver, not options.automatic))
+        run_epoch(objective, plan, state, self.random_state, History(options.solver, not options.automatic))
         W, b = here.raw(state.phi)
         self.steps = Steps(W, b, here.raw(state.average), state.memory, state.steps, here.scale)
         self.W, self.b = here.raw(state.result())
 
-    def _plan(self, objective: Objective, options: Options) -> stochastic.Plan:
+    def _plan(self, objective: Objective, options: Options) -> Plan:
         rule = Adam(options.beta_1, options.beta_2, options.adam_epsilon) if options.solver == "adam" else None
         momentum = Momentum(options.momentum, options.nesterovs_momentum)
         if not options.automatic:
@@ -227,7 +229,7 @@ class Online:
         rate = RATE / np.sqrt(objective.loss.smoothness()) if rule else 1.0
         deviation = np.sqrt(self.targets.squares / self.targets.weight)
         unit = np.where(deviation > 0.0, deviation, 1.0) if objective.loss.scores_are_targets() else np.ones(objective.K)
-        return stochastic.Plan(
+        return Plan(
             rule=rule or momentum,
             schedule=lambda t: schedules.constant(t, rate),
             batch=BATCH if isinstance(options.batch_size, str) else options.batch_size,

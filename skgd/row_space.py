@@ -19,6 +19,7 @@ from .coordinates import identity
 from .curvature import OVERHEAD, PASSES, PRODUCT, factor_cost, pass_cost
 from .objective import Objective
 from .penalties import elastic_net
+from .table import Table
 
 COLUMNS = 512  # of X that are centred at a time
 NEGLIGIBLE = 1e-3  # variance, relative to the penalty, of a column whose coefficient hardly matters
@@ -45,23 +46,17 @@ class RowSpace:
         roots = np.sqrt(values[kept])
         self.basis = V[:, kept] / roots  # Q = X_c' basis
         Z = np.ascontiguousarray(V[:, kept] * roots)
-        inner = Objective(
-            Z,
-            objective.loss,
-            objective.Y,
-            objective.s,
-            elastic_net(0.0, objective.raw_penalty.ridge, Z.shape[1]),
-            identity(Z.shape[1], True),
-            objective.team,
-        )
+        data = Table(Z, objective.table.Y, objective.table.s, objective.table.team)
+        penalty = elastic_net(0.0, objective.raw_penalty.ridge, Z.shape[1])
+        inner = Objective(data, objective.loss, penalty, identity(Z.shape[1], True))
         self.objective = inner.in_coordinates(inner.standardise(self.fit_intercept))
 
     def _centred(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Slices of columns, and these columns of X_c."""
-        X = self.outer.X
+        X = self.outer.table.X
         for first in range(0, self.outer.d, COLUMNS):
             part = slice(first, first + COLUMNS)
-            columns = X[:, part].toarray() if self.outer.sparse else X[:, part]
+            columns = X[:, part].toarray() if self.outer.table.sparse else X[:, part]
             yield part, columns - self.mean[part]
 
     def inside(self, theta: np.ndarray) -> np.ndarray:
@@ -90,7 +85,7 @@ def pays(objective: Objective) -> bool:
     """
     n, d, shortest = objective.n, objective.d, least_norm.matters(objective)
     ridge = objective.raw_penalty.ridge
-    if n >= d or (ridge == 0.0 and not shortest):
+    if n >= d or (ridge == 0.0 and not shortest) or not objective.in_memory:
         return False
     decomposition = 27.0 * factor_cost(n)  # 9 n^3 operations against n^3 / 3
     passes = INTERPOLATING if shortest else PASSES

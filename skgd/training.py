@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 from .coordinates import Coordinates, identity
@@ -14,13 +14,15 @@ from .history import Halted, History, Watcher
 from .memory import Memory
 from .objective import Objective
 from .options import Options
+from .parts import Parted
 from .penalties import Penalty, penalty_value
-from .rows import stored_entries
 from .solvers import Solution, adam, dual, gd, sgd
+from .table import Table
 from .threads import thread_count, threads
 
 SOLVERS = {"gd": gd, "sgd": sgd, "adam": adam}
 NOTICEABLE = 1e-4  # share of the natural size of scores
+ONE_EPOCH = "One epoch (max_iter=1) does not tell how far the objective is from its minimum. Raise max_iter, or set tol=None."
 SCATTERED = 4  # entries in memory order that take the time of one of CSR
 
 
@@ -35,31 +37,34 @@ class Fit(NamedTuple):
     coordinates: Coordinates | None  # in which columns are standardised, where they were
 
 
+class Begun(NamedTuple):
+    """What a sample of the rows says of the objective before and after an epoch that was made before all rows were known."""
+
+    start: float
+    end: float
+
+
 def takers(loss: Any, automatic: bool) -> list[str]:
     """The solvers that take a loss, with rates derived from the data or not."""
     return [name for name, solver in SOLVERS.items() if solver.takes(loss, automatic)]
 
 
 def minimise(
-    X,
-    Y: np.ndarray,
-    s: np.ndarray,
+    data: Table | Parted,
     loss: Any,
     penalty: Penalty,
     options: Options,
     start: tuple[np.ndarray, np.ndarray] | None,
     memory: Memory | None = None,
     watchers: tuple[Watcher, ...] = (),
+    begun: Begun | None = None,
 ) -> Fit:
     """Minimise the objective and warn if `tol` was not reached.
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n, d)
-    Y : ndarray of shape (T, n)
-        Targets, or class codes.
-    s : ndarray of shape (n,)
-        Positive weights.
+    data : Table or Parted
+        n rows of d columns, with weights of mean one.
     loss : struct of losses
     penalty : Penalty
         On the d raw coefficients.
@@ -70,27 +75,39 @@ def minimise(
         Of the fit before, brought up to date for the next one; None: nothing is kept.
     watchers : tuple of callable
         See `History`.
+    begun : Begun or None
+        An epoch that has been made already; `start` is where it ended.
 
     Raises
     ------
     ValueError
         If numbers leave the range of floats.
     """
-    n, d = X.shape
-    work = stored_entries(X) * loss.columns * (SCATTERED if sp.issparse(X) else 1)
+    work = data.entries * loss.columns * (SCATTERED if data.sparse else 1)
     count = thread_count(options.n_jobs, work)
     with threads(count) as team, np.errstate(over="ignore", invalid="ignore"):
-        objective = Objective(X, loss, Y, s * (n / s.sum()), penalty, identity(d, options.fit_intercept), team)
+        kept = None if isinstance(data, Table) else memory
+        objective = Objective(data.shared_by(team), loss, penalty, identity(data.d, options.fit_intercept), kept)
         W, b = start if start is not None else _first_guess(objective, options)
         history = History(options.solver, not options.automatic, options.verbose, watchers)
         try:
-            W, b, solution, coordinates = _solve(objective, W, b, options, history, memory)
+            if begun is not None:
+                theta, here = objective.coordinates.theta(W, b), history.through(objective.coordinates.raw)
+                here.begin(begun.start, theta)
+                here.record(begun.end, theta)
+                options = replace(options, max_iter=options.max_iter - 1)
+            if options.max_iter > 0:
+                W, b, solution, coordinates = _solve(objective, W, b, options, history, memory)
+                if begun is not None:
+                    solution = solution._replace(iterations=solution.iterations + 1)
+            else:
+                solution, coordinates = Solution(np.empty(0), 1, np.inf, False, "" if options.tol is None else ONE_EPOCH), None
         except Halted as halted:
             W, b, coordinates = halted.W, halted.b, None
             solution = Solution(np.empty(0), len(history.curve) - 1, np.nan, True)
-    if not (np.isfinite(W).all() and np.isfinite(b).all()):
-        history.overflow()
-    W, b = _rounded(objective, W, b, coordinates, options)
+        if not (np.isfinite(W).all() and np.isfinite(b).all()):
+            history.overflow()
+        W, b = _rounded(objective, W, b, coordinates, options)
     if solution.remark or not (solution.converged or options.tol is None):
         _warn(solution, options, loss)
     return Fit(W, b, solution.iterations, history.curve, history.seconds, coordinates)
@@ -99,7 +116,7 @@ def minimise(
 def _first_guess(objective: Objective, options: Options) -> tuple[np.ndarray, np.ndarray]:
     W, b = np.zeros((objective.d, objective.K)), np.zeros(objective.K)
     if options.automatic and options.fit_intercept:
-        b = np.asarray(objective.loss.constant_scores(objective.Y, objective.s))
+        b = objective.data.constant_scores(objective.loss)
     return W, b
 
 
@@ -136,9 +153,9 @@ def _solve(
 
 def _standardised(objective: Objective, options: Options, memory: Memory | None) -> Objective:
     """The objective in standardised coordinates, with what is remembered of the same data."""
-    if memory is None:
-        return objective.in_coordinates(objective.standardise(options.fit_intercept))
-    data = objective.fingerprint()
+    if memory is None or not objective.in_memory:
+        return objective.in_coordinates(objective.standardise(options.fit_intercept), memory)
+    data = objective.loss, objective.coordinates.centred, *objective.table.fingerprint()
     known = memory.coordinates if memory.data == data else None
     if known is None:
         known = objective.standardise(options.fit_intercept)
@@ -154,7 +171,7 @@ def _rounded(
     objective: Objective, W: np.ndarray, b: np.ndarray, coordinates: Coordinates | None, options: Options
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients that float32 holds, where X is that; intercepts make up for what rounding moves mean scores by."""
-    if objective.X.dtype != np.float32 or coordinates is None:
+    if objective.data.dtype != np.float32 or coordinates is None:
         return W, b
     with np.errstate(over="ignore"):
         coef = W.astype(np.float32).astype(np.float64)

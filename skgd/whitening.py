@@ -14,7 +14,6 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from .objective import Objective
-from .rows import stored_entries
 
 LARGEST = 256  # columns; beyond, the product with M would cost more than the rows of a step
 DENSE = 4  # columns for each entry of a row, up to which that product is worth its price
@@ -36,6 +35,10 @@ class Whitening(NamedTuple):
     def phi(self, theta: np.ndarray) -> np.ndarray:
         return np.vstack([np.linalg.solve(self.matrix, theta[:-1]), theta[-1:]]) if len(self.matrix) else theta.copy()
 
+    def gradient(self, gradient: np.ndarray) -> np.ndarray:
+        """That by phi, given that by theta (d + 1, K)."""
+        return np.vstack([self.matrix.T @ gradient[:-1], gradient[-1:]]) if len(self.matrix) else gradient
+
     def spectrum(self, objective: Objective) -> tuple[float, float]:
         """Largest eigenvalue and trace of the second moments by phi."""
         if not len(self.matrix):
@@ -50,7 +53,7 @@ def identity(objective: Objective) -> Whitening:
 def whitened(objective: Objective) -> Whitening:
     """Of the data in the coordinates of `objective`, where it pays and the penalty allows it."""
     d, n = objective.d, objective.n
-    affordable = d <= min(LARGEST, DENSE * stored_entries(objective.X) / n)
+    affordable = d <= min(LARGEST, DENSE * objective.data.entries / n)
     if objective.penalty.kinked.any() or not affordable or n < FEWEST * d:
         return identity(objective)
     h, l2 = objective.loss.smoothness(), objective.penalty.l2[:-1]
@@ -62,11 +65,12 @@ def whitened(objective: Objective) -> Whitening:
 
 def second_moments(objective: Objective, rows: int) -> np.ndarray:
     """sum_i s_i x~_i x~_i' / sum_i s_i (d, d), from about `rows` evenly spaced rows."""
-    index = np.linspace(0, objective.n - 1, min(objective.n, max(rows, SAMPLE))).astype(np.intp)
-    A = objective.X[index].astype(np.float64)
+    data = objective.data.representative
+    index = np.linspace(0, data.n - 1, min(data.n, max(rows, SAMPLE))).astype(np.intp)
+    A = data.X[index].astype(np.float64)
     A = (A.toarray() if sp.issparse(A) else A) - objective.coordinates.mean
     A *= objective.coordinates.scale[:-1]
-    s = objective.s[index] / objective.s[index].sum()
+    s = data.s[index] / data.s[index].sum()
     return (A * s[:, None]).T @ A
 
 
@@ -74,8 +78,9 @@ def heaviest(objective: Objective, whitening: Whitening) -> float:
     """The largest squared norm of a row whose columns are those of the whitening's coordinates.  One pass."""
     mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
     matrix, largest = scale[:, None] * whitening.matrix if len(whitening.matrix) else None, 0.0
-    for first in range(0, objective.n, SAMPLE):
-        A = objective.X[first : first + SAMPLE].astype(np.float64)
+    data = objective.data.representative
+    for first in range(0, data.n, SAMPLE):
+        A = data.X[first : first + SAMPLE].astype(np.float64)
         norms = _squared_norms(A, mean, scale) if matrix is None else np.sum((A @ matrix - mean @ matrix) ** 2, axis=1)
         largest = max(largest, float(norms.max()))
     return largest
@@ -89,10 +94,11 @@ def _squared_norms(A, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 def _spectrum(objective: Objective) -> tuple[float, float]:
     """Largest eigenvalue and trace of sum_i s_i x~_i x~_i' / n, from at most a thousand evenly spaced rows."""
+    data = objective.data.representative
     mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
-    index = np.linspace(0, objective.n - 1, min(objective.n, SAMPLE)).astype(np.intp)
-    A = objective.X[index].astype(np.float64)  # float32 overflows where squares of its values do not
-    s = objective.s[index] / objective.s[index].sum()
+    index = np.linspace(0, data.n - 1, min(data.n, SAMPLE)).astype(np.intp)
+    A = data.X[index].astype(np.float64)  # float32 overflows where squares of its values do not
+    s = data.s[index] / data.s[index].sum()
     trace = s @ _squared_norms(A, mean, scale)
     v, largest = np.ones(objective.d), 0.0
     for _ in range(30):

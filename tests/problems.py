@@ -12,6 +12,7 @@ from skgd.coordinates import identity
 from skgd.losses import LogLoss, Softmax, SquaredError
 from skgd.objective import Objective
 from skgd.penalties import elastic_net
+from skgd.table import Table
 
 # Values for targets y and scores z, with the parameters epsilon and quantile.
 FORMULAS = {
@@ -49,7 +50,7 @@ def objective_of(loss, X=None, *, Y=None, weighted=False, l1=0.0, l2=0.1, fit_in
     n, d = X.shape
     Y = targets(loss, rng, n) if Y is None else Y
     s = rng.uniform(0.1, 2.0, n) if weighted else np.ones(n)
-    objective = Objective(X, loss, Y, s / s.mean(), elastic_net(l1, l2, d), identity(d, fit_intercept))
+    objective = Objective(Table(X, Y, s / s.mean()), loss, elastic_net(l1, l2, d), identity(d, fit_intercept))
     return objective.in_coordinates(objective.standardise(fit_intercept))
 
 

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from skgd import kernels
-from skgd.coordinates import Coordinates, identity, standardised
+from skgd.coordinates import ColumnMoments, Coordinates, identity
 from skgd.rows import rows_of
 
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
@@ -21,7 +21,7 @@ def coordinates_of(X, s=None, ridge=0.0, fit_intercept=True, shift=None):
             row = X[[int(np.argmax(s))]]
             shift = np.asarray(row.toarray() if sp.issparse(row) else row, dtype=float).ravel()
     (moments,) = kernels.moments(rows_of(X), s, shift, np.array([0, n]), 0, 1)
-    return standardised(moments[0], shift, n, float(s.sum()), ridge, fit_intercept)
+    return ColumnMoments.of_sums(moments[0], shift, n, float(s.sum())).coordinates(ridge, fit_intercept)
 
 
 def sparse_data(n=60, d=5, seed=0):

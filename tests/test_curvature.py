@@ -21,7 +21,7 @@ def rows(n=40, d=D):
 
 
 def standardised_rows(objective):
-    X = objective.X.toarray() if objective.sparse else objective.X
+    X = objective.table.X.toarray() if objective.table.sparse else objective.table.X
     mean, scale = objective.coordinates
     return np.column_stack([X - mean, np.ones(len(X))]) * scale
 
@@ -30,7 +30,7 @@ def expected_hessian(objective, theta):
     """Of the loss part, (K D, K D), coefficients ordered by columns."""
     A, K = standardised_rows(objective), objective.K
     Z, H = A @ theta, 0.0
-    for a, z, s in zip(A, Z, objective.s, strict=True):
+    for a, z, s in zip(A, Z, objective.table.s, strict=True):
         if isinstance(objective.loss, Softmax):
             second = np.diag(softmax(z)) - np.outer(softmax(z), softmax(z))
         elif isinstance(objective.loss, LogLoss):

@@ -16,6 +16,7 @@ from skgd.losses import LogLoss, Softmax, SquaredError
 from skgd.objective import Objective
 from skgd.penalties import elastic_net
 from skgd.solvers import dual
+from skgd.table import Table
 
 STORAGES = [np.asarray, sp.csr_matrix]
 ALPHA = 0.01
@@ -224,7 +225,9 @@ def test_gd_goes_on_where_rows_are_too_heavy(text, monkeypatch, objective):
 def test_pays(columns, scale, loss, l1, l2, expected):
     X = scale * sp.eye_array(100, columns, format="csr")
     y = np.arange(100.0)[None] % loss.columns
-    assert dual.pays(Objective(X, loss, y, np.ones(100), elastic_net(l1, l2, columns), identity(columns, True))) == expected
+    assert (
+        dual.pays(Objective(Table(X, y, np.ones(100)), loss, elastic_net(l1, l2, columns), identity(columns, True))) == expected
+    )
 
 
 @pytest.mark.parametrize("parameters", [{"momentum": 0.9}, {"batch_size": 8}, {"average": True}, {"learning_rate": "constant"}])

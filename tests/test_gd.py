@@ -12,7 +12,7 @@ from sklearn.linear_model import ElasticNet, LogisticRegression
 
 from skgd import GDClassifier, GDRegressor
 from skgd.losses import Huber, LogLoss, Softmax, SquaredError
-from skgd.solvers.gd import GROWTH, _search, sample_sizes
+from skgd.solvers.gd import GROWTH, _search, sample_strides
 
 ROWS, COLUMNS = 40_000, 8
 
@@ -27,8 +27,7 @@ def many_rows():
 
 def sampled(objective):
     """Which rows are in samples."""
-    steps = {-(-objective.n // rows) for rows in sample_sizes(objective)}
-    return np.any([np.arange(objective.n) % step == 0 for step in steps], axis=0)
+    return np.any([np.arange(objective.n) % stride == 0 for stride in sample_strides(objective)], axis=0)
 
 
 def codes(z, classes):
@@ -46,24 +45,22 @@ def assert_optimal(model, X, y, weights=None, storage=np.asarray):
 
 def test_samples_grow_from_enough_rows_to_an_eighth_of_all():
     rng = np.random.default_rng(0)
-    sizes = {n: sample_sizes(objective_of(LogLoss(1), rng.normal(size=(n, 20)))) for n in (2_000, 40_000, 200_000)}
-    assert sizes[2_000] == []
-    assert sizes[40_000] == [5_000]
-    assert sizes[200_000] == [200_000 // GROWTH**2, 200_000 // GROWTH]
+    strides = {n: sample_strides(objective_of(LogLoss(1), rng.normal(size=(n, 20)))) for n in (2_000, 40_000, 200_000)}
+    assert strides == {2_000: [], 40_000: [GROWTH], 200_000: [GROWTH**2, GROWTH]}
 
 
 def test_small_samples_of_many_coefficients_are_not_taken():
     X = np.random.default_rng(0).normal(size=(20_000, 20))
-    assert sample_sizes(objective_of(LogLoss(1), X))
-    assert not sample_sizes(objective_of(Softmax(30, 0.03), X))
+    assert sample_strides(objective_of(LogLoss(1), X))
+    assert not sample_strides(objective_of(Softmax(30, 0.03), X))
 
 
 @pytest.mark.parametrize("loss", [Huber(1), LogLoss(1), Softmax(3, 0.2)])
 def test_only_a_quadratic_loss_needs_no_sample(loss, many_rows):
     X, z = many_rows
     Y = codes(z, 3).astype(float)[None] if loss.coupled() else codes(z, 2).astype(float)[None]
-    assert sample_sizes(objective_of(loss, X, Y=Y))
-    assert not sample_sizes(objective_of(SquaredError(1), X, Y=Y))
+    assert sample_strides(objective_of(loss, X, Y=Y))
+    assert not sample_strides(objective_of(SquaredError(1), X, Y=Y))
 
 
 # ---------------------------------------------------------------- the minimum is the same
@@ -91,7 +88,7 @@ def test_minimum_where_no_sample_has_a_class(classes, many_rows):
     y = np.minimum(codes(z, classes), classes - 2)
     absent = np.flatnonzero(~sampled(objective_of(LogLoss(1), X)))
     y[absent[:2000:20]] = classes - 1
-    assert sample_sizes(objective_of(LogLoss(1), X, Y=np.minimum(y, 1.0)[None]))
+    assert sample_strides(objective_of(LogLoss(1), X, Y=np.minimum(y, 1.0)[None]))
     assert_optimal(GDClassifier(), X, y)
 
 

@@ -504,6 +504,11 @@ def test_softmax_steps_are_sized_by_the_curvature_at_the_start():
     assert Softmax(CLASSES, 0.001).smoothness() == 0.05
 
 
+def test_the_middle_of_all_best_scores_is_the_constant_score_of_an_insensitive_loss():
+    y, s = np.array([[-0.05, 0.03], [7.0, 7.0]]), np.array([1.0, 2.0])
+    np.testing.assert_allclose(EpsilonInsensitive(2, 0.1).constant_scores(y, s), [-0.01, 7.0], atol=1e-15)
+
+
 def test_softmax_constant_scores_are_stationary_and_centred():
     y, s = class_codes(), tile(1)[1]
     scores = SOFTMAX.constant_scores(y, s)

@@ -7,9 +7,10 @@ from scipy.special import expit, log_softmax, softmax
 
 from skgd.coordinates import Coordinates, identity
 from skgd.losses import LogLoss, Softmax, SquaredError
-from skgd.objective import LARGE_PARTS, PARTS, SMALL, Objective, partition
+from skgd.objective import Objective
 from skgd.penalties import elastic_net
 from skgd.rows import stored_entries
+from skgd.table import LARGE_PARTS, PARTS, SMALL, Table, partition
 from skgd.threads import ALONE, threads
 
 N, D = 53, 4
@@ -32,7 +33,7 @@ def data(loss, n=N, d=D, seed=0):
 
 def objective_of(loss, storage=np.asarray, coordinates=COORDINATES, team=ALONE, l1=L1, l2=L2, **size):
     X, Y, s = data(loss, **size)
-    return Objective(storage(X), loss, Y, s, elastic_net(l1, l2, X.shape[1]), coordinates, team)
+    return Objective(Table(storage(X), Y, s, team), loss, elastic_net(l1, l2, X.shape[1]), coordinates)
 
 
 def expected_loss(loss, theta):
@@ -104,7 +105,7 @@ def test_standardise_names_a_column_whose_squares_overflow():
     X, Y, s = data(LogLoss(1))
     X[:, 2] *= 1e200
     with np.errstate(over="ignore"), pytest.raises(ValueError, match=r"Column 2 of X .* squares exceed the range"):
-        Objective(X, LogLoss(1), Y, s, elastic_net(0.0, 0.0, D), identity(D, True)).standardise(True)
+        Objective(Table(X, Y, s), LogLoss(1), elastic_net(0.0, 0.0, D), identity(D, True)).standardise(True)
 
 
 def test_standardised_columns_have_curvature_one_with_an_l2_penalty():
@@ -182,7 +183,7 @@ def test_score_scale_is_the_deviation_of_targets_and_one_for_log_odds():
     np.testing.assert_array_equal(objective_of(Softmax(3, 0.2)).score_scale(), np.ones(3))
     X, Y, s = data(SquaredError(1))
     np.testing.assert_array_equal(
-        Objective(X, SquaredError(1), 0.0 * Y, s, elastic_net(0.0, 0.0, D), COORDINATES).score_scale(), [1.0]
+        Objective(Table(X, 0.0 * Y, s), SquaredError(1), elastic_net(0.0, 0.0, D), COORDINATES).score_scale(), [1.0]
     )
 
 
@@ -224,7 +225,7 @@ def test_any_number_of_threads_gives_the_same_bits(loss, storage):
     for result in results[1:]:
         for value, expected in zip(result, results[0], strict=True):
             np.testing.assert_array_equal(value, expected)
-    edges = partition(objective.n, stored_entries(objective.X) * objective.K, PARTS, (objective.d + 1) * objective.K)
+    edges = partition(objective.n, stored_entries(objective.table.X) * objective.K, PARTS, (objective.d + 1) * objective.K)
     assert len(edges) > LARGE_PARTS + 1  # threads had something to share
 
 
@@ -254,14 +255,16 @@ def test_threads_hand_on_what_a_part_raises():
 def test_sample_is_the_objective_of_evenly_spaced_rows_and_one_more(loss, storage):
     objective = objective_of(loss, storage)
     X, Y, s = data(loss)
-    every = slice(0, N, 4)  # 53 rows in the smallest steps that leave at most 15
-    sample = objective.sample(15)
+    every = slice(0, N, 4)
+    sample = objective.sample(4)
     largest = np.abs(X[every] - COORDINATES.mean).max(axis=0)
     ridge = L2 + loss.smoothness() * largest**2 / 14  # the curvature of a row as large as the largest in each column
-    alone = Objective(storage(X[every]), loss, Y[:, every], s[every] / s[every].mean(), elastic_net(L1, ridge, D), COORDINATES)
+    alone = Objective(
+        Table(storage(X[every]), Y[:, every], s[every] / s[every].mean()), loss, elastic_net(L1, ridge, D), COORDINATES
+    )
     theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
     assert sample.n == 14
-    assert sample.s.mean() == pytest.approx(1.0, rel=1e-14)
+    assert sample.table.s.mean() == pytest.approx(1.0, rel=1e-14)
     for value, expected in zip(sample.evaluate(theta), alone.evaluate(theta), strict=True):
         np.testing.assert_allclose(value, expected, rtol=1e-14)
-    assert not np.shares_memory(sample.Y, objective.Y)
+    assert not np.shares_memory(sample.table.Y, objective.table.Y)

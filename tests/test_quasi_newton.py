@@ -116,8 +116,8 @@ def test_least_squares_is_one_step(fit_intercept):
     objective = objective_of(SquaredError(2), l2=0.0, fit_intercept=fit_intercept)
     theta = random_theta(objective)
     target, *_ = QuasiNewton(objective, theta).minimise(theta, objective.evaluate(theta)[1], 0.0)
-    A = np.column_stack([objective.X, np.ones(N)]) if fit_intercept else objective.X
-    expected = np.linalg.lstsq(A, objective.Y.T, rcond=None)[0]
+    A = np.column_stack([objective.table.X, np.ones(N)]) if fit_intercept else objective.table.X
+    expected = np.linalg.lstsq(A, objective.table.Y.T, rcond=None)[0]
     np.testing.assert_allclose(np.vstack(objective.coordinates.raw(target))[: A.shape[1]], expected, rtol=1e-10, atol=1e-12)
 
 

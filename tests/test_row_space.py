@@ -131,7 +131,7 @@ def test_projection_keeps_the_scores_and_shortens_the_coefficients(loss, fit_int
     space, theta = RowSpace(outer), random_theta(outer)
     W, b = outer.coordinates.raw(theta)
     W_near, b_near = outer.coordinates.raw(space.outside(space.inside(theta)))
-    assert_allclose(outer.X @ W_near + b_near, outer.X @ W + b, rtol=1e-8, atol=1e-8)
+    assert_allclose(outer.table.X @ W_near + b_near, outer.table.X @ W + b, rtol=1e-8, atol=1e-8)
     assert np.square(W_near).sum() < np.square(W).sum()
 
 

@@ -67,12 +67,12 @@ def test_a_retreat_knows_the_residuals_of_all_rows(l1, name):
     state.steps, state.table[:], state.known[:] = 7, 1.0, 1.0
     retreat(scaled, plan, state, theta, memory, diverges=False)
     W, b = scaled.coordinates.raw(theta)
-    Z = scaled.X @ W + b
+    Z = scaled.table.X @ W + b
     if name == "softmax":
-        residuals = softmax(Z, axis=1) - np.eye(3)[scaled.Y[0].astype(int)]
+        residuals = softmax(Z, axis=1) - np.eye(3)[scaled.table.Y[0].astype(int)]
     else:
-        residuals = (expit(Z) if name in LOSSES else Z) - scaled.Y.T
-    np.testing.assert_allclose(state.table, (scaled.s[:, None] * residuals).T, rtol=1e-9, atol=1e-12)
+        residuals = (expit(Z) if name in LOSSES else Z) - scaled.table.Y.T
+    np.testing.assert_allclose(state.table, (scaled.table.s[:, None] * residuals).T, rtol=1e-9, atol=1e-12)
     gradient = scaled.evaluate(theta)[1]
     M = plan.whitening.matrix
     np.testing.assert_allclose(state.known[:-1], M.T @ gradient[:-1] if len(M) else gradient[:-1], rtol=1e-8, atol=1e-10)
@@ -103,7 +103,7 @@ def test_averages_start_anew_where_the_last_iterate_is_better():
     objective = objective_of(SQUARED["squared"], np.random.default_rng(0).normal(size=(100, 4)))
     _, plan = sgd.automatic_plan(*sgd.prepared(objective, options()), options())
     state = State(objective, np.zeros((5, 1)), plan)
-    good = np.linalg.lstsq(np.column_stack([objective.X, np.ones(100)]), objective.Y[0], rcond=None)[0][:, None]
+    good = np.linalg.lstsq(np.column_stack([objective.table.X, np.ones(100)]), objective.table.Y[0], rcond=None)[0][:, None]
     good = objective.coordinates.theta(good[:-1], good[-1])
     bad = np.ones((5, 1))
     F_good, F_bad = (objective.evaluate(theta)[0] for theta in (good, bad))

@@ -9,6 +9,7 @@ from skgd.coordinates import identity as raw
 from skgd.losses import LogLoss
 from skgd.objective import Objective
 from skgd.penalties import elastic_net
+from skgd.table import Table
 from skgd.whitening import identity, whitened
 
 N, D = 900, 4
@@ -25,7 +26,7 @@ def nearly_collinear(rng):
 def objective(X, l1=0.0, l2=1e-3):
     rng = np.random.default_rng(1)
     y, s = rng.integers(2, size=(1, X.shape[0])).astype(float), rng.uniform(0.5, 2.0, X.shape[0])
-    plain = Objective(X, LogLoss(1), y, s * X.shape[0] / s.sum(), elastic_net(l1, l2, X.shape[1]), raw(X.shape[1], True))
+    plain = Objective(Table(X, y, s * X.shape[0] / s.sum()), LogLoss(1), elastic_net(l1, l2, X.shape[1]), raw(X.shape[1], True))
     return plain.in_coordinates(plain.standardise(True))
 
 

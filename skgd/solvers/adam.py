@@ -18,8 +18,8 @@ from ..options import Options
 from ..penalties import ElasticNet
 from ..updates import Adam
 from ..whitening import Whitening
-from . import Solution, sgd, stochastic
-from .stochastic import Plan
+from . import Solution, sgd
+from .steps import Plan
 
 RATE = 0.02  # of a coefficient: 1 over the deviation of its column, times that of the scores, over sqrt(h)
 FULL_BATCH_RATE = 0.1
@@ -34,11 +34,15 @@ def takes(loss: Any, automatic: bool) -> bool:
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
     """Epochs of Adam."""
+    return sgd.stepped(objective, theta, *planned(objective, options), options, history)
+
+
+def planned(objective: Objective, options: Options) -> tuple[Objective, Plan]:
+    """As sgd."""
     if not options.automatic:
-        plan = sgd.textbook_plan(objective, options, Adam(options.beta_1, options.beta_2, options.adam_epsilon))
-        return stochastic.minimise(objective, theta, plan, options, history)
+        return objective, sgd.textbook_plan(objective, options, Adam(options.beta_1, options.beta_2, options.adam_epsilon))
     scaled, whitening = sgd.prepared(objective, options)
-    return sgd.stepped(objective, theta, scaled, _automatic_plan(scaled, options, whitening), options, history)
+    return scaled, _automatic_plan(scaled, options, whitening)
 
 
 def _automatic_plan(objective: Objective, options: Options, whitening: Whitening) -> Plan:

@@ -32,7 +32,7 @@ PATIENCE = 50  # epochs still needed that make another solver the better choice
 def pays(objective: Objective) -> bool:
     """Whether the loss has this dual, there are many coefficients, and rows are light enough to be almost independent."""
     loss = objective.loss
-    if not isinstance(loss, LogLoss | Softmax | SoftLabels) or objective.K * objective.d < MANY:
+    if not isinstance(loss, LogLoss | Softmax | SoftLabels) or objective.K * objective.d < MANY or not objective.in_memory:
         return False
     curvature = 0.25 if isinstance(loss, LogLoss) else 0.5
     return objective.raw_penalty.ridge > 0.0 and bool(curvature * _row_weights(objective).mean() <= LIGHT)
@@ -71,7 +71,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
 
 def _row_weights(objective: Objective) -> np.ndarray:
     """q (n,)."""
-    return objective.s * objective.squared_norms / (objective.raw_penalty.ridge * objective.n)
+    return objective.table.s * objective.table.squared_norms / (objective.raw_penalty.ridge * objective.n)
 
 
 def _relative(gap: float, F: float) -> float:
@@ -100,10 +100,10 @@ class State:
     """Coefficients W (d, K) and intercepts b (K,), the probabilities P (n, K) that W comes from, the mean of s (P - Y)."""
 
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
-        self.objective, self.s = objective, objective.s
+        self.objective, self.s = objective, objective.table.s
         self.q, self.unit = _row_weights(objective), 1.0 / (objective.raw_penalty.ridge * objective.n)
         codes = isinstance(objective.loss, Softmax)
-        self.Y = np.eye(objective.K)[objective.Y[0].astype(np.intp)] if codes else objective.Y.T.copy()
+        self.Y = np.eye(objective.K)[objective.table.Y[0].astype(np.intp)] if codes else objective.table.Y.T.copy()
         W, self.b = objective.coordinates.raw(theta)
         if W.any():
             self.P = self._predicted(W)
@@ -117,7 +117,7 @@ class State:
     def visit(self, order: np.ndarray) -> None:
         """One step on each row."""
         objective, epoch = self.objective, softmax_epoch if self.objective.loss.coupled() else binary_epoch
-        epoch(objective.rows, order, self.s, self.q, self.unit, self.rate, self.W, self.b, self.P, self.excess)
+        epoch(objective.table.rows, order, self.s, self.q, self.unit, self.rate, self.W, self.b, self.P, self.excess)
 
     def theta(self) -> np.ndarray:
         return self.objective.coordinates.theta(self.W, self.b)
@@ -144,12 +144,12 @@ class State:
 
     def _coefficients(self, P: np.ndarray) -> np.ndarray:
         W = np.zeros((self.objective.d, self.objective.K))
-        add_rows(self.objective.rows, self.unit * self.s[:, None] * (self.Y - P), W)
+        add_rows(self.objective.table.rows, self.unit * self.s[:, None] * (self.Y - P), W)
         return W
 
     def _predicted(self, W: np.ndarray) -> np.ndarray:
         """Those of W and b: at an optimum, W comes from them."""
-        Z = np.asarray(self.objective.X @ W) + self.b
+        Z = np.asarray(self.objective.table.X @ W) + self.b
         return expit(Z) if self.objective.K == 1 else softmax(Z, axis=1)
 
     def _mean(self, values: np.ndarray) -> np.ndarray:

@@ -18,7 +18,6 @@ from ..losses import LogLoss, Perceptron, Softmax
 from ..objective import Objective
 from ..proximal_metric import Full, Limited, proximal_metric
 from ..quasi_newton import QuasiNewton
-from ..rows import stored_entries
 from . import Solution, smoothing, working_sets
 
 EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
@@ -36,6 +35,8 @@ SEPARABLE = (
     "where the objective was below tol={tol:g} of its start. Set penalty='l2' and alpha > 0."
 )
 Metric = QuasiNewton | Full | Columns | Limited
+SHORTER, TRIALS = 0.25, 32  # from one trial of a step to the next, and how many there are
+AT_ONCE = 8  # trials in one pass, where that is dear
 SUFFICIENT = 0.2  # share of the slope that a step keeps on average (Armijo); a quadratic model promises 1/2
 
 
@@ -65,9 +66,9 @@ def from_samples(
     if least_squares.pays(objective):
         return _least_squares(objective, theta, tol, max_iter, history)
     near = warm or objective.memory.point is not None
-    for rows in [] if near else sample_sizes(objective):
-        noise = theta.size / (8.0 * rows)
-        theta = descend(objective.sample(rows), theta, tol=max(tol, noise), max_iter=20, history=History("gd")).theta
+    for stride in [] if near else sample_strides(objective):
+        noise = theta.size * stride / (8.0 * objective.n)
+        theta = descend(objective.sample(stride), theta, tol=max(tol, noise), max_iter=20, history=History("gd")).theta
     return descend(objective, theta, tol=tol, max_iter=max_iter, history=history)
 
 
@@ -87,19 +88,20 @@ def _least_squares(objective: Objective, theta: np.ndarray, tol: float, max_iter
     return solution._replace(theta=least_norm.shortened(source, solution.theta, metric.base.null, tol))
 
 
-def sample_sizes(objective: Objective) -> list[int]:
-    """Rows of ever larger samples, whose minimisers are starting points for one another and at last for all rows.
+def sample_strides(objective: Objective) -> list[int]:
+    """Strides of ever larger samples, whose minimisers are starting points for one another and at last for all rows.
 
     The minimiser of m rows is about size/(2 m) above that of all (in nats, for `size` coefficients), so few iterations
     are left after each; and an iteration on a sample costs a `GROWTH`-th of the next.
     """
-    size = objective.K * (objective.d + 1)
-    sizes: list[int] = []
-    rows = objective.n // GROWTH
-    while rows >= ROWS * size and rows * stored_entries(objective.X) / objective.n * objective.K > WORTHWHILE:
-        sizes.insert(0, rows)
-        rows //= GROWTH
-    return [] if objective.loss.quadratic() else sizes
+    size, entries = objective.K * (objective.d + 1), objective.data.entries * objective.K
+    strides: list[int] = []
+    stride = GROWTH
+    while objective.n // stride >= ROWS * size and entries // stride > WORTHWHILE:
+        if objective.data.thins(stride):
+            strides.insert(0, stride)
+        stride *= GROWTH
+    return [] if objective.loss.quadratic() else strides
 
 
 def descend(
@@ -122,14 +124,15 @@ def descend(
     if shifts:
         theta = theta - theta.mean(axis=1, keepdims=True)
     make = proximal_metric if kinked else QuasiNewton
+    old = bool(objective.memory.curvature)  # the metric may be one of elsewhere
+    metric = metric or make(objective, theta, remembered=True)
     F, gradient = objective.evaluate(theta)
     history.begin(F, theta)
     # An objective that fell to this share of its start, or of the best constants', is zero but for rounding.
-    negligible = 8 * EPS * max(history.curve[0], 0.5 * objective.variances().sum() if objective.loss.quadratic() else 0.0)
+    negligible = 8 * EPS * max(history.curve[0], 0.5 * objective.data.variances().sum() if objective.loss.quadratic() else 0.0)
     values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
-    old = bool(objective.memory.curvature)  # the metric may be one of elsewhere
-    metric, effort, F_then = metric or make(objective, theta, remembered=True), 1.0, F
+    effort, F_then = 1.0, F
     while len(values) <= max_iter:
         # 1. minimise the model
         goal = min(tol, 1e-3) * F
@@ -146,6 +149,8 @@ def descend(
             return Solution(theta, max(len(values) - 1, 1), gap, True)
         if F <= tol * values[0] and _separates(objective, F):
             return Solution(theta, len(values) - 1, 1.0, False, SEPARABLE.format(tol=tol))
+        if metric.renewable and metric.cheap:
+            objective.look_ahead(target)
         # 3. step, shortened where it has to be, unless new curvature pays, or has to confirm the gap
         found = None if near or _stalled(metric, decreases) else _search(objective, theta, target, F, slope)
         if found is None:
@@ -181,7 +186,7 @@ def _separates(objective: Objective, F: float) -> bool:
 
     A row on the wrong side, or undecided, alone costs at least log 2 times its weight.
     """
-    wrong = np.log(2.0) * objective.s.min() / objective.n
+    wrong = np.log(2.0) * objective.data.lightest() / objective.n
     return objective.unpenalised and isinstance(objective.loss, LogLoss | Softmax) and F < wrong
 
 
@@ -206,14 +211,20 @@ def _search(
     objective: Objective, theta: np.ndarray, target: np.ndarray, F: float, slope: float
 ) -> tuple[np.ndarray, float, np.ndarray] | None:
     """Backtrack from target towards theta; (new theta, F, gradient), or None if nothing lowers F."""
-    t = 1.0
-    for _ in range(40):
-        new = target if t == 1.0 else theta + t * (target - theta)  # at 1 itself: exact zeros stay
-        F_new, gradient = objective.evaluate(new)
-        if F_new <= F + SUFFICIENT * t * slope + 4 * EPS * abs(F):
-            return new, F_new, gradient
-        if np.isfinite(F_new):  # the minimum of the parabola through both values and the slope
-            t *= float(np.clip(-0.5 * slope * t / (F_new - F - slope * t), 0.1, 0.5))
-        else:
-            t *= 0.1
+
+    def lowers(F_new: float, t: float) -> bool:
+        return F_new <= F + SUFFICIENT * t * slope + 4 * EPS * abs(F)
+
+    F_new, gradient = objective.evaluate(target)
+    if lowers(F_new, 1.0):
+        return target, F_new, gradient
+    # The minimum of the parabola through both values and the slope, and ever shorter steps.
+    t = float(np.clip(-0.5 * slope / (F_new - F - slope), 0.1, 0.5)) if np.isfinite(F_new) else 0.1
+    lengths = t * SHORTER ** np.arange(TRIALS)
+    for some in np.split(lengths, TRIALS // AT_ONCE) if objective.data.dear else lengths[:, None]:
+        points = [theta + t * (target - theta) for t in some]
+        values = objective.values(points) if len(points) > 1 else [objective.evaluate(points[0])[0]]
+        for t, new, value in zip(some, points, values, strict=True):
+            if lowers(value, t):
+                return new, *objective.evaluate(new)
     return None

@@ -23,11 +23,10 @@ from ..losses import Perceptron
 from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet
-from ..rows import column_ranges, stored_entries
 from ..updates import Momentum
 from ..whitening import Whitening, heaviest, identity, whitened
 from . import Solution, stochastic
-from .stochastic import Plan
+from .steps import Plan
 
 SMALL = 64  # fewer rows make one batch
 FEWEST, MOST = 16, 64  # rows a step, where a row is worth more than the sweep over all columns
@@ -43,9 +42,14 @@ def takes(loss: Any, automatic: bool) -> bool:
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
     """Epochs of sgd; of gradient descent, where solver='gd' has an explicit rate."""
+    return stepped(objective, theta, *planned(objective, options), options, history)
+
+
+def planned(objective: Objective, options: Options) -> tuple[Objective, Plan]:
+    """The objective in coordinates to step in, and how."""
     if not options.automatic:
-        return stochastic.minimise(objective, theta, textbook_plan(objective, options, _rule(options)), options, history)
-    return stepped(objective, theta, *automatic_plan(*prepared(objective, options), options), options, history)
+        return objective, textbook_plan(objective, options, _rule(options))
+    return automatic_plan(*prepared(objective, options), options)
 
 
 def stepped(
@@ -58,7 +62,9 @@ def stepped(
         return here.theta(*there.raw(theta))
 
     start = there.theta(*here.raw(theta))
-    solution = stochastic.minimise(scaled, start, plan, options, history.through(outside), objective.memory)
+    # The textbook's steps are counted from 1 in every fit, but for epochs of the same one.
+    kept = objective.memory if options.automatic or not objective.in_memory else None
+    solution = stochastic.minimise(scaled, start, plan, options, history.through(outside), kept)
     return solution._replace(theta=outside(solution.theta))
 
 
@@ -72,7 +78,7 @@ def prepared(objective: Objective, options: Options) -> tuple[Objective, Whiteni
     batch, steps = balanced_batch(objective, options, whitening)
     if len(whitening.matrix) or steps == 1:
         return objective, whitening
-    low, high = column_ranges(objective.X)
+    low, high = objective.data.ranges()
     mean, scale = objective.coordinates
     longest = np.append(scale[:-1] * np.maximum(high - mean, mean - low), 0.0)
     objective = objective.in_coordinates(Coordinates(mean, scale / np.sqrt(1.0 + longest**2 / (RARE * batch))))
@@ -151,9 +157,8 @@ def textbook_plan(objective: Objective, options: Options, rule) -> Plan:
         def schedule(t):
             return schedules.constant(t, eta0)
 
-    batch = (
-        objective.n if options.solver == "gd" else min(1 if options.batch_size == "auto" else options.batch_size, objective.n)
-    )
+    rows = 1 if isinstance(options.batch_size, str) else options.batch_size
+    batch = objective.n if options.solver == "gd" else min(rows, objective.n)
     return Plan(
         rule=rule,
         schedule=schedule,
@@ -200,7 +205,7 @@ def balanced_batch(objective: Objective, options: Options, whitening: Whitening)
     n = objective.n
     usual = max(int(np.clip(n // STEPS, FEWEST, MOST)), len(whitening.matrix) // 2)
     if options.batch_size == "auto":
-        nonzeros = stored_entries(objective.X) / n
+        nonzeros = objective.data.entries / n
         batch = n if n <= SMALL else int(np.clip(objective.d / (8.0 * max(nonzeros, 1.0)), usual, 256))
     else:
         batch = min(options.batch_size, n)
@@ -210,5 +215,5 @@ def balanced_batch(objective: Objective, options: Options, whitening: Whitening)
 
 def neighbours(objective: Objective, batch: int) -> int:
     """Rows that stay together in a shuffle: about 8 KiB of X, which memory delivers at full speed, at most half a batch."""
-    row = 8.0 * stored_entries(objective.X) / objective.n
+    row = 8.0 * objective.data.entries / objective.n
     return int(np.clip(8192 / max(row, 1.0), 1, max(batch // 2, 1)))

@@ -40,7 +40,7 @@ def minimise(
     descend: Callable[..., Solution],
 ) -> Solution:
     """Rounds until the gap to the dual value is at most `tol`; `descend` minimises the rounded objectives."""
-    start, start_theta, width = _value(objective, theta, 0.0), theta, 1.0 / objective.loss.smoothness()
+    (start,), start_theta, width = _values(objective, theta, [0.0]), theta, 1.0 / objective.loss.smoothness()
     narrowest, first, iterations = NARROWEST * width, max(len(history.curve) - 1, 0), 0
     if start == 0.0:
         history.begin(start, theta)
@@ -50,7 +50,7 @@ def minimise(
         goal = max(0.5 * tol, ROUGH * width * objective.loss.smoothness())
         part = descend(rounded, theta, tol=goal, max_iter=max_iter - iterations, history=history, warm=iterations > 0)
         theta, iterations = part.theta, len(history.curve) - 1 - first
-        F, F_rounded, F_wider = (_value(objective, theta, wide) for wide in (0.0, width, (1.0 + WIDER) * width))
+        F, F_rounded, F_wider = _values(objective, theta, [0.0, width, (1.0 + WIDER) * width])
         bound = (1.0 - part.gap) * F_rounded - (F_wider - F_rounded) / WIDER
         best, F = (theta, F) if F < start else (start_theta, start)
         gap, least = (F - bound) / max(F, TINY), F <= 8 * EPS * start
@@ -60,7 +60,7 @@ def minimise(
         width /= SHRINKING
 
 
-def _value(objective: Objective, theta: np.ndarray, width: float) -> float:
-    """F, with kinks rounded to a width."""
-    loss = objective.with_loss(objective.loss._replace(width=width)).mean_loss(*objective.coordinates.raw(theta))
-    return loss + penalty_value(theta, objective.penalty)
+def _values(objective: Objective, theta: np.ndarray, widths: list[float]) -> list[float]:
+    """F, with kinks rounded to each of the widths."""
+    raw, penalty = objective.coordinates.raw(theta), penalty_value(theta, objective.penalty)
+    return [loss + penalty for loss in objective.mean_losses([(objective.loss._replace(width=w), *raw) for w in widths])]

@@ -1,0 +1,173 @@
+"""Before a fit of rows in parts: what columns and classes there are, the survey of all rows, and where steps begin."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils.multiclass import check_classification_targets
+
+from .memory import Memory
+from .options import Options
+from .parts import Parted, Parts
+from .reading import Glance, Reader, itself
+from .solvers import gd
+from .streamed import StreamedEpoch
+from .survey import LARGEST, Survey
+from .table import Table
+from .threads import SHARED, Team, thread_count, threads
+from .training import Begun
+
+Coefficients = tuple[np.ndarray, np.ndarray]
+
+
+class Gathered(NamedTuple):
+    """What `minimise` needs."""
+
+    data: Parted
+    loss: Any
+    start: Coefficients | None
+    memory: Memory | None
+    begun: Begun | None
+
+
+def reader_of(estimator: Any, parts: Parts, classes: Any) -> Reader:
+    """A reader that knows the classes, and sets `classes_` of a classifier.
+
+    Where nobody knows the classes, or what they weigh, labels are read first; elsewhere than here all parts are, which
+    gives their rows numbers.
+    """
+    labelled = is_classifier(estimator)
+    balanced = labelled and isinstance(estimator.class_weight, str)
+    known: Any = None if classes is None or not labelled else np.unique(classes)
+    firsts, totals = None, None
+    if not parts.sequential or (labelled and (known is None or balanced)):
+        glances = list(parts.map(partial(Glance.at, estimator._bare())))
+        firsts = _agree(estimator, glances)
+        if labelled:
+            known, totals = _classes(glances, known)
+    of_classes = None
+    if labelled:
+        estimator._set_classes(known)
+        weights = np.ones(len(known)) if totals is None else totals
+        of_classes = estimator._class_weights(known, np.arange(len(known)), weights)
+    return Reader(estimator._bare() if firsts is not None else estimator, known, of_classes, firsts)
+
+
+def gather(estimator: Any, reader: Reader, parts: Parts, init: Any) -> Gathered:
+    """Survey the parts; in a stream, make an epoch of steps on the way, where that is what the solver does or needs."""
+    if parts.sequential:
+        with threads(thread_count(estimator.n_jobs, SHARED)) as team:
+            survey, epoch, before = _first_pass(estimator, reader, parts, init, team)
+    else:
+        stride, epoch, before = _stride_of(reader.firsts), None, None
+        surveys = list(parts.map(partial(reader.survey, stride)))
+        survey = _merged(surveys)
+    if survey is None:
+        raise ValueError("There are no rows with a weight in any part.")
+    distinct = estimator._distinct_targets(survey)
+    data, loss = Parted(parts.prepared(reader), survey, distinct), estimator._loss_of(survey)
+    if epoch is None:
+        return Gathered(data, loss, estimator._start(data.d, loss.columns, init), None, None)
+    after = epoch.result()
+    begun = Begun(_of_sample(estimator, survey, loss, before), _of_sample(estimator, survey, loss, after))
+    return Gathered(data, loss, after, Memory(progress=epoch.progress()), begun)
+
+
+def _first_pass(
+    estimator: Any, reader: Reader, parts: Parts, init: Any, team: Team
+) -> tuple[Survey | None, StreamedEpoch | None, Coefficients | None]:
+    """The survey of a stream, and the epoch made on the way with the coefficients before it, if one was."""
+    survey, epoch, before, firsts = None, None, None, []
+    for number, part in enumerate(parts.map(itself)):
+        rows = 0 if survey is None else survey.n
+        firsts.append(rows)
+        table, classes = reader.read(number, part, rows, reset=survey is None and reader.firsts is None)
+        if table is None:
+            continue
+        here = Survey.of(table.shared_by(team), classes)
+        survey = here if survey is None else _joined(survey, here, number)
+        loss = estimator._loss_of(survey)
+        if before is None:
+            options = estimator._options(loss)
+            start = estimator._start(table.d, loss.columns, init)
+            before = start if start is not None else (np.zeros((table.d, loss.columns)), np.zeros(loss.columns))
+            if _steps_first(options, table, loss, start is not None):
+                epoch = StreamedEpoch(before[0], before[1], estimator._penalty(table.d), options)
+        if epoch is not None:
+            epoch.learn(table, loss, survey)
+    reader.firsts = firsts
+    return survey, epoch, before
+
+
+def _steps_first(options: Options, table: Table, loss: Any, started: bool) -> bool:
+    """Whether the first pass makes steps: those of sgd and adam, and for gd where the sample is too small to start from."""
+    if options.solver in ("sgd", "adam"):
+        return True
+    sampled = LARGEST * table.n // table.entries
+    size = loss.columns * (table.d + 1)
+    return options.solver == "auto" and not started and not loss.quadratic() and loss.bounded() and sampled < gd.ROWS * size
+
+
+def _of_sample(estimator: Any, survey: Survey, loss: Any, at: Any) -> float:
+    """The objective of the sample at raw coefficients."""
+    table = survey.sample(survey.stride)
+    return estimator._objective(Table(table.X, table.Y, table.s * (table.n / table.s.sum())), loss, *at)
+
+
+def _merged(surveys: list[Survey | None]) -> Survey | None:
+    merged = None
+    for number, survey in enumerate(surveys):
+        if survey is not None:
+            merged = survey if merged is None else _joined(merged, survey, number)
+    return merged
+
+
+def _joined(before: Survey, here: Survey, number: int) -> Survey:
+    T, T_here = len(before.targets.mean), len(here.targets.mean)
+    if T != T_here:
+        raise ValueError(f"Part {number}: y has {T_here} columns, and {T} in the parts before.")
+    return before.merged(here)
+
+
+def _agree(estimator: Any, glances: list[Glance | None]) -> list[int]:
+    """Set the features of the estimator, which all parts have to share; the number of the first row of each part."""
+    firsts, n, known = [], 0, None
+    for number, glance in enumerate(glances):
+        firsts.append(n)
+        if glance is None:
+            continue
+        n += glance.rows
+        features = glance.width, None if glance.names is None else glance.names.tolist()
+        if known is None:
+            known = features
+        if features != known:
+            raise ValueError(f"Part {number} has the {_described(*features)}, and parts before it the {_described(*known)}.")
+    if known is None:
+        raise ValueError("There are no rows with a weight in any part.")
+    estimator._set_features(*known)
+    return firsts
+
+
+def _described(width: int, names: list[str] | None) -> str:
+    return f"{width} columns without names" if names is None else f"columns {', '.join(map(str, names))}"
+
+
+def _classes(glances: list[Glance | None], known: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """All labels, and what they weigh."""
+    labels = np.concatenate([glance.labels for glance in glances if glance is not None])
+    weights = np.concatenate([glance.weights for glance in glances if glance is not None])
+    if known is not None:  # labels beyond these are an error of their part
+        inside = np.isin(labels, known)
+        return known, np.bincount(np.searchsorted(known, labels[inside]), weights[inside], len(known))
+    found, codes = np.unique(labels, return_inverse=True)
+    check_classification_targets(np.tile(found, 3))  # all of them once would look like numbers
+    return found, np.bincount(codes, weights)
+
+
+def _stride_of(firsts: list[int] | None) -> int:
+    """One that leaves each part few rows of a sample: the survey thins what is left."""
+    rows = firsts[-1] if firsts else 0
+    return max(1, 1 << max(0, int(rows).bit_length() - 21))

@@ -1,0 +1,186 @@
+"""A table: rows in memory with their targets and weights, and passes over them.
+
+A pass runs on a fixed partition of the rows, whose records are added in order: the bits of the result do not depend on the
+number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils.extmath import row_norms
+
+from . import kernels
+from ._jit import writable
+from .coordinates import ColumnMoments
+from .rows import WIDE, canonical, column_ranges, rows_of, stored_entries
+from .threads import ALONE, Team
+
+PARTS = 16  # of the rows of a large X: more than any thread count worth having here, few enough to cost nothing
+LARGE_PARTS = 4  # where records are matrices
+SMALL = 1 << 15  # entries of X that one thread reads in the time that handing out a part takes
+GRAM_TILE = 128  # rows of a tile for curvature, which is in the nearest cache twice
+
+
+class Table:
+    """Rows in memory.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, d)
+        Validated; not copied.
+    Y : ndarray of shape (T, n)
+        Targets, or class codes.
+    s : ndarray of shape (n,)
+        Positive weights.
+    team : Team
+        The threads that share a pass.
+    first : int
+        The number of the first row, where these are some of many.
+    """
+
+    dear = False  # whether a pass costs much more than its arithmetic
+
+    def __init__(self, X: Any, Y: np.ndarray, s: np.ndarray, team: Team = ALONE, first: int = 0) -> None:
+        self.X, self.Y, self.s = canonical(X), writable(Y), s
+        self.rows = rows_of(self.X)
+        self.n, self.d = X.shape
+        self.team, self.first = team, first
+
+    @property
+    def representative(self) -> Table:
+        """Rows that stand for all: here all of them."""
+        return self
+
+    @property
+    def sparse(self) -> bool:
+        return sp.issparse(self.X)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.X.dtype
+
+    @property
+    def entries(self) -> int:
+        """Entries of X that a pass reads."""
+        return stored_entries(self.X)
+
+    @cached_property
+    def squared_norms(self) -> np.ndarray:
+        """|x_i|^2 of all rows, (n,)."""
+        return np.asarray(row_norms(self.X, squared=True), dtype=float)
+
+    @cached_property
+    def columnwise(self) -> Any:
+        """A sparse X by columns, copied."""
+        return self.X.tocsc()
+
+    def shared_by(self, team: Team) -> Table:
+        """The same rows, for other threads."""
+        table = copy(self)
+        table.team = team
+        return table
+
+    def thins(self, stride: int) -> bool:
+        """Whether there are samples of every `stride`-th row."""
+        return True
+
+    def thinned(self, stride: int) -> Table:
+        """Copies of the rows whose numbers are multiples of the stride."""
+        every = slice(-self.first % stride, self.n, stride)
+        Y, s = np.ascontiguousarray(self.Y[:, every]), np.ascontiguousarray(self.s[every])
+        return Table(self.X[every], Y, s, self.team)
+
+    def columns(self, index: np.ndarray) -> Table:
+        """Some columns alone, copied."""
+        X = self.X[:, index] if self.sparse else np.ascontiguousarray(self.X[:, index])
+        return Table(X, self.Y, self.s, self.team, self.first)
+
+    def total(self, question: Callable[[Table], tuple[Any, ...]]) -> tuple[Any, ...]:
+        """The answer of all rows to one of `records.py`: of those in memory, that of the table."""
+        return question(self)
+
+    def sum(
+        self, kernel: Callable[..., tuple[np.ndarray, ...]], edges: np.ndarray, *arguments: Any, tile: Any = ()
+    ) -> list[Any]:
+        """Add the records that a kernel makes of the parts of the rows, in their order; threads take runs of parts."""
+        count, size = len(edges) - 1, self.team.size
+        if count == 1:
+            return [values[0] for values in kernel(*arguments, edges, 0, 1, *tile)]
+        cuts = [count * share // size for share in range(size + 1)]
+        runs = [(first, last) for first, last in pairwise(cuts) if first < last]
+        records = list(self.team.map(lambda run: kernel(*arguments, edges, *run, *tile), runs))
+        return [np.concatenate(values).sum(axis=0) for values in zip(*records, strict=True)]
+
+    def column_moments(self) -> ColumnMoments:
+        """Weighted means and squared deviations of the columns.  One pass.
+
+        Columns are shifted by the heaviest row: (x - mean)^2 <= n variance for it, so rounding stays below n eps.
+        """
+        shift = np.empty((1, self.d))
+        kernels.densify(self.rows, np.array([np.argmax(self.s)]), shift)
+        return ColumnMoments.of_sums(self.sums_of_columns(self.s, shift[0]), shift[0], self.n, float(self.s.sum()))
+
+    def sums_of_columns(self, weights: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        """Sums (4, d) of `kernels.moments` with weights (n,).  One pass."""
+        edges = partition(self.n, self.entries, PARTS, 4 * self.d)
+        return self.sum(kernels.moments, edges, self.rows, weights, shift)[0]
+
+    def fingerprint(self) -> tuple[Any, ...]:
+        """What tells data from other data: its moments with random weights.  One pass.
+
+        Any entry that changes, or changes its row, changes them, unless that is lost in the rounding of a column's sums.
+        """
+        weights = np.random.default_rng(0).uniform(0.5, 1.5, self.n)
+        sums = (self.sums_of_columns(weights, np.zeros(self.d)), self.Y @ weights, self.s @ weights)
+        return self.dtype, self.sparse, self.n, *(values.tobytes() for values in sums)
+
+    def row_curvatures(self, loss: Any, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Second derivatives (K, n) of the loss by all scores, times the weights of their rows.  One pass."""
+        out = np.empty((len(b), self.n))
+        kernels.row_curvatures(self.rows, loss, self.Y, self.s, W, b, np.array([0, self.n]), 0, 1, self.tile(len(b)), out)
+        return out
+
+    def ranges(self) -> tuple[np.ndarray, np.ndarray]:
+        """The smallest and the largest entry of each column."""
+        return column_ranges(self.X)
+
+    def lightest(self) -> float:
+        """The smallest weight."""
+        return float(self.s.min())
+
+    def constant_scores(self, loss: Any) -> np.ndarray:
+        """The best scores (K,) that ignore X, or close to them."""
+        return np.asarray(loss.constant_scores(self.Y, self.s))
+
+    def variances(self) -> np.ndarray:
+        """Of the targets (T,)."""
+        total = self.s.sum()
+        mean = self.Y @ self.s / total
+        return (self.Y - mean[:, None]) ** 2 @ self.s / total
+
+    def tile(self, columns: int) -> int:
+        """Rows of a tile for so many columns of scores: as many as fit the nearest caches."""
+        entries = 16384 if columns == 1 else 32768
+        return max(8, min(entries // max(self.entries // max(self.n, 1), columns, 1), 256))
+
+    @property
+    def gram_tile(self) -> int:
+        """Rows of a tile for curvature."""
+        return GRAM_TILE if self.d >= WIDE else max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8)
+
+
+def partition(n: int, work: int, most: int, room: int) -> np.ndarray:
+    """Edges of at most `most` parts of n rows, a function of the data's size alone.
+
+    Parts are worth handing out (`work` entries are read in all), and so few that their records of `room` floats stay
+    small beside X.
+    """
+    count = max(1, min(most, work // SMALL, work // (4 * room)))
+    return np.array([n * part // count for part in range(count + 1)])
