@@ -50,7 +50,7 @@ WITH_PROBABILITIES = ("log_loss", "modified_huber")
 
 
 @contextmanager
-def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
+def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
     """Restore all attributes if the block raises: a failed fit loses nothing."""
     before = vars(estimator).copy()
     try:
@@ -234,8 +234,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         """Fit rows that come, or lie, in parts; set the attributes of the fit."""
         if self.early_stopping and X_val is None:
             raise ValueError("early_stopping=True needs X_val and y_val here: rows in parts cannot be split.")
-        reader = reader_of(self, parts, classes)
-        data, loss, start, memory, begun = gather(self, reader, parts, init)
+        reader, totals = reader_of(self, parts, classes)
+        data, loss, start, memory, begun = gather(self, reader, totals, parts, init)
         held_out = None
         if self.early_stopping:
             held_out = self._held_out(X_val, y_val, sample_weight_val, reader)
@@ -752,7 +752,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
             exceed the range of floats; the estimator stays as it was.
         """
         self._open_tasks()
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             numbers = {"multi_output": True, "y_numeric": True}
             given = _validated(self, X, y, sample_weight, **numbers)
             rows, held_out = self._split(given, X_val, y_val, sample_weight_val, None, **numbers)
@@ -797,7 +797,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
             If the data is invalid or does not suit what was learned, or numbers leave the range of floats; the estimator
             stays as it was.
         """
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             self._refuse_early_stopping()
             first = not hasattr(self, "coef_")
             rows = _validated(self, X, y, sample_weight, multi_output=True, y_numeric=True, reset=first)
@@ -832,7 +832,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
             As `fit`, naming the part; if batches would have to be read again and cannot be, or have changed.
         """
         self._open_tasks()
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             self._fit_parts(parts_of(batches), None, Start(coef_init, intercept_init), X_val, y_val, sample_weight_val)
         return self
 
@@ -1168,7 +1168,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             floats; the estimator stays as it was.
         """
         self._open_tasks()
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             kind = {"multi_output": True, "y_numeric": True} if self._are_shares(y) else {}
             rows = _validated(self, X, y, sample_weight, **kind)
             classes, labels = shares(rows.y) if kind else encode(rows.y)
@@ -1224,7 +1224,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             If the data is invalid or does not suit what was learned, `classes` are missing, or numbers leave the range of
             floats; the estimator stays as it was.
         """
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             self._refuse_early_stopping()
             if self.class_weight == "balanced":
                 raise ValueError(
@@ -1276,7 +1276,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             As `fit`, naming the part; if batches would have to be read again and cannot be, or have changed.
         """
         self._open_tasks()
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             self._fit_parts(parts_of(batches), classes, Start(coef_init, intercept_init), X_val, y_val, sample_weight_val)
         return self
 

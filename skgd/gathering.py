@@ -33,8 +33,8 @@ class Gathered(NamedTuple):
     begun: Begun | None
 
 
-def reader_of(estimator: Any, parts: Parts, classes: Any) -> Reader:
-    """A reader that knows the classes, and sets `classes_` of a classifier.
+def reader_of(estimator: Any, parts: Parts, classes: Any) -> tuple[Reader, np.ndarray | None]:
+    """A reader that knows the classes, and what these weigh, where that is known; sets `classes_` of a classifier.
 
     Where nobody knows the classes, or what they weigh, labels are read first; elsewhere than here all parts are, which
     gives their rows numbers.
@@ -53,22 +53,27 @@ def reader_of(estimator: Any, parts: Parts, classes: Any) -> Reader:
         estimator._set_classes(known)
         weights = np.ones(len(known)) if totals is None else totals
         of_classes = estimator._class_weights(known, np.arange(len(known)), weights)
-    return Reader(estimator._bare() if firsts is not None else estimator, known, of_classes, firsts)
+        if of_classes is not None and totals is not None:
+            totals *= of_classes
+    return Reader(estimator._bare() if firsts is not None else estimator, known, of_classes, firsts), totals
 
 
-def gather(estimator: Any, reader: Reader, parts: Parts, init: Any) -> Gathered:
+def gather(estimator: Any, reader: Reader, totals: np.ndarray | None, parts: Parts, init: Any) -> Gathered:
     """Survey the parts; in a stream, make an epoch of steps on the way, where that is what the solver does or needs."""
+    tables = parts.prepared(reader)
     if parts.sequential:
         with threads(thread_count(estimator.n_jobs, SHARED)) as team:
             survey, epoch, before = _first_pass(estimator, reader, parts, init, team)
     else:
-        stride, epoch, before = _stride_of(reader.firsts), None, None
-        surveys = list(parts.map(partial(reader.survey, stride)))
-        survey = _merged(surveys)
+        epoch, before = None, None
+        survey = _merged(list(tables.map(partial(_surveyed, _stride_of(reader.firsts)))))
+        parts.release()
     if survey is None:
         raise ValueError("There are no rows with a weight in any part.")
+    if totals is not None:
+        survey = survey._replace(classes=totals)
     distinct = estimator._distinct_targets(survey)
-    data, loss = Parted(parts.prepared(reader), survey, distinct), estimator._loss_of(survey)
+    data, loss = Parted(tables, survey, distinct), estimator._loss_of(survey)
     if epoch is None:
         return Gathered(data, loss, estimator._start(data.d, loss.columns, init), None, None)
     after = epoch.result()
@@ -165,6 +170,10 @@ def _classes(glances: list[Glance | None], known: np.ndarray | None) -> tuple[np
     found, codes = np.unique(labels, return_inverse=True)
     check_classification_targets(np.tile(found, 3))  # all of them once would look like numbers
     return found, np.bincount(codes, weights)
+
+
+def _surveyed(stride: int, number: int, table: Table | None) -> Survey | None:
+    return None if table is None else Survey.of(table, np.empty(0), stride)
 
 
 def _stride_of(firsts: list[int] | None) -> int:

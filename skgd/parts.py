@@ -48,6 +48,9 @@ class Parts:
         """Parts that are function(number, part) of these; None stands for a part without rows."""
         return _Prepared(self, function)
 
+    def release(self) -> None:
+        """Let go of parts that nobody will ask for again, where they are kept."""
+
     def columns(self, index: np.ndarray) -> Parts:
         """Some columns alone, of parts that are tables."""
         return self.prepared(partial(_columns, index))

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .survey import Survey
 from .table import Table
 
 
@@ -65,11 +64,6 @@ class Reader:
             return None, np.empty(0)
         with _naming(number):
             return self.estimator._table(X, y, weights, self.classes, self.of_classes, reset, first)
-
-    def survey(self, stride: int, number: int, part: Any) -> Survey | None:
-        """That of the part."""
-        table, classes = self.read(number, part, self._first(number))
-        return None if table is None else Survey.of(table, classes, stride)
 
     def _first(self, number: int) -> int:
         firsts = self.firsts or []

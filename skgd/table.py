@@ -53,6 +53,10 @@ class Table:
         self.n, self.d = X.shape
         self.team, self.first = team, first
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What the rows are made of travels, and neither views of it nor threads."""
+        return Table, (self.X, self.Y, self.s, ALONE, self.first)
+
     @property
     def representative(self) -> Table:
         """Rows that stand for all: here all of them."""

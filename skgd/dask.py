@@ -1,0 +1,451 @@
+"""`DaskGDClassifier` and `DaskGDRegressor`: the same ones for arrays and frames of Dask, on a cluster (extra `skgd[dask]`).
+
+Parts stay on the workers where they lie.  A round sends coefficients to each worker, as one task, and brings back one record:
+what its parts sum up to.  Sums have a fixed order (`tally.py`), so that neither the number of workers nor who answers first
+changes a bit of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from inspect import Parameter, signature
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.base import is_dask_collection
+from distributed import Client, get_client, get_worker, wait
+from sklearn.base import _fit_context
+
+from .coordinates import ColumnMoments
+from .estimators import GDClassifier, GDRegressor, Start, _GDEstimator, unchanged_on_error
+from .parts import Function, Parts
+from .table import Table
+from .tally import Record, Tally
+from .threads import threads
+
+OWN = ("client", "_sklearn_version")  # what a local estimator does not have
+
+__all__ = ["DaskGDClassifier", "DaskGDRegressor"]
+
+
+class DaskParts(Parts):
+    """Parts on the workers of a cluster.
+
+    Parameters
+    ----------
+    client : Client
+    futures : list of Future
+        One for each part.
+    """
+
+    def __init__(self, client: Client, futures: list[Any]) -> None:
+        self.client, self.futures = client, futures
+        wait(futures)
+        self._runs: list[tuple[str, list[int]]] = []  # workers, and the numbers of the parts that lie there
+
+    def map(self, function: Function) -> list[Any]:
+        numbers = range(len(self.futures))
+        with self._cancelling(self.client.map(function, numbers, self.futures, pure=False)) as futures:
+            return self.client.gather(futures)
+
+    def prepared(self, function: Function) -> DaskParts:
+        with self._cancelling(self.client.map(function, range(len(self.futures)), self.futures, pure=False)) as futures:
+            return DaskParts(self.client, futures)
+
+    def release(self) -> None:
+        self.futures = []
+
+    def total(self, question: Callable[[Table], Record]) -> Record | None:
+        """One task for each worker, on the parts that lie there; others step in where a worker is lost."""
+        self._runs = self._runs or self._located()
+        tasks = [
+            self.client.submit(
+                _answer,
+                question,
+                numbers,
+                *(self.futures[number] for number in numbers),
+                workers=[worker],
+                allow_other_workers=True,
+                pure=False,
+            )
+            for worker, numbers in self._runs
+        ]
+        tally = Tally()
+        with self._cancelling(tasks) as futures:
+            for nodes in self.client.gather(futures):
+                tally.merge(nodes)
+        return tally.total()
+
+    def _located(self) -> list[tuple[str, list[int]]]:
+        """Workers, and the numbers of the parts that lie there."""
+        holders, runs = self.client.who_has(self.futures), dict[str | None, list[int]]()
+        for number, future in enumerate(self.futures):
+            workers = sorted(holders.get(future.key, ()))
+            runs.setdefault(workers[0] if workers else None, []).append(number)
+        anywhere = sorted(self.client.scheduler_info(n_workers=-1)["workers"])[:1]
+        return [(worker or anywhere[0], numbers) for worker, numbers in runs.items()]
+
+    @contextmanager
+    def _cancelling(self, futures: list[Any]) -> Iterator[list[Any]]:
+        """Cancel the tasks if the block raises, as it does when Ctrl-C is pressed."""
+        try:
+            yield futures
+        except BaseException:
+            self.client.cancel(futures)
+            raise
+
+
+def _answer(question: Callable[[Table], Record], numbers: list[int], *tables: Table | None) -> dict[Any, Record | None]:
+    """What the parts of a worker sum up to, on as many threads as it has."""
+    tally = Tally()
+    with threads(get_worker().state.nthreads) as team, np.errstate(over="ignore", invalid="ignore"):
+        for number, table in zip(numbers, tables, strict=True):
+            tally.add(None if table is None else question(table.shared_by(team)), number)
+    return tally.nodes
+
+
+def _constructor(local: Any) -> Any:
+    """That of a local estimator, with one more parameter: `client`, the last one."""
+
+    def initialise(self: Any, *args: Any, client: Any = None, **parameters: Any) -> None:
+        local.__init__(self, *args, **parameters)
+        self.client = client
+
+    own, last = signature(local.__init__), Parameter("client", Parameter.KEYWORD_ONLY, default=None)
+    vars(initialise)["__signature__"] = own.replace(parameters=[*own.parameters.values(), last])
+    return initialise
+
+
+class _DaskEstimator(_GDEstimator):
+    """What the two share: where parts come from, and predictions that are computed when they are asked for."""
+
+    _local: Any
+    client: Any
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"client": None}
+
+    @property
+    def client_(self) -> Client:
+        """The client that fits use: the one that was given, or the current one."""
+        return get_client() if self.client is None else self.client
+
+    def to_local(self) -> Any:
+        """The same model as a `GDClassifier` or `GDRegressor`, which knows nothing of Dask.
+
+        Returns
+        -------
+        estimator : GDClassifier or GDRegressor
+            With all fitted attributes.
+        """
+        local = self._local()
+        local.__dict__.update({name: value for name, value in self.__getstate__().items() if name not in OWN})
+        return local
+
+    def _bare(self) -> Any:
+        return self.to_local()._bare()
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Any:
+        """Fit the model to rows on a cluster.
+
+        Parameters
+        ----------
+        X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+            Raw features; blocks are NumPy arrays or CSR matrices, whose numbers of rows need not be known.
+        y : dask.array.Array, dask.dataframe.Series or DataFrame
+            Labels or targets, in the same parts.
+        sample_weight : dask.array.Array or dask.dataframe.Series, default=None
+            Non-negative weights of the rows.
+        coef_init, intercept_init, X_val, y_val, sample_weight_val : default=None
+            In memory, as for the local `fit`; `early_stopping` needs X_val and y_val.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If X or y is no collection of Dask.
+        ValueError
+            As the local `fit`, naming the part; if X, y and sample_weight are not in the same parts.
+        """
+        self._open_tasks()
+        with unchanged_on_error(self):
+            parts = _parts(self.client_, X, y, sample_weight)
+            init = Start(coef_init, intercept_init)
+            self._fit_parts(parts, None, init, X_val, y_val, sample_weight_val)
+        return self
+
+    def _lazily(self, method: str, X: Any, dtype: Any, columns: int | None) -> da.Array:
+        """A method of the local model on all parts of X, when it is computed: (n,), or (n, columns)."""
+        _check_collection("X", X)
+        on_part = partial(_on_part, self.to_local(), method, dtype, columns)
+        shape: tuple[float, ...] = (np.nan,) if columns is None else (np.nan, columns)
+        if isinstance(X, da.Array):
+            X = _whole_rows(X)
+            how: dict[str, Any] = {"drop_axis": 1} if columns is None else {"chunks": (X.chunks[0], (columns,))}
+            return X.map_blocks(on_part, dtype=dtype, meta=np.empty((0,) * len(shape), dtype), **how)
+        return da.concatenate([da.from_delayed(dask.delayed(on_part)(part), shape, dtype) for part in X.to_delayed()])
+
+    def _scored(self, X: Any, y: Any, sample_weight: Any, sums: Callable[..., Record]) -> Record:
+        """The sum of sums(local model, X, y, weights) of all parts.  One pass."""
+        tally = Tally()
+        records = _parts(self.client_, X, y, sample_weight).map(partial(_score_part, sums, self.to_local()))
+        for number, record in enumerate(records):
+            tally.add(record, number)
+        total = tally.total()
+        if total is None:
+            raise ValueError("There are no rows in any part.")
+        return total
+
+
+class DaskGDClassifier(_DaskEstimator, GDClassifier):
+    """`GDClassifier` for Dask's arrays and frames.
+
+    ``solver="gd"`` and ``"auto"`` end where the local fit of all rows would end.  ``"sgd"`` and ``"adam"`` make local epochs:
+    in each round every part makes an epoch from common coefficients, and the results are averaged, weighted by rows (local
+    SGD); they do well where parts have thousands of rows and are alike.
+
+    Parameters
+    ----------
+    *args, **parameters
+        Those of `GDClassifier`.
+    client : distributed.Client, default=None
+        Of the cluster to fit on; None: the current one.  It is no part of a pickle.
+
+    Attributes
+    ----------
+    coef_, intercept_, classes_, n_iter_, loss_curve_, time_curve_, n_features_in_, feature_names_in_
+        As those of `GDClassifier`.
+
+    See Also
+    --------
+    skgd.GDClassifier : The local one.
+    """
+
+    _local = GDClassifier
+    _parameter_constraints = {**GDClassifier._parameter_constraints, "client": [object]}
+    __init__ = _constructor(GDClassifier)
+
+    def decision_function(self, X):
+        """Scores of the rows, when they are computed.
+
+        Parameters
+        ----------
+        X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+            Raw features.
+
+        Returns
+        -------
+        dask.array.Array of shape (n_samples,) or (n_samples, n_classes)
+            ``X W + b``.
+        """
+        return self._lazily("decision_function", X, self.coef_.dtype, None if len(self.classes_) == 2 else len(self.classes_))
+
+    def predict(self, X):
+        """Labels, when they are computed.
+
+        Parameters
+        ----------
+        X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+            Raw features.
+
+        Returns
+        -------
+        dask.array.Array of shape (n_samples,)
+            Labels out of `classes_`.
+        """
+        return self._lazily("predict", X, self.classes_.dtype, None)
+
+    def predict_proba(self, X):
+        """Probabilities of the classes, when they are computed.
+
+        Parameters
+        ----------
+        X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+            Raw features.
+
+        Returns
+        -------
+        dask.array.Array of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return self._lazily("predict_proba", X, self.coef_.dtype, len(self.classes_))
+
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities, when they are computed.
+
+        Parameters
+        ----------
+        X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+            Raw features.
+
+        Returns
+        -------
+        dask.array.Array of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return self._lazily("predict_log_proba", X, self.coef_.dtype, len(self.classes_))
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy, in one pass.
+
+        Parameters
+        ----------
+        X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+            Raw features.
+        y : dask.array.Array or dask.dataframe.Series of shape (n_samples,)
+            Labels.
+        sample_weight : dask.array.Array or dask.dataframe.Series, default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            The share of the weight that is labelled right.
+        """
+        right, weight = self._scored(X, y, sample_weight, _right)
+        return float(right / weight)
+
+
+class DaskGDRegressor(_DaskEstimator, GDRegressor):
+    """`GDRegressor` for Dask's arrays and frames.
+
+    ``solver="gd"`` and ``"auto"`` end where the local fit of all rows would end; ``"sgd"`` and ``"adam"`` make local epochs, as
+    those of `DaskGDClassifier`.
+
+    Parameters
+    ----------
+    *args, **parameters
+        Those of `GDRegressor`.
+    client : distributed.Client, default=None
+        Of the cluster to fit on; None: the current one.  It is no part of a pickle.
+
+    Attributes
+    ----------
+    coef_, intercept_, n_iter_, loss_curve_, time_curve_, n_features_in_, feature_names_in_
+        As those of `GDRegressor`.
+
+    See Also
+    --------
+    skgd.GDRegressor : The local one.
+    """
+
+    _local = GDRegressor
+    _parameter_constraints = {**GDRegressor._parameter_constraints, "client": [object]}
+    __init__ = _constructor(GDRegressor)
+
+    def predict(self, X):
+        """Targets, when they are computed.
+
+        Parameters
+        ----------
+        X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+            Raw features.
+
+        Returns
+        -------
+        dask.array.Array of shape (n_samples,) or (n_samples, n_targets)
+            As of the local `predict`.
+        """
+        return self._lazily("predict", X, self.coef_.dtype, None if self._one_dimensional else len(self.coef_))
+
+    def score(self, X, y, sample_weight=None):
+        """R^2, the mean of those of several targets, in one pass.
+
+        Parameters
+        ----------
+        X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+            Raw features.
+        y : dask.array.Array, dask.dataframe.Series or DataFrame
+            Targets.
+        sample_weight : dask.array.Array or dask.dataframe.Series, default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            As `sklearn.metrics.r2_score`.
+        """
+        errors, targets = self._scored(X, y, sample_weight, _errors)
+        constant = np.where(errors > 0.0, 1.0, 0.0)  # what targets that do not vary leave unexplained
+        return float(1.0 - np.mean(np.divide(errors, targets.squares, out=constant, where=targets.squares > 0.0)))
+
+
+def _right(model: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> Record:
+    return float(weights @ (model.predict(X) == y)), float(weights.sum())
+
+
+def _errors(model: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> Record:
+    Y, errors = np.atleast_2d(y.T), np.atleast_2d((y - model.predict(X)).T) ** 2 @ weights
+    mean = Y @ weights / weights.sum()
+    return errors, ColumnMoments(float(weights.sum()), mean, (Y - mean[:, None]) ** 2 @ weights)
+
+
+def _score_part(sums: Callable[..., Record], model: Any, number: int, part: tuple[Any, ...]) -> Record | None:
+    X, y, *weights = part
+    if len(y) == 0:
+        return None
+    y = np.asarray(y)
+    return sums(model, X, y, np.asarray(weights[0], dtype=float) if weights else np.ones(len(y)))
+
+
+def _on_part(model: Any, method: str, dtype: Any, columns: int | None, part: Any) -> np.ndarray:
+    """A method of a local model on a part, which may be empty."""
+    if part.shape[0] == 0:
+        return np.empty((0,) if columns is None else (0, columns), dtype)
+    return getattr(model, method)(part)
+
+
+def _parts(client: Client, X: Any, y: Any, sample_weight: Any) -> DaskParts:
+    """Tuples of the parts of X, y and maybe weights, on the workers."""
+    collections = {"X": X, "y": y} | ({} if sample_weight is None else {"sample_weight": sample_weight})
+    for name, collection in collections.items():
+        _check_collection(name, collection)
+    chunks = X.chunks[0] if isinstance(X, da.Array) else None
+    delayed = {name: _delayed(collection, chunks) for name, collection in collections.items()}
+    counts = {name: len(parts) for name, parts in delayed.items()}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        raise ValueError(f"X, y and sample_weight have to be in the same parts, but {told}: repartition them alike.")
+    return DaskParts(client, client.compute([dask.delayed(tuple)(rows) for rows in zip(*delayed.values(), strict=True)]))
+
+
+def _delayed(collection: Any, chunks: tuple[int, ...] | None) -> list[Any]:
+    """The parts of a collection; an array in the given chunks of rows, where both are known."""
+    if not isinstance(collection, da.Array):
+        return list(collection.to_delayed())
+    collection = _whole_rows(collection)
+    if chunks is not None and collection.chunks[0] != chunks and not np.isnan([*collection.chunks[0], *chunks]).any():
+        collection = collection.rechunk({0: chunks}) if sum(chunks) == collection.shape[0] else collection
+    return list(collection.to_delayed().ravel())
+
+
+def _whole_rows(X: da.Array) -> da.Array:
+    return X.rechunk({1: -1}) if X.ndim == 2 and len(X.chunks[1]) > 1 else X
+
+
+def _check_collection(name: str, value: Any) -> None:
+    if not is_dask_collection(value):
+        raise TypeError(
+            f"{name} has to be a dask array or dataframe, but is a {type(value).__name__}: for data in memory use to_local(), "
+            "or the local estimator."
+        )
