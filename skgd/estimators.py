@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -43,6 +42,7 @@ from .survey import Survey
 from .table import Table
 from .training import Begun, minimise, takers
 from .validation import Validation
+from .warning import warn
 
 SOLVERS = ("auto", "gd", "sgd", "adam")
 LOG_LINK = ("poisson", "gamma")  # losses whose scores are logarithms of predictions
@@ -192,7 +192,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         """Solve for targets Y (T, n); set the attributes of the fit.  Those that shape a prediction are set already."""
         memory = getattr(self, "_memory", Memory()) if self.warm_start else None
         start = self._start(rows.X.shape[1], loss.columns, init)
-        self._solve(rows.table(Y), rows.of_hooks(), loss, start, memory, held_out)
+        self._solve(rows.table(Y), rows.of_hooks(), loss, self._options(loss), start, memory, held_out)
         if memory is not None:
             self._memory = memory
 
@@ -201,13 +201,14 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         data: Table | Parted,
         of_hooks: dict[str, Any],
         loss: Any,
+        options: Options,
         start: tuple[np.ndarray, np.ndarray] | None,
         memory: Memory | None,
         held_out: tuple[Rows, np.ndarray] | None,
         begun: Begun | None = None,
     ) -> None:
         """Solve, and set the attributes of the fit."""
-        penalty, options = self._penalty(data.d), self._options(loss)
+        penalty = self._penalty(data.d)
         if start is not None:
             start = penalty.feasible(start[0]), start[1]
         attributes = partial(self._attributes, dtype=data.dtype)
@@ -235,11 +236,11 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         if self.early_stopping and X_val is None:
             raise ValueError("early_stopping=True needs X_val and y_val here: rows in parts cannot be split.")
         reader, totals = reader_of(self, parts, classes)
-        data, loss, start, memory, begun = gather(self, reader, totals, parts, init)
+        data, loss, options, start, memory, begun = gather(self, reader, totals, parts, init)
         held_out = None
         if self.early_stopping:
             held_out = self._held_out(X_val, y_val, sample_weight_val, reader)
-        self._solve(data, {"X": None, "y": None}, loss, start, memory, held_out, begun)
+        self._solve(data, {"X": None, "y": None}, loss, options, start, memory, held_out, begun)
 
     def _bare(self) -> _GDEstimator:
         """Parameters and features alone, of the class that fits locally: what is sent to where parts are."""
@@ -450,11 +451,10 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             unused += ["batch_size"] if explicit else ["batch_size", "average"]
         changed = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != defaults[name]]
         if changed:
-            warnings.warn(
+            warn(
                 f"{', '.join(changed)} has no effect with loss={self.loss!r}, solver={solver!r}, "
                 f"learning_rate={self.learning_rate!r}.",
                 UserWarning,
-                stacklevel=6,
             )
 
     def _start(self, d: int, columns: int, init: Start, resume: bool = False) -> tuple[np.ndarray, np.ndarray] | None:

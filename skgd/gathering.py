@@ -28,6 +28,7 @@ class Gathered(NamedTuple):
 
     data: Parted
     loss: Any
+    options: Options
     start: Coefficients | None
     memory: Memory | None
     begun: Begun | None
@@ -63,9 +64,9 @@ def gather(estimator: Any, reader: Reader, totals: np.ndarray | None, parts: Par
     tables = parts.prepared(reader)
     if parts.sequential:
         with threads(thread_count(estimator.n_jobs, SHARED)) as team:
-            survey, epoch, before = _first_pass(estimator, reader, parts, init, team)
+            survey, options, epoch, before = _first_pass(estimator, reader, parts, init, team)
     else:
-        epoch, before = None, None
+        options, epoch, before = None, None, None
         survey = _merged(list(tables.map(partial(_surveyed, _stride_of(reader.firsts)))))
         parts.release()
     if survey is None:
@@ -74,18 +75,19 @@ def gather(estimator: Any, reader: Reader, totals: np.ndarray | None, parts: Par
         survey = survey._replace(classes=totals)
     distinct = estimator._distinct_targets(survey)
     data, loss = Parted(tables, survey, distinct), estimator._loss_of(survey)
+    options = estimator._options(loss) if options is None else options
     if epoch is None:
-        return Gathered(data, loss, estimator._start(data.d, loss.columns, init), None, None)
+        return Gathered(data, loss, options, estimator._start(data.d, loss.columns, init), None, None)
     after = epoch.result()
     begun = Begun(_of_sample(estimator, survey, loss, before), _of_sample(estimator, survey, loss, after))
-    return Gathered(data, loss, after, Memory(progress=epoch.progress()), begun)
+    return Gathered(data, loss, options, after, Memory(progress=epoch.progress()), begun)
 
 
 def _first_pass(
     estimator: Any, reader: Reader, parts: Parts, init: Any, team: Team
-) -> tuple[Survey | None, StreamedEpoch | None, Coefficients | None]:
-    """The survey of a stream, and the epoch made on the way with the coefficients before it, if one was."""
-    survey, epoch, before, firsts = None, None, None, []
+) -> tuple[Survey | None, Options | None, StreamedEpoch | None, Coefficients | None]:
+    """The survey of a stream, the options for its loss, and the epoch made on the way, if one was, from where."""
+    survey, options, epoch, before, firsts = None, None, None, None, []
     for number, part in enumerate(parts.map(itself)):
         rows = 0 if survey is None else survey.n
         firsts.append(rows)
@@ -95,7 +97,7 @@ def _first_pass(
         here = Survey.of(table.shared_by(team), classes)
         survey = here if survey is None else _joined(survey, here, number)
         loss = estimator._loss_of(survey)
-        if before is None:
+        if options is None:
             options = estimator._options(loss)
             start = estimator._start(table.d, loss.columns, init)
             before = start if start is not None else (np.zeros((table.d, loss.columns)), np.zeros(loss.columns))
@@ -104,7 +106,7 @@ def _first_pass(
         if epoch is not None:
             epoch.learn(table, loss, survey)
     reader.firsts = firsts
-    return survey, epoch, before
+    return survey, options, epoch, before
 
 
 def _steps_first(options: Options, table: Table, loss: Any, started: bool) -> bool:

@@ -6,7 +6,6 @@ divides by their number.
 
 from __future__ import annotations
 
-import warnings
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +18,7 @@ from .parts import Parted
 from .penalties import Penalty, penalty_value
 from .records import Curvature, CurvatureDiagonal, Gradient, Losses, NormalEquations, Together
 from .table import Table
+from .warning import warn
 
 OFFSET = 1e-9  # share of its squares that varies, below which a column without an intercept is as good as constant
 VARIES = 1e-14  # and above which it is not
@@ -196,10 +196,9 @@ def _warn_of_offsets(moments: ColumnMoments) -> None:
     share = np.divide(moments.variance, square, out=np.ones_like(square), where=square > 0.0)
     alike = np.flatnonzero(share < OFFSET)
     if len(alike) > 1 and share[alike].max() > VARIES:
-        warnings.warn(
+        warn(
             f"Columns {alike[0]} and {alike[1]} of X vary by less than {np.sqrt(OFFSET):.0e} of their mean, and without an "
             "intercept nothing tells them apart: the fit may stop above its minimum. Set fit_intercept=True, or subtract "
             "their offset.",
             ConvergenceWarning,
-            stacklevel=8,
         )

@@ -98,8 +98,7 @@ class Table:
     def thinned(self, stride: int) -> Table:
         """Copies of the rows whose numbers are multiples of the stride."""
         every = slice(-self.first % stride, self.n, stride)
-        Y, s = np.ascontiguousarray(self.Y[:, every]), np.ascontiguousarray(self.s[every])
-        return Table(self.X[every], Y, s, self.team)
+        return Table(self.X[every].copy(), self.Y[:, every].copy(), self.s[every].copy(), self.team)
 
     def columns(self, index: np.ndarray) -> Table:
         """Some columns alone, copied."""

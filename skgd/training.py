@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from .penalties import Penalty, penalty_value
 from .solvers import Solution, adam, dual, gd, sgd
 from .table import Table
 from .threads import thread_count, threads
+from .warning import warn
 
 SOLVERS = {"gd": gd, "sgd": sgd, "adam": adam}
 NOTICEABLE = 1e-4  # share of the natural size of scores
@@ -185,11 +185,10 @@ def _rounded(
             for at in ((W, b), (coef, intercept.astype(np.float32).astype(np.float64)))
         )
         if not F_rounded <= F * (1.0 + (options.tol or 0.0)):
-            warnings.warn(
+            warn(
                 f"float32 holds the intercept {intercept[off.argmax()]:.3g} to {off.max():.1g} only, and the objective is "
                 f"{F_rounded:.3g} instead of {F:.3g}: pass X as float64, or subtract an offset from its columns.",
                 ConvergenceWarning,
-                stacklevel=5,
             )
     return coef, intercept
 
@@ -210,4 +209,4 @@ def _warn(solution: Solution, options: Options, loss: Any) -> None:
             f"solver={options.solver!r} stopped after {solution.iterations} {unit} without reaching tol={options.tol:g}: "
             f"the objective {distance}. To get closer, {', or '.join(remedies)}."
         )
-    warnings.warn(message, ConvergenceWarning, stacklevel=6)
+    warn(message, ConvergenceWarning)

@@ -1,0 +1,149 @@
+"""Where `fit_batches` gets its rows from, beyond lists and functions: files, and parts that are elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from glob import glob
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from .parts import Mapped
+
+__all__ = ["mapped", "parquet"]
+
+
+def mapped(map_parts: Callable[[Callable[[int, Any], Any]], Iterable[Any]]) -> Mapped:
+    """Parts that lie elsewhere, on the workers of Ray or Spark, say: functions go there, and small results come back.
+
+    Parameters
+    ----------
+    map_parts : callable
+        ``map_parts(function)`` has to return ``function(number, part)`` of all parts, in their order: numbers count from 0,
+        and parts are ``(X, y)`` or ``(X, y, sample_weight)``.  Functions and results are pickled by cloudpickle at the most.
+
+    Returns
+    -------
+    batches : object
+        For `fit_batches`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgd import GDRegressor
+    >>> from skgd.batches import mapped
+    >>> parts = [(np.array([[0.0], [1.0]]), np.array([1.0, 3.0])), (np.array([[2.0]]), np.array([5.0]))]
+    >>> def everywhere(function):
+    ...     return [function(number, part) for number, part in enumerate(parts)]
+    >>> GDRegressor(penalty=None).fit_batches(mapped(everywhere)).coef_.round(6)
+    array([2.])
+    """
+    return Mapped(map_parts)
+
+
+def parquet(
+    path: str | PathLike[str],
+    *,
+    target: str | list[str],
+    columns: list[str] | None = None,
+    weight: str | None = None,
+    batch_size: int = 65_536,
+) -> ParquetBatches:
+    """Batches of Parquet files, read anew in every pass (extra ``skgd[parquet]``).
+
+    Parameters
+    ----------
+    path : str or path
+        Of a file, a folder, or a pattern such as ``"day-*.parquet"``, whose files are read in the order of their names.
+    target : str or list of str
+        The column, or columns, of labels or targets.
+    columns : list of str, default=None
+        Features; None: all columns but those of target and weight.
+    weight : str, default=None
+        The column of the rows' weights.
+    batch_size : int, default=65_536
+        Rows of a batch, at most.  One row group of the file is in memory besides.
+
+    Returns
+    -------
+    batches : iterable
+        For `fit_batches`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no file matches.
+    ValueError
+        If a column is missing, or a feature does not hold numbers.
+
+    Examples
+    --------
+    >>> from skgd import GDClassifier
+    >>> from skgd.batches import parquet
+    >>> batches = parquet("rides-*.parquet", target="tipped")  # doctest: +SKIP
+    >>> GDClassifier().fit_batches(batches, classes=[0, 1])  # doctest: +SKIP
+    """
+    return ParquetBatches(path, target, columns, weight, batch_size)
+
+
+class ParquetBatches:
+    """See `parquet`."""
+
+    def __init__(
+        self, path: str | PathLike[str], target: str | list[str], columns: list[str] | None, weight: str | None, batch_size: int
+    ) -> None:
+        from pyarrow.dataset import dataset
+
+        self.dataset = dataset(_files(fspath(path)), format="parquet")
+        self.target, self.weight, self.batch_size = target, weight, batch_size
+        self.targets = [target] if isinstance(target, str) else list(target)
+        apart = [*self.targets, *([] if weight is None else [weight])]
+        schema = self.dataset.schema
+        self.columns = [name for name in schema.names if name not in apart] if columns is None else list(columns)
+        missing = [name for name in [*self.columns, *apart] if name not in schema.names]
+        if missing:
+            raise ValueError(f"There is no column {missing[0]!r} in {path}: its columns are {', '.join(schema.names)}.")
+        for name in self.columns:
+            _check_numbers(name, schema.field(name).type)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Tuples (X, y) or (X, y, sample_weight): a record batch, and arrays."""
+        wanted = list(dict.fromkeys([*self.columns, *self.targets, *([] if self.weight is None else [self.weight])]))
+        for fragment in self.dataset.get_fragments():
+            for group in fragment.split_by_row_group():  # a scanner of all of them would read far ahead
+                for batch in group.to_batches(columns=wanted, batch_size=self.batch_size, schema=self.dataset.schema):
+                    yield self._part(batch)
+
+    def _part(self, batch: Any) -> tuple[Any, ...]:
+        X, y = batch.select(self.columns), _values(batch, self.targets, one=isinstance(self.target, str))
+        return (X, y) if self.weight is None else (X, y, _values(batch, [self.weight], one=True))
+
+
+def _files(path: str) -> str | list[str]:
+    """A file or folder, or the files that match a pattern."""
+    if Path(path).exists():
+        return path
+    files = sorted(glob(path))
+    if not files:
+        raise FileNotFoundError(f"There is no file {path}.")
+    return files
+
+
+def _check_numbers(name: str, kind: Any) -> None:
+    from pyarrow import types
+
+    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+        raise ValueError(f"Column {name!r} holds {kind}, not numbers: encode it, or name the columns to use.")
+
+
+def _values(batch: Any, names: list[str], one: bool) -> Any:
+    """Columns of a record batch as an array (rows,), or (rows, columns)."""
+    import numpy as np
+
+    arrays = []
+    for name in names:
+        column = batch.column(name)
+        if hasattr(column, "dictionary_decode"):
+            column = column.dictionary_decode()
+        arrays.append(column.to_numpy(zero_copy_only=False))
+    return arrays[0] if one else np.column_stack(arrays)
