@@ -46,6 +46,7 @@ from .warning import warn
 
 SOLVERS = ("auto", "gd", "sgd", "adam")
 LOG_LINK = ("poisson", "gamma")  # losses whose scores are logarithms of predictions
+NOTICEABLE = 1 << 24  # bytes of a memory map whose copy is worth a warning
 WITH_PROBABILITIES = ("log_loss", "modified_huber")
 
 
@@ -87,7 +88,8 @@ class Rows(NamedTuple):
 
     def table(self, Y: np.ndarray) -> Table:
         """With targets Y (T, n), and weights of mean one."""
-        return Table(self.X, Y, self.weights * (len(self.weights) / self.weights.sum()))
+        s = self.weights * (len(self.weights) / self.weights.sum()) if self.weighted else self.weights
+        return Table(self.X, Y, s)
 
     def of_hooks(self) -> dict[str, Any]:
         """What callbacks are given."""
@@ -182,6 +184,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         if fast is not None:
             return fast
         check_is_fitted(self)
+        _warn_of_copy(X)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         if sp.issparse(self.coef_):
             return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
@@ -235,6 +238,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         """Fit rows that come, or lie, in parts; set the attributes of the fit."""
         if self.early_stopping and X_val is None:
             raise ValueError("early_stopping=True needs X_val and y_val here: rows in parts cannot be split.")
+        if self.solver == "gd" and self.learning_rate != "auto":
+            raise ValueError("solver='gd' with an explicit learning_rate steps on all rows at once: use learning_rate='auto'.")
         reader, totals = reader_of(self, parts, classes)
         data, loss, options, start, memory, begun = gather(self, reader, totals, parts, init)
         held_out = None
@@ -485,9 +490,25 @@ def _initial(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     return array.reshape(shape)
 
 
+def _warn_of_copy(X: Any) -> None:
+    """Of a large memory map that validation is going to copy."""
+    if not isinstance(X, np.memmap) or X.nbytes < NOTICEABLE:
+        return
+    wrong = [f"is of {X.dtype}"] if X.dtype not in (np.float32, np.float64) else []
+    if not X.flags.c_contiguous:
+        wrong += ["is not in C order"]
+    if wrong:
+        warn(
+            f"X is a memory map that {' and '.join(wrong)}: all of it is copied into memory, {X.size * 8 / 2**30:.1f} GiB. "
+            "Store it as float32 or float64 in C order, or pass it in pieces to fit_batches.",
+            UserWarning,
+        )
+
+
 def _validated(estimator, X, y, sample_weight, **how) -> Rows:
     """The rows that count: a row of weight zero is as good as absent."""
     given = X
+    _warn_of_copy(X)
     X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", **how)
     if sample_weight is None:
         return Rows(X, y, np.ones(len(y)), False, given)

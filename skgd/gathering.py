@@ -43,10 +43,10 @@ def reader_of(estimator: Any, parts: Parts, classes: Any) -> tuple[Reader, np.nd
     labelled = is_classifier(estimator)
     balanced = labelled and isinstance(estimator.class_weight, str)
     known: Any = None if classes is None or not labelled else np.unique(classes)
-    firsts, totals = None, None
+    edges, totals = None, None
     if not parts.sequential or (labelled and (known is None or balanced)):
         glances = list(parts.map(partial(Glance.at, estimator._bare())))
-        firsts = _agree(estimator, glances)
+        edges = _agree(estimator, glances)
         if labelled:
             known, totals = _classes(glances, known)
     of_classes = None
@@ -56,7 +56,7 @@ def reader_of(estimator: Any, parts: Parts, classes: Any) -> tuple[Reader, np.nd
         of_classes = estimator._class_weights(known, np.arange(len(known)), weights)
         if of_classes is not None and totals is not None:
             totals *= of_classes
-    return Reader(estimator._bare() if firsts is not None else estimator, known, of_classes, firsts), totals
+    return Reader(estimator._bare() if edges is not None else estimator, known, of_classes, edges), totals
 
 
 def gather(estimator: Any, reader: Reader, totals: np.ndarray | None, parts: Parts, init: Any) -> Gathered:
@@ -67,7 +67,7 @@ def gather(estimator: Any, reader: Reader, totals: np.ndarray | None, parts: Par
             survey, options, epoch, before = _first_pass(estimator, reader, parts, init, team)
     else:
         options, epoch, before = None, None, None
-        survey = _merged(list(tables.map(partial(_surveyed, _stride_of(reader.firsts)))))
+        survey = _merged(list(tables.map(partial(_surveyed, _stride_of(reader.edges or [0])))))
         parts.release()
     if survey is None:
         raise ValueError("There are no rows with a weight in any part.")
@@ -87,11 +87,11 @@ def _first_pass(
     estimator: Any, reader: Reader, parts: Parts, init: Any, team: Team
 ) -> tuple[Survey | None, Options | None, StreamedEpoch | None, Coefficients | None]:
     """The survey of a stream, the options for its loss, and the epoch made on the way, if one was, from where."""
-    survey, options, epoch, before, firsts = None, None, None, None, []
+    survey, options, epoch, before, edges = None, None, None, None, [0]
     for number, part in enumerate(parts.map(itself)):
         rows = 0 if survey is None else survey.n
-        firsts.append(rows)
-        table, classes = reader.read(number, part, rows, reset=survey is None and reader.firsts is None)
+        table, classes = reader.read(number, part, rows, reset=survey is None and reader.edges is None)
+        edges.append(rows if table is None else rows + table.n)
         if table is None:
             continue
         here = Survey.of(table.shared_by(team), classes)
@@ -105,7 +105,7 @@ def _first_pass(
                 epoch = StreamedEpoch(before[0], before[1], estimator._penalty(table.d), options)
         if epoch is not None:
             epoch.learn(table, loss, survey)
-    reader.firsts = firsts
+    reader.edges = edges
     return survey, options, epoch, before
 
 
@@ -140,13 +140,12 @@ def _joined(before: Survey, here: Survey, number: int) -> Survey:
 
 
 def _agree(estimator: Any, glances: list[Glance | None]) -> list[int]:
-    """Set the features of the estimator, which all parts have to share; the number of the first row of each part."""
-    firsts, n, known = [], 0, None
+    """Set the features of the estimator, which all parts have to share; where the rows of each part begin and end."""
+    edges, known = [0], None
     for number, glance in enumerate(glances):
-        firsts.append(n)
+        edges.append(edges[-1] + (0 if glance is None else glance.rows))
         if glance is None:
             continue
-        n += glance.rows
         features = glance.width, None if glance.names is None else glance.names.tolist()
         if known is None:
             known = features
@@ -155,7 +154,7 @@ def _agree(estimator: Any, glances: list[Glance | None]) -> list[int]:
     if known is None:
         raise ValueError("There are no rows with a weight in any part.")
     estimator._set_features(*known)
-    return firsts
+    return edges
 
 
 def _described(width: int, names: list[str] | None) -> str:
@@ -178,7 +177,6 @@ def _surveyed(stride: int, number: int, table: Table | None) -> Survey | None:
     return None if table is None else Survey.of(table, np.empty(0), stride)
 
 
-def _stride_of(firsts: list[int] | None) -> int:
-    """One that leaves each part few rows of a sample: the survey thins what is left."""
-    rows = firsts[-1] if firsts else 0
-    return max(1, 1 << max(0, int(rows).bit_length() - 21))
+def _stride_of(edges: list[int]) -> int:
+    """One that leaves few rows of a sample: the survey thins what is left."""
+    return 1 << max(0, edges[-1].bit_length() - LARGEST.bit_length())

@@ -41,18 +41,25 @@ class Reader:
         None: targets are numbers.
     of_classes : ndarray or None
         Weights of the classes.
-    firsts : list of int or None
-        The number of the first row of each part; None: they are not known yet.
+    edges : list of int or None
+        Rows edges[p]..edges[p + 1] are those of part p; None: that is not known yet.
     """
 
     def __init__(
-        self, estimator: Any, classes: np.ndarray | None, of_classes: np.ndarray | None, firsts: list[int] | None
+        self, estimator: Any, classes: np.ndarray | None, of_classes: np.ndarray | None, edges: list[int] | None
     ) -> None:
-        self.estimator, self.classes, self.of_classes, self.firsts = estimator, classes, of_classes, firsts
+        self.estimator, self.classes, self.of_classes, self.edges = estimator, classes, of_classes, edges
 
     def __call__(self, number: int, part: Any) -> Table | None:
-        """The table of a part; None where no row counts."""
-        return self.read(number, part, self._first(number))[0]
+        """The table of a part, as it was first read; None where no row counts."""
+        edges = self.edges or [0]
+        if number >= len(edges) - 1:
+            raise ValueError(f"There is a part {number} now, but there were {len(edges) - 1} parts when they were first read.")
+        table, _ = self.read(number, part, edges[number])
+        rows, before = 0 if table is None else table.n, edges[number + 1] - edges[number]
+        if rows != before:
+            raise ValueError(f"Part {number} has {rows} rows that count now, and had {before} when it was first read.")
+        return table
 
     def read(self, number: int, part: Any, first: int, reset: bool = False) -> tuple[Table | None, np.ndarray]:
         """The same, given the number of its first row, and the weights of the classes in it.
@@ -64,12 +71,6 @@ class Reader:
             return None, np.empty(0)
         with _naming(number):
             return self.estimator._table(X, y, weights, self.classes, self.of_classes, reset, first)
-
-    def _first(self, number: int) -> int:
-        firsts = self.firsts or []
-        if number >= len(firsts):
-            raise ValueError(f"There is a part {number} now, but there were {len(firsts)} parts when they were first read.")
-        return firsts[number]
 
 
 def unpacked(number: int, part: Any) -> tuple[Any, Any, Any]:

@@ -25,6 +25,7 @@ from .threads import ALONE, Team
 PARTS = 16  # of the rows of a large X: more than any thread count worth having here, few enough to cost nothing
 LARGE_PARTS = 4  # where records are matrices
 SMALL = 1 << 15  # entries of X that one thread reads in the time that handing out a part takes
+SAMPLE = 1 << 26  # bytes of a sample, at most
 GRAM_TILE = 128  # rows of a tile for curvature, which is in the nearest cache twice
 
 
@@ -92,8 +93,8 @@ class Table:
         return table
 
     def thins(self, stride: int) -> bool:
-        """Whether there are samples of every `stride`-th row."""
-        return True
+        """Whether a sample of every `stride`-th row is worth its memory."""
+        return self.entries * self.dtype.itemsize // stride <= SAMPLE
 
     def thinned(self, stride: int) -> Table:
         """Copies of the rows whose numbers are multiples of the stride."""

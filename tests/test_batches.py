@@ -1,0 +1,479 @@
+"""Rows in batches: the optimum of all rows, in few passes, with a batch in memory at a time."""
+
+import gc
+import re
+import weakref
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from skgd import GDClassifier, GDRegressor
+from skgd.batches import mapped
+
+N, D = 1500, 6
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Raw columns of several scales, scores that explain some of what follows from them, weights, some of them zero."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(N, D))
+    X = Z * np.logspace(-3, 3, D) + np.linspace(-5.0, 5.0, D)
+    weights = rng.uniform(0.1, 2.0, N) * (rng.random(N) < 0.9)
+    return X, Z @ rng.normal(size=D) + rng.logistic(size=N), weights
+
+
+def cut(*arrays, size=400, empty=False):
+    """Tuples of consecutive rows of the arrays."""
+    edges = [*range(0, arrays[0].shape[0], size), arrays[0].shape[0]]
+    if empty:
+        edges = sorted([*edges, edges[1], edges[-1]])
+    return [tuple(array[first:last] for array in arrays) for first, last in pairwise(edges)]
+
+
+class Counted:
+    """Batches that know how often they were read."""
+
+    def __init__(self, batches):
+        self.batches, self.passes = batches, 0
+
+    def __iter__(self):
+        self.passes += 1
+        return iter(self.batches)
+
+
+def targets_of(loss, z):
+    if loss in ("poisson", "gamma"):
+        return np.round(np.exp(0.3 * z), 0 if loss == "poisson" else 3) + (loss == "gamma")
+    return z
+
+
+CLASSIFIERS = [
+    GDClassifier(),
+    GDClassifier(penalty="l1", alpha=1e-2),
+    GDClassifier("hinge", alpha=1e-2),
+    GDClassifier("squared_hinge"),
+    GDClassifier(penalty=None, fit_intercept=False),
+]
+REGRESSORS = [
+    GDRegressor(),
+    GDRegressor(penalty="elasticnet", alpha=0.05),
+    GDRegressor("huber", epsilon=0.5),
+    GDRegressor("quantile", alpha=1e-2),
+    GDRegressor("poisson"),
+    GDRegressor("gamma"),
+]
+
+
+# ---------------------------------------------------------------- the optimum of all rows
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("model", CLASSIFIERS, ids=str)
+def test_gd_ends_where_a_fit_of_all_rows_ends(model, classes, rows, objective):
+    X, z, weights = rows
+    y = np.array(["no", "yes", "maybe"])[np.digitize(z, [0.0, 1.5][: classes - 1])]
+    for tol in (1e-4, 1e-9) if model.loss != "hinge" else (1e-4,):
+        model = clone(model).set_params(tol=tol, solver="gd")
+        together = clone(model).fit(X, y, weights)
+        apart = model.fit_batches(cut(X, y, weights, empty=True))
+        assert_array_equal(apart.classes_, together.classes_)
+        assert objective(apart, X, y, weights) == pytest.approx(objective(together, X, y, weights), rel=1e-8)
+        assert apart.loss_curve_[-1] == pytest.approx(together.loss_curve_[-1], rel=1e-8)
+
+
+@pytest.mark.parametrize("model", REGRESSORS, ids=str)
+def test_gd_of_a_regression_ends_where_a_fit_of_all_rows_ends(model, rows, objective):
+    X, z, weights = rows
+    y = targets_of(model.loss, z)
+    model = clone(model).set_params(tol=1e-4 if model.loss == "quantile" else 1e-9)
+    together = clone(model).fit(X, y, weights)
+    apart = clone(model).fit_batches(cut(X, y, weights, size=333))
+    assert objective(apart, X, y, weights) == pytest.approx(objective(together, X, y, weights), rel=1e-8)
+
+
+@pytest.mark.parametrize("size", [97, 400, N])
+def test_the_way_there_is_the_same_wherever_batches_are_cut(size, rows):
+    """Not only the minimum: iterations, samples and curvature are those of `fit`, at any tolerance."""
+    X, z, _ = rows
+    y = (z > 0).astype(int)
+    together, apart = GDClassifier().fit(X, y), GDClassifier().fit_batches(cut(X, y, size=size))
+    assert_allclose(apart.coef_, together.coef_, rtol=1e-9)
+    assert_allclose(apart.loss_curve_, together.loss_curve_, rtol=1e-12)
+    assert apart.n_iter_ == together.n_iter_
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("targets", [1, 2])
+def test_csr_batches_of_several_targets(targets, dtype, rows):
+    X, z, weights = rows
+    X = sp.csr_matrix((X * (np.random.default_rng(1).random(X.shape) < 0.3)).astype(dtype))
+    y = np.column_stack([z, np.sin(z)])[:, :targets].squeeze()
+    together = GDRegressor(tol=1e-9).fit(X, y, weights)
+    apart = GDRegressor(tol=1e-9).fit_batches(cut(X, y, weights))
+    assert apart.coef_.dtype == dtype
+    assert apart.coef_.shape == together.coef_.shape
+    assert_allclose(apart.coef_, together.coef_, rtol=1e-4 if dtype == np.float32 else 1e-8)
+    assert_allclose(apart.predict(X), together.predict(X), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 3.0, 2: 0.2}])
+def test_class_weights_count_as_in_a_fit_of_all_rows(class_weight, rows):
+    X, z, weights = rows
+    y = np.digitize(z, [0.5, 2.0])
+    model = GDClassifier(class_weight=class_weight, tol=1e-9)
+    together, apart = clone(model).fit(X, y, weights), clone(model).fit_batches(cut(X, y, weights))
+    assert_allclose(apart.coef_, together.coef_, rtol=1e-6, atol=1e-9)
+
+
+def test_classes_may_be_missing_in_a_part_and_columns_constant_in_it(rows):
+    X, z, _ = rows
+    X, y = X.copy(), np.sort(np.digitize(z, [-1.0, 1.0]))
+    X[:500, 2] = 7.0
+    together, apart = GDClassifier(tol=1e-9).fit(X, y), GDClassifier(tol=1e-9).fit_batches(cut(X, y, size=250))
+    assert_allclose(apart.coef_, together.coef_, rtol=1e-6, atol=1e-9)
+
+
+def test_many_columns_with_l1_are_solved_in_working_sets(rows, objective):
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(300, 700))
+    y = (X[:, :3].sum(axis=1) + rng.logistic(size=300) > 0).astype(int)
+    model = GDClassifier(penalty="l1", alpha=0.05, tol=1e-8)
+    together, apart = clone(model).fit(X, y), clone(model).fit_batches(cut(X, y, size=90))
+    assert objective(apart, X, y) == pytest.approx(objective(together, X, y), rel=1e-7)
+    assert_array_equal(apart.coef_ != 0.0, together.coef_ != 0.0)
+
+
+def test_where_the_sample_is_too_small_to_start_from_the_first_pass_makes_steps(rows, monkeypatch):
+    X, z, _ = rows
+    y = (z > 0).astype(int)
+    monkeypatch.setattr("skgd.gathering.LARGEST", 100)
+    monkeypatch.setattr("skgd.survey.LARGEST", 100)
+    batches = Counted(cut(X, y))
+    model = GDClassifier(tol=1e-9, random_state=0).fit_batches(batches, classes=[0, 1])
+    assert_allclose(model.coef_, GDClassifier(tol=1e-9).fit(X, y).coef_, rtol=1e-5, atol=1e-8)
+    assert len(model.loss_curve_) == model.n_iter_ + 1 == batches.passes  # the first epoch is the survey
+
+
+# ---------------------------------------------------------------- sgd and adam
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        GDClassifier(),
+        GDClassifier(penalty="l1", alpha=1e-2),
+        GDClassifier("hinge", alpha=1e-2),
+        GDRegressor(),
+        GDRegressor("huber"),
+    ],
+    ids=str,
+)
+def test_stochastic_solvers_come_within_a_percent(model, solver, rows, objective):
+    X, z, weights = rows
+    y = (z > 0).astype(int) if hasattr(model, "predict_proba") or model.loss == "hinge" else z
+    model = clone(model).set_params(solver=solver, max_iter=30, tol=None, random_state=0)
+    model.fit_batches(cut(X, y, weights, size=500))
+    F = objective(clone(model).set_params(solver="gd", tol=1e-6).fit(X, y, weights), X, y, weights)
+    assert objective(model, X, y, weights) <= 1.01 * F
+    assert len(model.loss_curve_) == 31
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_stochastic_solvers_are_the_same_bits_again(solver, rows):
+    X, z, _ = rows
+    models = [GDRegressor(solver=solver, max_iter=4, tol=None, random_state=1).fit_batches(cut(X, z)) for _ in range(2)]
+    assert_array_equal(models[0].coef_, models[1].coef_)
+
+
+def test_sgd_of_rows_in_the_order_of_their_labels(rows, objective):
+    """The worst of streams: batches of one class each."""
+    X, z, _ = rows
+    order = np.argsort(z)
+    X, y = X[order], (z[order] > 0).astype(int)
+    model = GDClassifier(solver="sgd", max_iter=40, random_state=0).fit_batches(cut(X, y, size=100), classes=[0, 1])
+    assert objective(model, X, y) <= 1.01 * objective(GDClassifier().fit(X, y), X, y)
+
+
+def test_explicit_rates_go_on_from_batch_to_batch(rows):
+    """As one epoch of the textbook on all rows, of which no batch is shuffled."""
+    X, z, _ = rows
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    textbook = {"solver": "sgd", "learning_rate": "invscaling", "eta0": 0.05, "shuffle": False, "max_iter": 1, "tol": None}
+    together = GDRegressor(**textbook).fit(X, z)
+    apart = GDRegressor(**textbook).fit_batches(cut(X, z, size=500))
+    assert_allclose(apart.coef_, together.coef_, rtol=1e-10)
+    assert_allclose(apart.intercept_, together.intercept_, rtol=1e-10)
+
+
+# ---------------------------------------------------------------- passes and memory
+def test_how_often_batches_are_read(rows):
+    X, z, _ = rows
+    y = (z > 0).astype(int)
+    least_squares, known, unknown, sgd = Counted(cut(X, z)), Counted(cut(X, y)), Counted(cut(X, y)), Counted(cut(X, y))
+    GDRegressor().fit_batches(least_squares)
+    assert least_squares.passes == 2  # the survey, and the sums that tell all
+    model = GDClassifier(tol=1e-9).fit_batches(known, classes=[0, 1])
+    assert known.passes <= model.n_iter_ + 3
+    GDClassifier(tol=1e-9).fit_batches(unknown)
+    assert unknown.passes == known.passes + 1
+    GDClassifier(solver="sgd", max_iter=1, tol=None).fit_batches(sgd, classes=[0, 1])
+    assert sgd.passes == 1
+
+
+def test_one_pass_is_enough_for_one_epoch(rows, objective):
+    X, z, _ = rows
+    y = (z > 0).astype(int)
+    model = GDClassifier(solver="sgd", max_iter=1, tol=None, random_state=0)
+    model.fit_batches(iter(cut(X, y, size=100)), classes=[0, 1])
+    assert objective(model, X, y) <= 1.05 * objective(GDClassifier().fit(X, y), X, y)
+    assert model.n_iter_ == 1
+    with pytest.warns(ConvergenceWarning, match="One epoch"):
+        clone(model).set_params(tol=1e-4).fit_batches(iter(cut(X, y)), classes=[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("model", "classes"),
+    [(GDClassifier(), [0, 1]), (GDClassifier(solver="sgd"), [0, 1]), (GDClassifier(solver="sgd", max_iter=1), None)],
+)
+def test_a_generator_that_would_be_needed_twice_is_refused(model, classes, rows):
+    X, z, _ = rows
+    with pytest.raises(ValueError, match=r"batches is an iterator, which ends after one pass, .* a callable"):
+        model.fit_batches(iter(cut(X, (z > 0).astype(int))), classes=classes)
+    assert not hasattr(model, "coef_")
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_a_function_is_called_for_every_pass(rows):
+    X, z, _ = rows
+    calls = []
+
+    def read():
+        calls.append(1)
+        yield from cut(X, z)
+
+    assert_allclose(GDRegressor().fit_batches(read).coef_, GDRegressor().fit(X, z).coef_, rtol=1e-8)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("solver", ["gd", "sgd"])
+def test_few_batches_are_in_memory_at_a_time(solver):
+    """Those that were read before are let go of."""
+    alive, most = [], []
+
+    class Rows(np.ndarray):
+        pass
+
+    def read():
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            X = rng.normal(size=(200, 3)).view(Rows)
+            alive.append(weakref.ref(X))
+            gc.collect()
+            most.append(sum(rows() is not None for rows in alive))
+            yield X, (X[:, 0] + rng.logistic(size=200) > 0).astype(int)
+
+    GDClassifier(solver=solver, max_iter=3, tol=None, random_state=0).fit_batches(read, classes=[0, 1])
+    assert max(most) <= 3
+
+
+def test_a_buffer_that_is_filled_again_and_again(rows):
+    X, z, _ = rows
+    buffer = np.empty((300, D))
+
+    def read():
+        for X_part, y in cut(X, (z > 0).astype(int), size=300):
+            buffer[: len(X_part)] = X_part
+            yield buffer[: len(X_part)], y
+
+    model = GDClassifier().fit_batches(read)
+    assert_allclose(model.coef_, GDClassifier().fit(X, (z > 0).astype(int)).coef_, rtol=1e-9)
+
+
+# ---------------------------------------------------------------- kinds of batches
+def arrow(X, names):
+    pyarrow = pytest.importorskip("pyarrow")
+    return pyarrow.RecordBatch.from_arrays([pyarrow.array(column) for column in X.T], names=names)
+
+
+@pytest.mark.parametrize(
+    "frame", [lambda X, names: pd.DataFrame(X, columns=names), lambda X, names: pl.DataFrame(X, names), arrow]
+)
+@pytest.mark.parametrize("classes", [None, [0, 1]])
+def test_frames_keep_their_names(frame, classes, rows):
+    X, z, _ = rows
+    names, y = [f"column {j}" for j in range(D)], (z > 0).astype(int)
+    batches = [(frame(X_part, names), pd.Series(y_part)) for X_part, y_part in cut(X, y)]
+    model = GDClassifier().fit_batches(batches, classes=classes)
+    assert_array_equal(model.feature_names_in_, names)
+    assert_allclose(model.coef_, GDClassifier().fit(X, y).coef_, rtol=1e-9)
+    assert_array_equal(model.predict(pd.DataFrame(X, columns=names)), GDClassifier().fit(X, y).predict(X))
+    batches[1] = (frame(X[400:800], names[::-1]), y[400:800])
+    with pytest.raises(ValueError, match="Part 1"):
+        GDClassifier().fit_batches(batches, classes=classes)
+
+
+def test_parts_that_are_elsewhere(rows, objective):
+    """All that goes there and comes back is pickled, and nothing of it is as large as the rows."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    X, z, weights = rows
+    y, sizes = (z > 0).astype(int), []
+    parts = cut(X, y, weights, size=100)
+
+    def everywhere(function):
+        function = cloudpickle.loads(cloudpickle.dumps(function))
+        results = [cloudpickle.dumps(function(number, part)) for number, part in enumerate(parts)]
+        sizes.extend(map(len, results))
+        return [cloudpickle.loads(result) for result in results]
+
+    for solver in ("auto", "sgd", "adam"):
+        model = GDClassifier(solver=solver, random_state=0).fit_batches(mapped(everywhere))
+        assert objective(model, X, y, weights) <= 1.01 * objective(GDClassifier().fit(X, y, weights), X, y, weights)
+    assert_allclose(model.coef_, GDClassifier(solver="adam", random_state=0).fit_batches(mapped(everywhere)).coef_, rtol=0)
+
+
+# ---------------------------------------------------------------- what a fit does besides
+@pytest.mark.parametrize("solver", ["auto", "sgd"])
+def test_early_stopping_on_rows_of_its_own(solver, rows):
+    X, z, _ = rows
+    y = (z > 0).astype(int)
+    model = GDClassifier(solver=solver, early_stopping=True, tol=1e-9, random_state=0)
+    model.fit_batches(cut(X[:1000], y[:1000]), classes=[0, 1], X_val=X[1000:], y_val=y[1000:])
+    assert model.best_validation_score_ == model.score(X[1000:], y[1000:])
+    with pytest.raises(ValueError, match="early_stopping=True needs X_val"):
+        clone(model).fit_batches(cut(X, y))
+
+
+def test_a_warm_start_goes_on(rows):
+    X, z, _ = rows
+    model = GDRegressor("huber", warm_start=True, tol=1e-10).fit_batches(cut(X, z))
+    before = model.coef_.copy()
+    model.fit_batches(cut(X, z))
+    assert_allclose(model.coef_, before, rtol=1e-6)
+    assert model.loss_curve_[0] == pytest.approx(model.loss_curve_[-1], rel=1e-9)
+
+
+def test_initial_coefficients(rows):
+    X, z, _ = rows
+    best = GDRegressor("huber", tol=1e-10).fit(X, z)
+    model = GDRegressor("huber", tol=1e-10).fit_batches(cut(X, z), coef_init=best.coef_, intercept_init=best.intercept_)
+    assert model.loss_curve_[0] == pytest.approx(best.loss_curve_[-1], rel=1e-9)
+
+
+def test_a_fit_can_be_watched(rows):
+    pytest.importorskip("sklearn.callback")
+
+    class Counting:
+        ended = 0
+
+        def setup(self, estimator, context):
+            pass
+
+        teardown = on_fit_task_begin = setup
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+            self.ended += context.parent is not None and fitted_estimator is not None
+            return False
+
+    X, z, _ = rows
+    counting = Counting()
+    model = GDClassifier().set_callbacks(counting).fit_batches(cut(X, (z > 0).astype(int)))
+    assert counting.ended == model.n_iter_
+
+
+# ---------------------------------------------------------------- what is refused
+def spoiled(rows, change):
+    """Batches of which the second one is changed."""
+    X, z, _ = rows
+    batches = cut(X, (z > 0).astype(int))
+    batches[1] = change(*batches[1])
+    return batches
+
+
+@pytest.mark.parametrize("classes", [None, [0, 1]])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X, y: (np.where(X == X[3, 2], np.nan, X), y), "Part 1: Input X contains NaN"),
+        (lambda X, y: (X[:, :-1], y), "Part 1"),
+        (lambda X, y: (X, y[:-1]), "Part 1: .*inconsistent numbers of samples"),
+        (lambda X, y: (X, y, -np.ones(len(y))), "Part 1: Negative values"),
+        (lambda X, y: X, "Part 1 has to be a tuple"),
+    ],
+    ids=["NaN", "columns", "rows", "weights", "no tuple"],
+)
+def test_errors_name_the_part_and_change_nothing(change, message, classes, rows):
+    X, z, _ = rows
+    model = GDClassifier().fit(X, (z > 0).astype(int))
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match=message):
+        model.fit_batches(spoiled(rows, change), classes=classes)
+    assert vars(model) == before
+
+
+def test_labels_have_to_be_known(rows):
+    X, z, _ = rows
+    y = np.digitize(z, [-1.0, 1.0])
+    with pytest.raises(ValueError, match=re.escape("Part 0: The label 2 is none of the classes [0, 1].")):
+        GDClassifier().fit_batches(cut(X, y), classes=[0, 1])
+    with pytest.raises(ValueError, match="The class 7 is in no part: leave it out of classes"):
+        GDClassifier().fit_batches(cut(X, y), classes=[0, 1, 2, 7])
+    with pytest.raises(ValueError, match="at least two classes, but the parts have one class: 0"):
+        GDClassifier().fit_batches(cut(X, 0 * y))
+    with pytest.raises(ValueError, match="Unknown label type"):
+        GDClassifier().fit_batches(cut(X, z))
+
+
+def test_targets_have_to_suit_the_loss(rows):
+    X, z, _ = rows
+    y = np.zeros(N)
+    y[-1] = 1.0
+    GDRegressor("poisson").fit_batches(cut(X, y))  # a part of zeros alone is fine
+    y[700] = -1.0
+    with pytest.raises(ValueError, match=r"Part 1: loss='poisson' needs targets .* but row 300 of y holds -1"):
+        GDRegressor("poisson").fit_batches(cut(X, y))
+    batches = cut(X, z)
+    batches[2] = (batches[2][0], np.column_stack([batches[2][1]] * 2))
+    with pytest.raises(ValueError, match="Part 2: y has 2 columns, and 1 in the parts before"):
+        GDRegressor().fit_batches(batches)
+
+
+def test_batches_have_to_stay_the_same(rows):
+    X, z, _ = rows
+    y, passes = (z > 0).astype(int), []
+
+    def fewer():
+        passes.append(1)
+        return iter(cut(X, y)[: 5 - len(passes)])
+
+    with pytest.raises(ValueError, match="batches had 3 parts in pass 2 and 4 before"):
+        GDClassifier().fit_batches(fewer, classes=[0, 1])
+
+    def shifting():
+        passes.append(1)
+        return iter(cut(X, y, size=400 + len(passes)))
+
+    with pytest.raises(ValueError, match=r"Part 0 has \d+ rows that count now, and had \d+"):
+        GDClassifier().fit_batches(shifting, classes=[0, 1])
+
+
+@pytest.mark.parametrize("batches", [[], [(np.empty((0, 3)), np.empty(0))], [(np.ones((2, 3)), [0, 1], [0.0, 0.0])]])
+@pytest.mark.parametrize("classes", [None, [0, 1]])
+def test_there_have_to_be_rows(batches, classes):
+    with pytest.raises(ValueError, match="There are no rows with a weight in any part"):
+        GDClassifier().fit_batches(batches, classes=classes)
+
+
+def test_batches_that_are_none():
+    with pytest.raises(TypeError, match="batches has to be an iterable"):
+        GDClassifier().fit_batches(3)
+
+
+def test_gradient_descent_of_the_textbook_needs_all_rows(rows):
+    X, z, _ = rows
+    with pytest.raises(ValueError, match="solver='gd' with an explicit learning_rate"):
+        GDRegressor(solver="gd", learning_rate="constant").fit_batches(cut(X, z))

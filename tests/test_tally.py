@@ -1,0 +1,76 @@
+"""Sums in a fixed tree: the same bits whoever adds which records, and close to the exact sum."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skgd.tally import Tally
+
+
+def records(count, seed=0, empty=()):
+    """Numbers of all sizes, whose sum depends on the order; None where a part is empty."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(count, 2)) * 10.0 ** rng.integers(-8, 8, size=(count, 1))
+    return [None if number in empty else (float(a), np.array([a, b])) for number, (a, b) in enumerate(values)]
+
+
+def total(records, order=None):
+    tally = Tally()
+    for number in range(len(records)) if order is None else order:
+        tally.add(records[number], number)
+    return tally.total()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 13, 100])
+def test_total_is_the_sum(count):
+    given_records = records(count)
+    scalar, vector = total(given_records)
+    exact = math.fsum(record[0] for record in given_records)
+    size = math.fsum(abs(record[0]) for record in given_records)
+    assert abs(scalar - exact) <= 8 * np.finfo(float).eps * size
+    assert scalar == vector[0]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 40), st.randoms(use_true_random=False), st.integers(1, 5))
+def test_bits_do_not_depend_on_who_holds_which_part_nor_on_who_answers_first(count, random, workers):
+    given_records = records(count, empty={number for number in range(count) if random.random() < 0.2})
+    expected = total(given_records)
+    owner = [random.randrange(workers) for _ in range(count)]
+    answers = []
+    for worker in range(workers):
+        tally = Tally()
+        for number in range(count):
+            if owner[number] == worker:
+                tally.add(given_records[number], number)
+        answers.append(tally.nodes)
+    random.shuffle(answers)
+    tally = Tally()
+    for nodes in answers:
+        tally.merge(nodes)
+    merged = tally.total()
+    if expected is None:
+        assert merged is None
+    else:
+        assert merged[0] == expected[0]
+        np.testing.assert_array_equal(merged[1], expected[1])
+
+
+def test_the_order_matters_to_a_plain_sum_so_there_is_something_to_fix():
+    values = [record[0] for record in records(100)]
+    assert sum(values) != sum(reversed(values))
+
+
+def test_parts_that_follow_one_another_are_sent_as_few_records():
+    tally = Tally()
+    for number, record in enumerate(records(64)):
+        tally.add(record, number)
+    assert len(tally.nodes) == 1
+
+
+def test_nothing_is_the_sum_of_empty_parts():
+    assert total([None, None, None]) is None
+    assert Tally().total() is None
