@@ -18,7 +18,7 @@ import dask.array as da
 import numpy as np
 from dask.base import is_dask_collection
 from distributed import Client, get_client, get_worker, wait
-from sklearn.base import _fit_context
+from sklearn.base import _fit_context, clone
 
 from .coordinates import ColumnMoments
 from .estimators import GDClassifier, GDRegressor, Start, _GDEstimator, unchanged_on_error
@@ -129,6 +129,12 @@ class _DaskEstimator(_GDEstimator):
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"client": None}
 
+    def __sklearn_clone__(self) -> Any:
+        """All parameters are copied but the client, which is shared."""
+        parameters = self.get_params(deep=False)
+        client = parameters.pop("client")
+        return type(self)(**{name: clone(value, safe=False) for name, value in parameters.items()}, client=client)
+
     @property
     def client_(self) -> Client:
         """The client that fits use: the one that was given, or the current one."""
@@ -145,6 +151,9 @@ class _DaskEstimator(_GDEstimator):
         local = self._local()
         local.__dict__.update({name: value for name, value in self.__getstate__().items() if name not in OWN})
         return local
+
+    def _in_memory(self) -> Any:
+        return self.to_local()
 
     def _bare(self) -> Any:
         return self.to_local()._bare()

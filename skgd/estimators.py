@@ -247,6 +247,10 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             held_out = self._held_out(X_val, y_val, sample_weight_val, reader)
         self._solve(data, {"X": None, "y": None}, loss, options, start, memory, held_out, begun)
 
+    def _in_memory(self) -> _GDEstimator:
+        """One that predicts from rows in memory."""
+        return self
+
     def _bare(self) -> _GDEstimator:
         """Parameters and features alone, of the class that fits locally: what is sent to where parts are."""
         bare = type(self)(**self.get_params(deep=False))
@@ -364,11 +368,12 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             return Validation(lambda W, b: -objective.mean_loss(W, b), self.tol, self.n_iter_no_change)
         from sklearn.metrics import check_scoring  # which takes long to import
 
-        scorer = check_scoring(self, self.scoring)
+        local = self._in_memory()
+        scorer = check_scoring(local, self.scoring)
         weights = {"sample_weight": rows.weights} if rows.weighted else {}
 
         def score(W: np.ndarray, b: np.ndarray) -> float:
-            model = copy(self)
+            model = copy(local)
             model.__dict__.pop("feature_names_in_", None)  # they were checked, and rows.X has none
             model.__dict__.update(attributes(W, b))
             return scorer(model, rows.X, rows.y, **weights)
