@@ -236,15 +236,14 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _fit_parts(self, parts: Parts, classes: Any, init: Start, X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
         """Fit rows that come, or lie, in parts; set the attributes of the fit."""
-        if self.early_stopping and X_val is None:
+        own = self._has_own(X_val, y_val, sample_weight_val)
+        if self.early_stopping and not own:
             raise ValueError("early_stopping=True needs X_val and y_val here: rows in parts cannot be split.")
         if self.solver == "gd" and self.learning_rate != "auto":
             raise ValueError("solver='gd' with an explicit learning_rate steps on all rows at once: use learning_rate='auto'.")
         reader, totals = reader_of(self, parts, classes)
         data, loss, options, start, memory, begun = gather(self, reader, totals, parts, init)
-        held_out = None
-        if self.early_stopping:
-            held_out = self._held_out(X_val, y_val, sample_weight_val, reader)
+        held_out = self._held_out(X_val, y_val, sample_weight_val, reader) if own else None
         self._solve(data, {"X": None, "y": None}, loss, options, start, memory, held_out, begun)
 
     def _in_memory(self) -> _GDEstimator:
@@ -334,16 +333,20 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             raise ValueError(f"{name} has to be one value, or an array, of {words}, but is {getattr(self, name)!r}.")
         return values.astype(kind)
 
+    def _has_own(self, X_val, y_val, sample_weight_val) -> bool:
+        """Whether there are rows of the user's for early stopping."""
+        if X_val is None and not (y_val is None and sample_weight_val is None):
+            raise ValueError("y_val and sample_weight_val belong to X_val: pass X_val, too.")
+        if X_val is not None and not self.early_stopping:
+            raise ValueError("X_val is for early stopping: set early_stopping=True, or leave X_val out.")
+        return X_val is not None
+
     def _split(
         self, rows: Rows, X_val, y_val, sample_weight_val, groups: np.ndarray | None, **targets
     ) -> tuple[Rows, Rows | None]:
         """Rows to train on, and those held out for validation, if any; groups (n,) are to be split alike."""
-        own = X_val is not None
-        if not own and not (y_val is None and sample_weight_val is None):
-            raise ValueError("y_val and sample_weight_val belong to X_val: pass X_val, too.")
+        own = self._has_own(X_val, y_val, sample_weight_val)
         if not self.early_stopping:
-            if own:
-                raise ValueError("X_val is for early stopping: set early_stopping=True, or leave X_val out.")
             return rows, None
         if own:
             return rows, _validated(self, X_val, y_val, sample_weight_val, reset=False, **targets)

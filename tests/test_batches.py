@@ -346,6 +346,8 @@ def test_early_stopping_on_rows_of_its_own(solver, rows):
     assert model.best_validation_score_ == model.score(X[1000:], y[1000:])
     with pytest.raises(ValueError, match="early_stopping=True needs X_val"):
         clone(model).fit_batches(cut(X, y))
+    with pytest.raises(ValueError, match="set early_stopping=True, or leave X_val out"):
+        GDClassifier().fit_batches(cut(X, y), X_val=X, y_val=y)
 
 
 def test_a_warm_start_goes_on(rows):
