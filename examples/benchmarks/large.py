@@ -1,0 +1,228 @@
+"""Rows beyond memory, and on a cluster: peak memory, equality, rounds, the overhead of a round, recovery from a lost worker.
+
+    python examples/benchmarks/large.py [--gigabytes 6] [memory-map] [batches] [dask]
+
+All data is generated, in a folder for temporary files.  On two cores nothing here shows a speed-up, nor tries to.
+Memory is what the process holds beyond the pages that a file is mapped to, beyond what it held before the call.
+"""
+
+import argparse
+import os
+import signal
+import tempfile
+import threading
+import time
+import warnings
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from skgd import GDClassifier, GDRegressor
+
+COLUMNS = 500
+SCALES = np.logspace(-2, 2, COLUMNS)
+CLUSTER = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
+
+
+class Measured:
+    """Seconds, and the peak of memory while the block runs."""
+
+    def __enter__(self):
+        self.peak = self.before = _anonymous()
+        self.running, self.thread = True, threading.Thread(target=self._watch)
+        self.thread.start()
+        self.start = time.perf_counter()
+        return self
+
+    def __exit__(self, *error):
+        self.seconds, self.running = time.perf_counter() - self.start, False
+        self.thread.join()
+        self.mebibytes = self.peak - self.before
+
+    def _watch(self):
+        while self.running:
+            self.peak = max(self.peak, _anonymous())
+            time.sleep(0.005)
+
+
+def _anonymous():
+    """MiB of memory that belongs to no file (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1024
+
+
+def row(name, measured, *more):
+    print(f"  {name:34s}{measured.seconds:8.2f} s {measured.mebibytes:8.0f} MiB  ", *more, flush=True)
+
+
+def drawn(rows, seed, dtype=np.float64, columns=COLUMNS):
+    """Raw columns of many scales, and scores."""
+    rng = np.random.default_rng(seed)
+    Z = rng.normal(size=(rows, columns))
+    z = Z @ np.random.default_rng(0).normal(size=columns) / np.sqrt(columns) + rng.logistic(size=rows)
+    return (Z * SCALES[:columns] + 3.0).astype(dtype), z
+
+
+# ---------------------------------------------------------------- memory maps
+def memory_map(folder, gigabytes):
+    """A file of float32 beside the same rows in memory."""
+    rows, piece = int(gigabytes * 1e9 / 4 / COLUMNS), 20_000
+    print(f"memory map: {rows} x {COLUMNS} float32, {gigabytes} GB, in the page cache")
+    path = folder / "X.dat"
+    stored, z = np.memmap(path, np.float32, "w+", shape=(rows, COLUMNS)), np.empty(rows)
+    for first in range(0, rows, piece):
+        part = slice(first, min(first + piece, rows))
+        stored[part], z[part] = drawn(part.stop - part.start, first + 1, np.float32)
+    stored.flush()
+    del stored
+    y = (z > 0).astype(np.int8)
+    calls = {
+        "classifier": lambda X: GDClassifier().fit(X, y),
+        "regressor": lambda X: GDRegressor().fit(X, z),
+        "classifier, sgd, 3 epochs": lambda X: GDClassifier(solver="sgd", max_iter=3, tol=None, random_state=0).fit(X, y),
+        "predict": lambda X: model.predict(X),
+        "predict_proba": lambda X: model.predict_proba(X),
+    }
+    few = np.array(np.memmap(path, np.float32, "r", shape=(rows, COLUMNS))[:20_000])
+    model = GDClassifier().fit(few, y[:20_000])
+    for name in ("regressor", "classifier, sgd, 3 epochs"):  # which compiles them
+        y, z, whole = y[:20_000], z[:20_000], (y, z)
+        calls[name](few)
+        y, z = whole
+    times = {}
+    for where, X in (("mapped", np.memmap(path, np.float32, "r", shape=(rows, COLUMNS))), ("in memory", None)):
+        X = np.fromfile(path, np.float32).reshape(rows, COLUMNS) if X is None else X
+        for name, call in calls.items():
+            with Measured() as measured:
+                call(X)
+            times.setdefault(name, []).append(measured.seconds)
+            row(f"{name}, {where}", measured, f"{times[name][0] / times[name][-1]:.2f} times" if len(times[name]) > 1 else "")
+        del X
+
+
+# ---------------------------------------------------------------- batches
+class Counted:
+    """Batches that are drawn anew in every pass, and counted."""
+
+    def __init__(self, rows, size, columns):
+        self.rows, self.size, self.columns, self.passes = rows, size, columns, 0
+
+    def __iter__(self):
+        self.passes += 1
+        for first in range(0, self.rows, self.size):
+            X, z = drawn(self.size, first + 1, columns=self.columns)
+            yield X, (z > 0).astype(int)
+
+
+def objective(model, X, y):
+    """Of the default GDClassifier, on all rows."""
+    z = X @ model.coef_[0] + model.intercept_[0]
+    return np.mean(np.logaddexp(0.0, z) - y * z) + 0.5e-4 * np.sum(model.coef_**2)
+
+
+def batches():
+    """A stream beside a fit of all of its rows."""
+    rows, size, columns = 1_000_000, 50_000, 30
+    print(f"batches: {rows} x {columns} in batches of {size}")
+    parts = list(Counted(rows, size, columns))
+    X, y = (np.concatenate(values) for values in zip(*parts, strict=True))
+    del parts
+    for tol in (1e-4, 1e-8):
+        with Measured() as measured:
+            together = GDClassifier(tol=tol).fit(X, y)
+        row(f"fit, tol={tol:g}", measured)
+        for solver in ("auto", "gd", "sgd", "adam"):
+            stream = Counted(rows, size, columns)
+            model = GDClassifier(solver=solver, tol=tol, random_state=0, max_iter=20)
+            with warnings.catch_warnings(), Measured() as measured:
+                warnings.simplefilter("ignore")
+                model.fit_batches(stream, classes=[0, 1])
+            above = objective(model, X, y) / objective(together, X, y) - 1.0
+            row(f"fit_batches, {solver}, tol={tol:g}", measured, f"{stream.passes} passes, objective {above:+.1e}")
+
+
+# ---------------------------------------------------------------- Dask
+def on_dask():
+    """Equality for any parts and workers; rounds; their overhead; a worker that is killed."""
+    import dask.array as da
+    from distributed import Client, LocalCluster
+
+    from skgd.dask import DaskGDClassifier, DaskGDRegressor, DaskParts
+
+    X, z = drawn(200_000, 1, columns=30)
+    y, three = (z > 0).astype(int), np.digitize(z, [-1.0, 1.0])
+    local = GDClassifier().fit(X, y), GDClassifier().fit(X, three), GDRegressor().fit(X, z)
+    rounds = []
+    total = DaskParts.total
+
+    def timed(self, question):
+        start = time.perf_counter()
+        answer = total(self, question)
+        rounds.append(time.perf_counter() - start)
+        return answer
+
+    DaskParts.total = timed
+    print(
+        "dask: 200000 x 30, processes of one thread; largest relative difference of coefficients from the local fit, and rounds"
+    )
+    fits = {"two classes": (DaskGDClassifier, y), "three": (DaskGDClassifier, three), "squares": (DaskGDRegressor, z)}
+    for workers in (1, 2, 4):
+        with LocalCluster(n_workers=workers, **CLUSTER) as cluster, Client(cluster) as client:
+            for chunks in (200_000, 30_000, 7_000):
+                dX, cells = client.persist(da.from_array(X, chunks=(chunks, -1))), []
+                for (name, (cls, target)), expected in zip(fits.items(), local, strict=True):
+                    rounds.clear()
+                    model = cls().fit(dX, da.from_array(target, chunks=chunks))
+                    difference = np.abs(model.coef_ - expected.coef_).max() / np.abs(expected.coef_).max()
+                    cells.append(f"{name} {difference:.0e}, {len(rounds)}")
+                print(f"  {workers} workers, chunks of {chunks:6d} rows: {'; '.join(cells)}", flush=True)
+
+    with LocalCluster(n_workers=2, **CLUSTER) as cluster, Client(cluster):
+        few = da.from_array(X[:200], chunks=(100, -1)), da.from_array(z[:200], chunks=100)
+        DaskGDRegressor("huber", tol=1e-12).fit(*few)
+        rounds.clear()
+        for _ in range(10):
+            DaskGDRegressor("huber", tol=1e-12).fit(*few)
+        print(f"  overhead of a round, two processes, 200 rows: median {1e3 * median(rounds):.1f} ms of {len(rounds)}")
+
+        made = da.map_blocks(_block, chunks=((20_000,) * 10, (30,)), dtype=float)
+        dy = da.from_array(y, chunks=20_000)
+        with Measured() as whole:
+            expected = DaskGDClassifier(tol=1e-10).fit(made, dy)
+        victim = next(iter(cluster.workers.values())).pid
+        killer = threading.Timer(0.5 * whole.seconds, os.kill, (victim, signal.SIGKILL))
+        killer.start()
+        with Measured() as interrupted:
+            fitted = DaskGDClassifier(tol=1e-10).fit(made, dy)
+        killer.join()
+        same = np.array_equal(fitted.coef_, expected.coef_)
+        print(
+            f"  a fit of {whole.seconds:.2f} s; with one of two workers killed in the middle {interrupted.seconds:.2f} s",
+            end="",
+        )
+        print(", the same bits" if same else ", OTHER bits")
+
+
+def _block(block_info=None):
+    (first, last), _ = block_info[None]["array-location"]
+    return drawn(last - first, first + 1, columns=30)[0]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=["memory-map", "batches", "dask"])
+    parser.add_argument("--gigabytes", type=float, default=6.0)
+    args = parser.parse_args()
+    warnings.filterwarnings("ignore", "Sending large graph")
+    with tempfile.TemporaryDirectory() as folder:
+        if "memory-map" in args.parts:
+            memory_map(Path(folder), args.gigabytes)
+    if "batches" in args.parts:
+        batches()
+    if "dask" in args.parts:
+        on_dask()
+
+
+if __name__ == "__main__":
+    main()

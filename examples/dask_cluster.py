@@ -1,0 +1,41 @@
+"""
+On a cluster: Dask
+==================
+
+The estimators of `skgd.dask` take Dask's arrays and frames, and return what the local ones would return for all rows at once.
+"""
+
+# %%
+# A cluster of two workers, here in threads of this process, and an array in chunks; on a real one, chunks are on many machines.
+
+import dask.array as da
+import numpy as np
+from distributed import Client, LocalCluster
+
+from skgd import GDClassifier
+from skgd.dask import DaskGDClassifier
+
+cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0")
+client = Client(cluster)
+
+rng = np.random.default_rng(0)
+Z = rng.normal(size=(100_000, 10))
+X, y = Z * np.logspace(-3, 3, 10), np.digitize(Z @ rng.normal(size=10) + rng.gumbel(size=len(Z)), [-1.0, 2.0])
+X_parts, y_parts = da.from_array(X, chunks=(10_000, -1)), da.from_array(y, chunks=10_000)
+
+model = DaskGDClassifier().fit(X_parts, y_parts)
+local = GDClassifier().fit(X, y)
+print(f"largest relative difference of coefficients: {np.abs(model.coef_ / local.coef_ - 1.0).max():.0e}")
+
+# %%
+# Predictions are computed when they are asked for, chunk by chunk; a score is one pass.
+
+print(model.predict_proba(X_parts))
+print("accuracy", round(model.score(X_parts, y_parts), 4))
+
+# %%
+# The local model knows nothing of Dask: to save, or to serve.
+
+print(model.to_local())
+client.close()
+cluster.close()
