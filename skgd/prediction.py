@@ -93,6 +93,8 @@ def fast_scores(model: Any, X: Any) -> np.ndarray | None:
     coef, intercept = state.get("coef_"), state.get("intercept_")
     if type(coef) is not np.ndarray or type(intercept) is not np.ndarray or "feature_names_in_" in state:
         return None
+    if type(X) is np.memmap:
+        X = X.view(np.ndarray)
     if type(X) is np.ndarray:
         usual = X.ndim == 2 and X.flags.c_contiguous and (X.dtype is FLOAT64 or X.dtype is FLOAT32)
     else:
