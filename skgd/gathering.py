@@ -13,7 +13,6 @@ from .memory import Memory
 from .options import Options
 from .parts import Parted, Parts
 from .reading import Glance, Reader, itself
-from .solvers import gd
 from .streamed import StreamedEpoch
 from .survey import LARGEST, Survey
 from .table import Table
@@ -101,7 +100,7 @@ def _first_pass(
             options = estimator._options(loss)
             start = estimator._start(table.d, loss.columns, init)
             before = start if start is not None else (np.zeros((table.d, loss.columns)), np.zeros(loss.columns))
-            if _steps_first(options, table, loss, start is not None):
+            if _steps_first(options, loss, start is not None):
                 epoch = StreamedEpoch(before[0], before[1], estimator._penalty(table.d), options)
         if epoch is not None:
             epoch.learn(table, loss, survey)
@@ -109,13 +108,11 @@ def _first_pass(
     return survey, options, epoch, before
 
 
-def _steps_first(options: Options, table: Table, loss: Any, started: bool) -> bool:
-    """Whether the first pass makes steps: those of sgd and adam, and for gd where the sample is too small to start from."""
-    if options.solver in ("sgd", "adam"):
-        return True
-    sampled = LARGEST * table.n // table.entries
-    size = loss.columns * (table.d + 1)
-    return options.solver == "auto" and not started and not loss.quadratic() and loss.bounded() and sampled < gd.ROWS * size
+def _steps_first(options: Options, loss: Any, started: bool) -> bool:
+    """Whether the first pass makes steps: those of sgd and adam, or for gd to start from."""
+    if options.solver == "auto":
+        return not started and not loss.quadratic() and loss.bounded()
+    return options.solver in ("sgd", "adam")
 
 
 def _of_sample(estimator: Any, survey: Survey, loss: Any, at: Any) -> float:

@@ -99,7 +99,7 @@ class Survey(NamedTuple):
 
     def _affordable(self) -> Survey:
         survey = self
-        while sum(table.entries for _, table in survey.samples) > LARGEST:
+        while sum(table.entries for _, table in survey.samples) > LARGEST and sum(table.n for _, table in survey.samples) > 1:
             survey = survey._replace(stride=2 * survey.stride, samples=survey._in_stride(2 * survey.stride))
         return survey
 

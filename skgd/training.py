@@ -164,7 +164,8 @@ def _standardised(objective: Objective, options: Options, memory: Memory | None)
 
 
 def _descend(objective: Objective, theta: np.ndarray, options: Options, history: History, most: int) -> Solution:
-    return gd.minimise(objective, theta, tol=options.tol or 0.0, max_iter=most, history=history)
+    warm = not objective.in_memory and len(history.curve) > 1  # an epoch has been made
+    return gd.minimise(objective, theta, tol=options.tol or 0.0, max_iter=most, history=history, warm=warm)
 
 
 def _rounded(

@@ -91,7 +91,7 @@ def test_gd_ends_where_a_fit_of_all_rows_ends(model, classes, rows, objective):
 def test_gd_of_a_regression_ends_where_a_fit_of_all_rows_ends(model, rows, objective):
     X, z, weights = rows
     y = targets_of(model.loss, z)
-    model = clone(model).set_params(tol=1e-4 if model.loss == "quantile" else 1e-9)
+    model = clone(model).set_params(solver="gd", tol=1e-4 if model.loss == "quantile" else 1e-9)
     together = clone(model).fit(X, y, weights)
     apart = clone(model).fit_batches(cut(X, y, weights, size=333))
     assert objective(apart, X, y, weights) == pytest.approx(objective(together, X, y, weights), rel=1e-8)
@@ -102,7 +102,7 @@ def test_the_way_there_is_the_same_wherever_batches_are_cut(size, rows):
     """Not only the minimum: iterations, samples and curvature are those of `fit`, at any tolerance."""
     X, z, _ = rows
     y = (z > 0).astype(int)
-    together, apart = GDClassifier().fit(X, y), GDClassifier().fit_batches(cut(X, y, size=size))
+    together, apart = GDClassifier().fit(X, y), GDClassifier(solver="gd").fit_batches(cut(X, y, size=size))
     assert_allclose(apart.coef_, together.coef_, rtol=1e-9)
     assert_allclose(apart.loss_curve_, together.loss_curve_, rtol=1e-12)
     assert apart.n_iter_ == together.n_iter_
@@ -126,7 +126,7 @@ def test_csr_batches_of_several_targets(targets, dtype, rows):
 def test_class_weights_count_as_in_a_fit_of_all_rows(class_weight, rows):
     X, z, weights = rows
     y = np.digitize(z, [0.5, 2.0])
-    model = GDClassifier(class_weight=class_weight, tol=1e-9)
+    model = GDClassifier(class_weight=class_weight, solver="gd", tol=1e-9)
     together, apart = clone(model).fit(X, y, weights), clone(model).fit_batches(cut(X, y, weights))
     assert_allclose(apart.coef_, together.coef_, rtol=1e-6, atol=1e-9)
 
@@ -135,7 +135,8 @@ def test_classes_may_be_missing_in_a_part_and_columns_constant_in_it(rows):
     X, z, _ = rows
     X, y = X.copy(), np.sort(np.digitize(z, [-1.0, 1.0]))
     X[:500, 2] = 7.0
-    together, apart = GDClassifier(tol=1e-9).fit(X, y), GDClassifier(tol=1e-9).fit_batches(cut(X, y, size=250))
+    together = GDClassifier(tol=1e-9).fit(X, y)
+    apart = GDClassifier(solver="gd", tol=1e-9).fit_batches(cut(X, y, size=250))
     assert_allclose(apart.coef_, together.coef_, rtol=1e-6, atol=1e-9)
 
 
@@ -149,15 +150,22 @@ def test_many_columns_with_l1_are_solved_in_working_sets(rows, objective):
     assert_array_equal(apart.coef_ != 0.0, together.coef_ != 0.0)
 
 
-def test_where_the_sample_is_too_small_to_start_from_the_first_pass_makes_steps(rows, monkeypatch):
+def test_auto_makes_steps_in_the_first_pass_and_goes_on_with_gd(rows):
     X, z, _ = rows
     y = (z > 0).astype(int)
-    monkeypatch.setattr("skgd.gathering.LARGEST", 100)
-    monkeypatch.setattr("skgd.survey.LARGEST", 100)
     batches = Counted(cut(X, y))
     model = GDClassifier(tol=1e-9, random_state=0).fit_batches(batches, classes=[0, 1])
     assert_allclose(model.coef_, GDClassifier(tol=1e-9).fit(X, y).coef_, rtol=1e-5, atol=1e-8)
     assert len(model.loss_curve_) == model.n_iter_ + 1 == batches.passes  # the first epoch is the survey
+    assert model.loss_curve_[1] < 0.5 * (model.loss_curve_[0] + model.loss_curve_[-1])
+
+
+def test_a_sample_of_wide_rows_is_small(monkeypatch):
+    monkeypatch.setattr("skgd.survey.LARGEST", 50)
+    X = np.random.default_rng(0).normal(size=(200, 60))
+    y = (X[:, 0] > 0).astype(int)
+    model = GDClassifier(solver="gd", tol=1e-9).fit_batches(cut(X, y, size=30))
+    assert_allclose(model.coef_, GDClassifier(tol=1e-9).fit(X, y).coef_, rtol=1e-5)
 
 
 # ---------------------------------------------------------------- sgd and adam
@@ -290,7 +298,7 @@ def test_a_buffer_that_is_filled_again_and_again(rows):
             buffer[: len(X_part)] = X_part
             yield buffer[: len(X_part)], y
 
-    model = GDClassifier().fit_batches(read)
+    model = GDClassifier(solver="gd").fit_batches(read)
     assert_allclose(model.coef_, GDClassifier().fit(X, (z > 0).astype(int)).coef_, rtol=1e-9)
 
 
@@ -308,7 +316,7 @@ def test_frames_keep_their_names(frame, classes, rows):
     X, z, _ = rows
     names, y = [f"column {j}" for j in range(D)], (z > 0).astype(int)
     batches = [(frame(X_part, names), pd.Series(y_part)) for X_part, y_part in cut(X, y)]
-    model = GDClassifier().fit_batches(batches, classes=classes)
+    model = GDClassifier(solver="gd").fit_batches(batches, classes=classes)
     assert_array_equal(model.feature_names_in_, names)
     assert_allclose(model.coef_, GDClassifier().fit(X, y).coef_, rtol=1e-9)
     assert_array_equal(model.predict(pd.DataFrame(X, columns=names)), GDClassifier().fit(X, y).predict(X))
@@ -384,7 +392,7 @@ def test_a_fit_can_be_watched(rows):
     X, z, _ = rows
     counting = Counting()
     model = GDClassifier().set_callbacks(counting).fit_batches(cut(X, (z > 0).astype(int)))
-    assert counting.ended == model.n_iter_
+    assert counting.ended == model.n_iter_ == len(model.loss_curve_) - 1
 
 
 # ---------------------------------------------------------------- what is refused

@@ -45,8 +45,10 @@ def takes(loss: Any, automatic: bool) -> bool:
     return not (automatic and isinstance(loss, Perceptron))
 
 
-def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
-    """Minimise from theta until the estimated relative gap is at most `tol`."""
+def minimise(
+    objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, warm: bool = False
+) -> Solution:
+    """Minimise from theta, which is near the minimum if `warm`, until the estimated relative gap is at most `tol`."""
     how: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
     if row_space.pays(objective):
         space = row_space.RowSpace(objective)
@@ -54,7 +56,7 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
         return solution._replace(theta=space.outside(solution.theta))
     if not objective.loss.smooth():
         return smoothing.minimise(objective, theta, **how, history=history, descend=from_samples)
-    return from_samples(objective, theta, **how, history=history)
+    return from_samples(objective, theta, **how, history=history, warm=warm)
 
 
 def from_samples(
