@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from inspect import Parameter, signature
+from inspect import Parameter, getdoc, signature
 from typing import Any
 
 import dask
@@ -108,8 +108,8 @@ def _answer(question: Callable[[Table], Record], numbers: list[int], *tables: Ta
     return tally.nodes
 
 
-def _constructor(local: Any) -> Any:
-    """That of a local estimator, with one more parameter: `client`, the last one."""
+def _with_parameters_of(local: Any) -> Callable[[Any], Any]:
+    """Give a class the constructor of a local estimator, with one more parameter, `client`, the last one; and say so."""
 
     def initialise(self: Any, *args: Any, client: Any = None, **parameters: Any) -> None:
         local.__init__(self, *args, **parameters)
@@ -117,7 +117,15 @@ def _constructor(local: Any) -> Any:
 
     own, last = signature(local.__init__), Parameter("client", Parameter.KEYWORD_ONLY, default=None)
     vars(initialise)["__signature__"] = own.replace(parameters=[*own.parameters.values(), last])
-    return initialise
+
+    def decorate(cls: Any) -> Any:
+        cls.__init__, title = initialise, "Parameters\n----------\n"
+        if cls.__doc__:  # which python -OO drops
+            described = str(getdoc(local)).split(title)[1].split("\n\nAttributes\n")[0]
+            cls.__doc__ = str(getdoc(cls)).replace(title, f"{title}{described}\n") + "\n"
+        return cls
+
+    return decorate
 
 
 class _DaskEstimator(_GDEstimator):
@@ -226,6 +234,7 @@ class _DaskEstimator(_GDEstimator):
         return total
 
 
+@_with_parameters_of(GDClassifier)
 class DaskGDClassifier(_DaskEstimator, GDClassifier):
     """`GDClassifier` for Dask's arrays and frames.
 
@@ -235,8 +244,6 @@ class DaskGDClassifier(_DaskEstimator, GDClassifier):
 
     Parameters
     ----------
-    *args, **parameters
-        Those of `GDClassifier`.
     client : distributed.Client, default=None
         Of the cluster to fit on; None: the current one.  It is no part of a pickle.
 
@@ -252,7 +259,6 @@ class DaskGDClassifier(_DaskEstimator, GDClassifier):
 
     _local = GDClassifier
     _parameter_constraints = {**GDClassifier._parameter_constraints, "client": [object]}
-    __init__ = _constructor(GDClassifier)
 
     def decision_function(self, X):
         """Scores of the rows, when they are computed.
@@ -335,6 +341,7 @@ class DaskGDClassifier(_DaskEstimator, GDClassifier):
         return float(right / weight)
 
 
+@_with_parameters_of(GDRegressor)
 class DaskGDRegressor(_DaskEstimator, GDRegressor):
     """`GDRegressor` for Dask's arrays and frames.
 
@@ -343,8 +350,6 @@ class DaskGDRegressor(_DaskEstimator, GDRegressor):
 
     Parameters
     ----------
-    *args, **parameters
-        Those of `GDRegressor`.
     client : distributed.Client, default=None
         Of the cluster to fit on; None: the current one.  It is no part of a pickle.
 
@@ -360,7 +365,6 @@ class DaskGDRegressor(_DaskEstimator, GDRegressor):
 
     _local = GDRegressor
     _parameter_constraints = {**GDRegressor._parameter_constraints, "client": [object]}
-    __init__ = _constructor(GDRegressor)
 
     def predict(self, X):
         """Targets, when they are computed.
