@@ -18,15 +18,17 @@ import dask.array as da
 import numpy as np
 from dask.base import is_dask_collection
 from distributed import Client, get_client, get_worker, wait
+from distributed.protocol.pickle import dumps, loads
 from sklearn.base import _fit_context, clone
 
 from .coordinates import ColumnMoments
 from .estimators import GDClassifier, GDRegressor, Start, _GDEstimator, unchanged_on_error
 from .parts import Function, Parts
 from .table import Table
-from .tally import Record, Tally
+from .tally import Node, Record, Tally
 from .threads import threads
 
+LARGE = 1 << 20  # bytes of a question, beyond which it does not travel with the tasks
 OWN = ("client", "_sklearn_version")  # what a local estimator does not have
 
 __all__ = ["DaskGDClassifier", "DaskGDRegressor"]
@@ -62,10 +64,13 @@ class DaskParts(Parts):
     def total(self, question: Callable[[Table], Record]) -> Record | None:
         """One task for each worker, on the parts that lie there; others step in where a worker is lost."""
         self._runs = self._runs or self._located()
+        sent = dumps(question)
+        if len(sent) > LARGE:
+            sent = self.client.scatter(sent, broadcast=True, hash=False)
         tasks = [
             self.client.submit(
                 _answer,
-                question,
+                sent,
                 numbers,
                 *(self.futures[number] for number in numbers),
                 workers=[worker],
@@ -99,9 +104,9 @@ class DaskParts(Parts):
             raise
 
 
-def _answer(question: Callable[[Table], Record], numbers: list[int], *tables: Table | None) -> dict[Any, Record | None]:
-    """What the parts of a worker sum up to, on as many threads as it has."""
-    tally = Tally()
+def _answer(sent: bytes, numbers: list[int], *tables: Table | None) -> dict[Node, Record | None]:
+    """What the parts of a worker answer to a pickled question, summed up, on as many threads as it has."""
+    question, tally = loads(sent), Tally()
     with threads(get_worker().state.nthreads) as team, np.errstate(over="ignore", invalid="ignore"):
         for number, table in zip(numbers, tables, strict=True):
             tally.add(None if table is None else question(table.shared_by(team)), number)

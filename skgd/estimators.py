@@ -241,8 +241,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             raise ValueError("early_stopping=True needs X_val and y_val here: rows in parts cannot be split.")
         if self.solver == "gd" and self.learning_rate != "auto":
             raise ValueError("solver='gd' with an explicit learning_rate steps on all rows at once: use learning_rate='auto'.")
-        reader, totals = reader_of(self, parts, classes)
-        data, loss, options, start, memory, begun = gather(self, reader, totals, parts, init)
+        reader, overview = reader_of(self, parts, classes)
+        data, loss, options, start, memory, begun = gather(self, reader, overview, parts, init)
         held_out = self._held_out(X_val, y_val, sample_weight_val, reader) if own else None
         self._solve(data, {"X": None, "y": None}, loss, options, start, memory, held_out, begun)
 
@@ -868,7 +868,9 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     def _glance(self, X, y, sample_weight) -> Glance:
         """What can be told of a part at once."""
         rows = len(y) if sample_weight is None else int(np.count_nonzero(sample_weight))
-        return Glance(rows, *self._features(X), np.empty(0), np.empty(0))
+        return Glance(
+            rows, X.nnz if sp.issparse(X) else int(np.prod(np.shape(X))), *self._features(X), np.empty(0), np.empty(0)
+        )
 
     def _table(self, X, y, sample_weight, classes, of_classes, reset: bool, first: int) -> tuple[Table, np.ndarray]:
         """The rows of a part, of which the first has that number."""
@@ -1315,7 +1317,13 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
         labels, codes = np.unique(y[weights != 0.0], return_inverse=True)
         totals = np.bincount(codes, weights[weights != 0.0])
-        return Glance(int(np.count_nonzero(weights)), *self._features(X), labels, totals)
+        return Glance(
+            int(np.count_nonzero(weights)),
+            X.nnz if sp.issparse(X) else int(np.prod(np.shape(X))),
+            *self._features(X),
+            labels,
+            totals,
+        )
 
     def _table(self, X, y, sample_weight, classes, of_classes, reset: bool, first: int) -> tuple[Table, np.ndarray]:
         """The rows of a part, of which the first has that number, and the weights of the classes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,14 @@ from .training import Begun
 Coefficients = tuple[np.ndarray, np.ndarray]
 
 
+class Overview(NamedTuple):
+    """What is known of all parts at a glance."""
+
+    edges: list[int]  # rows edges[p]..edges[p + 1] that count are those of part p
+    entries: int  # of X
+    totals: np.ndarray | None  # weights of the classes, those of the user's included
+
+
 class Gathered(NamedTuple):
     """What `minimise` needs."""
 
@@ -33,8 +42,8 @@ class Gathered(NamedTuple):
     begun: Begun | None
 
 
-def reader_of(estimator: Any, parts: Parts, classes: Any) -> tuple[Reader, np.ndarray | None]:
-    """A reader that knows the classes, and what these weigh, where that is known; sets `classes_` of a classifier.
+def reader_of(estimator: Any, parts: Parts, classes: Any) -> tuple[Reader, Overview | None]:
+    """A reader that knows the classes, and what is known of all parts, if anything; sets `classes_` of a classifier.
 
     Where nobody knows the classes, or what they weigh, labels are read first; elsewhere than here all parts are, which
     gives their rows numbers.
@@ -42,7 +51,7 @@ def reader_of(estimator: Any, parts: Parts, classes: Any) -> tuple[Reader, np.nd
     labelled = is_classifier(estimator)
     balanced = labelled and isinstance(estimator.class_weight, str)
     known: Any = None if classes is None or not labelled else np.unique(classes)
-    edges, totals = None, None
+    glances, edges, totals = [], None, None
     if not parts.sequential or (labelled and (known is None or balanced)):
         glances = list(parts.map(partial(Glance.at, estimator._bare())))
         edges = _agree(estimator, glances)
@@ -55,30 +64,34 @@ def reader_of(estimator: Any, parts: Parts, classes: Any) -> tuple[Reader, np.nd
         of_classes = estimator._class_weights(known, np.arange(len(known)), weights)
         if of_classes is not None and totals is not None:
             totals *= of_classes
-    return Reader(estimator._bare() if edges is not None else estimator, known, of_classes, edges), totals
+    if edges is None:
+        return Reader(estimator, known, of_classes, None), None
+    entries = sum(glance.entries for glance in glances if glance is not None)
+    return Reader(estimator._bare(), known, of_classes, edges), Overview(edges, entries, totals)
 
 
-def gather(estimator: Any, reader: Reader, totals: np.ndarray | None, parts: Parts, init: Any) -> Gathered:
+def gather(estimator: Any, reader: Reader, overview: Overview | None, parts: Parts, init: Any) -> Gathered:
     """Survey the parts; in a stream, make an epoch of steps on the way, where that is what the solver does or needs."""
-    tables = parts.prepared(reader)
-    if parts.sequential:
-        with threads(thread_count(estimator.n_jobs, SHARED)) as team:
+    began, tables = perf_counter(), parts.prepared(reader)
+    if overview is None or parts.sequential:
+        with threads(thread_count(estimator.n_jobs, SHARED)) as team, np.errstate(over="ignore", invalid="ignore"):
             survey, options, epoch, before = _first_pass(estimator, reader, parts, init, team)
     else:
         options, epoch, before = None, None, None
-        survey = _merged(list(tables.map(partial(_surveyed, _stride_of(reader.edges or [0])))))
+        stride = 1 << max(0, (overview.entries // LARGEST).bit_length())  # of what comes here, no more than a sample is left
+        survey = _merged(list(tables.map(partial(_surveyed, stride))))
         parts.release()
     if survey is None:
         raise ValueError("There are no rows with a weight in any part.")
-    if totals is not None:
-        survey = survey._replace(classes=totals)
+    if overview is not None and overview.totals is not None:
+        survey = survey._replace(classes=overview.totals)
     distinct = estimator._distinct_targets(survey)
     data, loss = Parted(tables, survey, distinct), estimator._loss_of(survey)
     options = estimator._options(loss) if options is None else options
     if epoch is None:
         return Gathered(data, loss, options, estimator._start(data.d, loss.columns, init), None, None)
     after = epoch.result()
-    begun = Begun(_of_sample(estimator, survey, loss, before), _of_sample(estimator, survey, loss, after))
+    begun = Begun(_of_sample(estimator, survey, loss, before), _of_sample(estimator, survey, loss, after), began)
     return Gathered(data, loss, options, after, Memory(progress=epoch.progress()), begun)
 
 
@@ -171,9 +184,7 @@ def _classes(glances: list[Glance | None], known: np.ndarray | None) -> tuple[np
 
 
 def _surveyed(stride: int, number: int, table: Table | None) -> Survey | None:
-    return None if table is None else Survey.of(table, np.empty(0), stride)
-
-
-def _stride_of(edges: list[int]) -> int:
-    """One that leaves few rows of a sample: the survey thins what is left."""
-    return 1 << max(0, edges[-1].bit_length() - LARGEST.bit_length())
+    if table is None:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        return Survey.of(table, np.empty(0), stride)

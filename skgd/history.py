@@ -31,6 +31,8 @@ class History:
     watchers : sequence of callable
         Called with the number of each iteration that has ended (from 1) and the raw coefficients W (d, K) and b (K,) there.
         True ends the fit.
+    began : float or None
+        When, by `perf_counter`; None: now.
 
     Attributes
     ----------
@@ -39,11 +41,18 @@ class History:
         Since the history began, for every entry of the curve.
     """
 
-    def __init__(self, solver: str, explicit: bool = False, verbose: int = 0, watchers: tuple[Watcher, ...] = ()) -> None:
+    def __init__(
+        self,
+        solver: str,
+        explicit: bool = False,
+        verbose: int = 0,
+        watchers: tuple[Watcher, ...] = (),
+        began: float | None = None,
+    ) -> None:
         self.solver, self.explicit, self.verbose, self.watchers = solver, explicit, verbose, watchers
         self.curve: list[float] = []
         self.seconds: list[float] = []
-        self._began = perf_counter()
+        self._began = perf_counter() if began is None else began
         self._raw: Callable[[Any], tuple[np.ndarray, np.ndarray]] = lambda theta: theta
 
     def through(self, outside: Callable[[np.ndarray], Any]) -> History:

@@ -15,6 +15,7 @@ class Glance(NamedTuple):
     """What can be told of a part without reading much more than its labels."""
 
     rows: int  # that count
+    entries: int  # of X
     width: int
     names: np.ndarray | None
     labels: np.ndarray  # that occur; none for regression

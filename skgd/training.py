@@ -42,6 +42,7 @@ class Begun(NamedTuple):
 
     start: float
     end: float
+    began: float  # when, by `perf_counter`
 
 
 def takers(loss: Any, automatic: bool) -> list[str]:
@@ -89,11 +90,14 @@ def minimise(
         kept = None if isinstance(data, Table) else memory
         objective = Objective(data.shared_by(team), loss, penalty, identity(data.d, options.fit_intercept), kept)
         W, b = start if start is not None else _first_guess(objective, options)
-        history = History(options.solver, not options.automatic, options.verbose, watchers)
+        history = History(
+            options.solver, not options.automatic, options.verbose, watchers, None if begun is None else begun.began
+        )
         try:
             if begun is not None:
                 theta, here = objective.coordinates.theta(W, b), history.through(objective.coordinates.raw)
                 here.begin(begun.start, theta)
+                history.seconds[0] = 0.0  # it is known only now
                 here.record(begun.end, theta)
                 options = replace(options, max_iter=options.max_iter - 1)
             if options.max_iter > 0:

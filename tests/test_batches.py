@@ -2,6 +2,7 @@
 
 import gc
 import re
+import warnings
 import weakref
 from itertools import pairwise
 
@@ -10,6 +11,8 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -487,3 +490,46 @@ def test_gradient_descent_of_the_textbook_needs_all_rows(rows):
     X, z, _ = rows
     with pytest.raises(ValueError, match="solver='gd' with an explicit learning_rate"):
         GDRegressor(solver="gd", learning_rate="constant").fit_batches(cut(X, z))
+
+
+# ---------------------------------------------------------------- whatever comes
+@pytest.mark.parametrize("solver", ["auto", "gd", "sgd", "adam"])
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
+def test_numbers_beyond_the_range_of_floats_are_an_error(storage, solver, rows):
+    X, z, _ = rows
+    wide = X.copy()
+    wide[:, 3] *= 1e200
+    with pytest.raises(ValueError, match="squares exceed the range of floats"):
+        GDClassifier(solver=solver).fit_batches(cut(storage(wide), (z > 0).astype(int)))
+    with pytest.raises(ValueError, match="squares exceed the range of floats"):
+        GDRegressor(solver=solver).fit_batches(cut(storage(X), 1e200 * z))
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["log_loss", "squared_error", "huber"]),
+    st.sampled_from([np.float32, np.float64]),
+    st.booleans(),
+    st.sampled_from(["l2", "l1", None]),
+    st.booleans(),
+)
+def test_any_cut_of_any_rows(seed, loss, dtype, sparse, penalty, intercept):
+    """Edges, weights and scales are drawn; gd ends at the coefficients of `fit`."""
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(20, 200)), int(rng.integers(1, 6))
+    Z = rng.normal(size=(n, d)) * (rng.random((n, d)) < rng.choice([1.0, 0.4]))
+    X = ((Z + rng.choice([0.0, 3.0])) * 10.0 ** rng.integers(-4, 5, d)).astype(dtype)
+    z, weights = Z.sum(axis=1) + rng.logistic(size=n), rng.uniform(0.1, 2.0, n) * (rng.random(n) < 0.8)
+    y = (z > np.median(z)).astype(int) if loss == "log_loss" else z
+    edges = [0, *np.sort(rng.integers(0, n, rng.integers(0, 6))), n]
+    X = sp.csr_matrix(X) if sparse else X
+    batches = [(X[first:last], y[first:last], weights[first:last]) for first, last in pairwise(edges)]
+    estimator = GDClassifier if loss == "log_loss" else GDRegressor
+    model = estimator(loss, solver="gd", penalty=penalty, alpha=0.01, fit_intercept=intercept, max_iter=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what both of them warn of
+        together, apart = clone(model).fit(X, y, weights), clone(model).fit_batches(batches)
+    F, F_apart = together.loss_curve_[-1], apart.loss_curve_[-1]
+    assert F_apart <= F * (1.0 + 2.0 * model.tol) + 1e-12 * together.loss_curve_[0]
+    assert F <= F_apart * (1.0 + 2.0 * model.tol) + 1e-12 * together.loss_curve_[0]

@@ -276,8 +276,9 @@ KILLED = """
                 from skgd.history import History
 
                 class Watched(History):
-                    def __init__(self, solver, explicit=False, verbose=0, watchers=()):
-                        super().__init__(solver, explicit, verbose, (*watchers, watcher))
+                    def __init__(self, *arguments):
+                        super().__init__(*arguments)
+                        self.watchers = *self.watchers, watcher
 
                 training.History = Watched
                 start = time.monotonic()
