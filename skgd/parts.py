@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -193,7 +193,7 @@ class Parted:
         """The rows of the sample whose numbers are multiples of the stride."""
         return self.survey.sample(stride)
 
-    @property
+    @cached_property
     def representative(self) -> Table:
         """Rows that stand for all: the sample."""
         return self.survey.sample(self.survey.stride)

@@ -1,4 +1,4 @@
-"""Epochs on rows in parts: every part is read once, and steps on it are those of `stochastic.py`.
+"""Epochs on rows in parts: every part is read once, and steps on it are those of `steps.py`.
 
 In a stream each batch goes on where the last one ended.  On a cluster all parts start from the same coefficients, and what
 they reach is averaged, weighted by rows (local SGD; McMahan et al., 2017).  From the second epoch on no part drifts to the
