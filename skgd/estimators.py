@@ -884,6 +884,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     def _distinct_targets(self, survey: Survey) -> None:
         """There are none."""
         self._one_dimensional = len(survey.targets.mean) == 1
+        if self.loss in LOG_LINK and not survey.targets.mean.all():
+            raise ValueError(f"loss={self.loss!r} needs targets that are not all zero.")
 
     def _loss_of(self, survey: Survey):
         """The loss for rows of which that is known, as for two of the same mean and deviation."""
@@ -894,7 +896,9 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     def _held_out(self, X_val, y_val, sample_weight_val, reader: Reader) -> tuple[Rows, np.ndarray]:
         """Rows for early stopping, and their targets."""
         rows = _validated(self, X_val, y_val, sample_weight_val, reset=False, multi_output=True, y_numeric=True)
-        return rows, _columns(rows.y)
+        Y = _columns(rows.y)
+        self._check_targets(self._separable_loss(REGRESSION_LOSSES[self.loss], Y, rows.weights), Y, sample_weight_val, "y_val")
+        return rows, Y
 
     def _check_targets(self, loss, Y: np.ndarray, sample_weight, name: str, part: bool = False) -> None:
         """Raise ValueError for the first target (of a row that counts) that the loss has no value for."""

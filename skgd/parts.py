@@ -211,10 +211,12 @@ class Parted:
         return self.unit * self.survey.lightest
 
     def constant_scores(self, loss: Any) -> np.ndarray:
-        """Those of the classes, or of the sample."""
-        if self.distinct is None:
-            return self.representative.constant_scores(loss)
-        return np.asarray(loss.constant_scores(*self.distinct))
+        """Those of the classes, or of the sample; or of the mean, where the sample has none, counts of zero alone, say."""
+        if self.distinct is not None:
+            return np.asarray(loss.constant_scores(*self.distinct))
+        with np.errstate(divide="ignore"):
+            scores = self.representative.constant_scores(loss)
+        return np.where(np.isfinite(scores), scores, loss.constant_scores(self.survey.targets.mean[:, None], np.ones(1)))
 
 
 class _Advance:

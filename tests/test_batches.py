@@ -441,11 +441,18 @@ def test_labels_have_to_be_known(rows):
         GDClassifier().fit_batches(cut(X, z))
 
 
-def test_targets_have_to_suit_the_loss(rows):
+def test_targets_have_to_suit_the_loss(rows, monkeypatch):
     X, z, _ = rows
     y = np.zeros(N)
     y[-1] = 1.0
-    GDRegressor("poisson").fit_batches(cut(X, y))  # a part of zeros alone is fine
+    monkeypatch.setattr("skgd.survey.LARGEST", 60)
+    few = GDRegressor("poisson").fit_batches(cut(X, y))  # a part of zeros alone is fine, even where the sample has no other
+    assert few.predict(X).sum() == pytest.approx(1.0, rel=0.02)
+    with pytest.raises(ValueError, match="loss='poisson' needs targets that are not all zero"):
+        GDRegressor("poisson").fit_batches(cut(X, 0.0 * y))
+    val = {"X_val": X[:5], "y_val": np.array([0.0, 1.0, 2.0, -1.0, 0.0])}
+    with pytest.raises(ValueError, match="row 3 of y_val holds -1"):
+        GDRegressor("poisson", early_stopping=True).fit_batches(cut(X, y), **val)
     y[700] = -1.0
     with pytest.raises(ValueError, match=r"Part 1: loss='poisson' needs targets .* but row 300 of y holds -1"):
         GDRegressor("poisson").fit_batches(cut(X, y))
