@@ -64,10 +64,11 @@ class ColumnMoments(NamedTuple):
     def of_sums(cls, sums: np.ndarray, shift: np.ndarray, n: int, weight: float) -> ColumnMoments:
         """From the sums of `kernels.moments` over n rows of total weight `weight`."""
         stored, firsts, seconds, counts = sums
-        implicit = np.where(counts < n, weight - stored, 0.0)  # the zeros that CSR does not store
-        offset = (firsts - implicit * shift) / weight
-        square = (seconds + implicit * shift * shift) / weight
-        return cls(weight, shift + offset, weight * np.maximum(square - offset * offset, 0.0))
+        with np.errstate(over="ignore", invalid="ignore"):  # of columns whose squares overflow: they are named later
+            implicit = np.where(counts < n, weight - stored, 0.0)  # the zeros that CSR does not store
+            offset = (firsts - implicit * shift) / weight
+            square = (seconds + implicit * shift * shift) / weight
+            return cls(weight, shift + offset, weight * np.maximum(square - offset * offset, 0.0))
 
     def __add__(self, other: ColumnMoments) -> ColumnMoments:  # type: ignore[override]
         """Those of the rows of both (Chan, Golub and LeVeque, 1983)."""

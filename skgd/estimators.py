@@ -195,7 +195,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         """Solve for targets Y (T, n); set the attributes of the fit.  Those that shape a prediction are set already."""
         memory = getattr(self, "_memory", Memory()) if self.warm_start else None
         start = self._start(rows.X.shape[1], loss.columns, init)
-        self._solve(rows.table(Y), rows.of_hooks(), loss, self._options(loss), start, memory, held_out)
+        penalty, options = self._penalty(rows.X.shape[1]), self._options(loss)
+        self._solve(rows.table(Y), rows.of_hooks(), loss, penalty, options, start, memory, held_out)
         if memory is not None:
             self._memory = memory
 
@@ -204,6 +205,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         data: Table | Parted,
         of_hooks: dict[str, Any],
         loss: Any,
+        penalty: Penalty,
         options: Options,
         start: tuple[np.ndarray, np.ndarray] | None,
         memory: Memory | None,
@@ -211,7 +213,6 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         begun: Begun | None = None,
     ) -> None:
         """Solve, and set the attributes of the fit."""
-        penalty = self._penalty(data.d)
         if start is not None:
             start = penalty.feasible(start[0]), start[1]
         attributes = partial(self._attributes, dtype=data.dtype)
@@ -242,9 +243,9 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         if self.solver == "gd" and self.learning_rate != "auto":
             raise ValueError("solver='gd' with an explicit learning_rate steps on all rows at once: use learning_rate='auto'.")
         reader, overview = reader_of(self, parts, classes)
-        data, loss, options, start, memory, begun = gather(self, reader, overview, parts, init)
+        data, loss, penalty, options, start, memory, begun = gather(self, reader, overview, parts, init)
         held_out = self._held_out(X_val, y_val, sample_weight_val, reader) if own else None
-        self._solve(data, {"X": None, "y": None}, loss, options, start, memory, held_out, begun)
+        self._solve(data, {"X": None, "y": None}, loss, penalty, options, start, memory, held_out, begun)
 
     def _in_memory(self) -> _GDEstimator:
         """One that predicts from rows in memory."""

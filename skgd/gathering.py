@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from .memory import Memory
 from .options import Options
 from .parts import Parted, Parts
+from .penalties import Penalty
 from .reading import Glance, Reader, itself
 from .streamed import StreamedEpoch
 from .survey import LARGEST, Survey
@@ -36,6 +37,7 @@ class Gathered(NamedTuple):
 
     data: Parted
     loss: Any
+    penalty: Penalty
     options: Options
     start: Coefficients | None
     memory: Memory | None
@@ -87,12 +89,12 @@ def gather(estimator: Any, reader: Reader, overview: Overview | None, parts: Par
         survey = survey._replace(classes=overview.totals)
     distinct = estimator._distinct_targets(survey)
     data, loss = Parted(tables, survey, distinct), estimator._loss_of(survey)
-    options = estimator._options(loss) if options is None else options
+    penalty, options = estimator._penalty(data.d), estimator._options(loss) if options is None else options
     if epoch is None:
-        return Gathered(data, loss, options, estimator._start(data.d, loss.columns, init), None, None)
+        return Gathered(data, loss, penalty, options, estimator._start(data.d, loss.columns, init), None, None)
     after = epoch.result()
     begun = Begun(_of_sample(estimator, survey, loss, before), _of_sample(estimator, survey, loss, after), began)
-    return Gathered(data, loss, options, after, Memory(progress=epoch.progress()), begun)
+    return Gathered(data, loss, penalty, options, after, Memory(progress=epoch.progress()), begun)
 
 
 def _first_pass(
@@ -110,11 +112,11 @@ def _first_pass(
         survey = here if survey is None else _joined(survey, here, number)
         loss = estimator._loss_of(survey)
         if options is None:
-            options = estimator._options(loss)
+            penalty, options = estimator._penalty(table.d), estimator._options(loss)
             start = estimator._start(table.d, loss.columns, init)
             before = start if start is not None else (np.zeros((table.d, loss.columns)), np.zeros(loss.columns))
             if _steps_first(options, loss, start is not None):
-                epoch = StreamedEpoch(before[0], before[1], estimator._penalty(table.d), options)
+                epoch = StreamedEpoch(before[0], before[1], penalty, options)
         if epoch is not None:
             epoch.learn(table, loss, survey)
     reader.edges = edges

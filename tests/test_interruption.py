@@ -44,7 +44,9 @@ def assert_interrupted(model, run):
 
 def fits():
     X, y = problem()
-    words = sp.random(20_000, 50_000, density=1e-3, random_state=0, format="csr")
+    rng = np.random.default_rng(0)
+    words = rng.integers(50_000, size=20_000 * 50), np.arange(0, 20_001 * 50, 50)
+    words = sp.csr_matrix((rng.random(20_000 * 50), *words), shape=(20_000, 50_000))
     warnings.simplefilter("ignore")
     for estimator, data in [
         (GDClassifier(solver="gd", **LONG), X),

@@ -38,7 +38,7 @@ def test_loss_and_penalty_have_unit_curvature_together_and_the_penalty_is_diagon
     mean, scale = problem.coordinates
     A = (X - mean) * scale[:-1]
     penalty = np.diag(problem.penalty.l2[:-1])
-    total = M.T @ (0.25 * (A.T * problem.s) @ A / N + penalty) @ M
+    total = M.T @ (0.25 * (A.T * problem.table.s) @ A / N + penalty) @ M
     varies = scale[:-1] > 0
     np.testing.assert_allclose(np.linalg.eigvalsh(total)[-varies.sum() :], 0.25, rtol=0.01)
     np.testing.assert_allclose(M.T @ penalty @ M, np.diag(l2[:-1]), atol=1e-10)
