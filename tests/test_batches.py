@@ -1,6 +1,5 @@
 """Rows in batches: the optimum of all rows, in few passes, with a batch in memory at a time."""
 
-import gc
 import re
 import warnings
 import weakref
@@ -284,7 +283,6 @@ def test_few_batches_are_in_memory_at_a_time(solver):
         for _ in range(20):
             X = rng.normal(size=(200, 3)).view(Rows)
             alive.append(weakref.ref(X))
-            gc.collect()
             most.append(sum(rows() is not None for rows in alive))
             yield X, (X[:, 0] + rng.logistic(size=200) > 0).astype(int)
 
