@@ -133,7 +133,8 @@ def _steps_first(options: Options, loss: Any, started: bool) -> bool:
 def _of_sample(estimator: Any, survey: Survey, loss: Any, at: Any) -> float:
     """The objective of the sample at raw coefficients."""
     table = survey.sample(survey.stride)
-    return estimator._objective(Table(table.X, table.Y, table.s * (table.n / table.s.sum())), loss, *at)
+    with np.errstate(over="ignore", invalid="ignore"):  # which the fit finds out
+        return estimator._objective(Table(table.X, table.Y, table.s * (table.n / table.s.sum())), loss, *at)
 
 
 def _merged(surveys: list[Survey | None]) -> Survey | None:

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from problems import since
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -309,8 +310,16 @@ def arrow(X, names):
     return pyarrow.RecordBatch.from_arrays([pyarrow.array(column) for column in X.T], names=names)
 
 
+NAMED = since("1.9", "today's polars and pyarrow have names")
+
+
 @pytest.mark.parametrize(
-    "frame", [lambda X, names: pd.DataFrame(X, columns=names), lambda X, names: pl.DataFrame(X, names), arrow]
+    "frame",
+    [
+        pytest.param(lambda X, names: pd.DataFrame(X, columns=names), id="pandas"),
+        pytest.param(lambda X, names: pl.DataFrame(X, names), id="polars", marks=NAMED),
+        pytest.param(arrow, id="arrow", marks=NAMED),
+    ],
 )
 @pytest.mark.parametrize("classes", [None, [0, 1]])
 def test_frames_keep_their_names(frame, classes, rows):
