@@ -183,16 +183,20 @@ def _rounded(
     if not np.isfinite(coef).all():
         return W, b  # which is an error where they are turned into attributes
     intercept = b + coordinates.mean @ (W - coef)
+    tiny = np.abs(coef - W) > NOTICEABLE * np.abs(W)  # below the normal range, where float32 has few digits
     off = np.abs(intercept.astype(np.float32) - intercept)
-    if np.any(off > NOTICEABLE * objective.score_scale()):
+    if tiny.any() or np.any(off > NOTICEABLE * objective.score_scale()):
         F, F_rounded = (
             objective.mean_loss(*at) + penalty_value(at[0], objective.raw_penalty)
             for at in ((W, b), (coef, intercept.astype(np.float32).astype(np.float64)))
         )
         if not F_rounded <= F * (1.0 + (options.tol or 0.0)):
+            what, value, error = "intercept", intercept[off.argmax()], off.max()
+            if tiny.any():
+                what, value, error = "coefficient", W[tiny][0], np.abs(coef - W)[tiny][0]
             warn(
-                f"float32 holds the intercept {intercept[off.argmax()]:.3g} to {off.max():.1g} only, and the objective is "
-                f"{F_rounded:.3g} instead of {F:.3g}: pass X as float64, or subtract an offset from its columns.",
+                f"float32 holds the {what} {value:.3g} to {error:.1g} only, and the objective is {F_rounded:.3g} instead of "
+                f"{F:.3g}: pass X as float64, or {'rescale y' if tiny.any() else 'subtract an offset from its columns'}.",
                 ConvergenceWarning,
             )
     return coef, intercept

@@ -525,6 +525,16 @@ def test_an_intercept_that_float32_cannot_hold_warns(rng):
         GDRegressor().fit(X, Z[:, 0] + 0.01 * rng.normal(size=40))
 
 
+def test_coefficients_below_the_normal_range_of_float32_warn():
+    """What drawing problems found: 2.7 % above the minimum, for want of digits."""
+    X, y = np.array([[0.12451606], [13.44368]], dtype=np.float32), np.array([-9.31937772e-44, 1.23526272e-41])
+    model = GDRegressor("quantile", alpha=0.0, fit_intercept=False)
+    with pytest.warns(ConvergenceWarning, match=r"float32 holds the coefficient 9\.19e-43 .* pass X as float64, or rescale y"):
+        model.fit(X, y)
+    model.fit(X, 1e42 * y)
+    model.fit(X.astype(np.float64), y)
+
+
 def test_float32_coefficients_are_rounded_around_the_means(rng):
     """The intercept makes up for what rounding coefficients moves all scores by."""
     Z = rng.normal(size=(40, 2))
