@@ -80,7 +80,7 @@ def gather(estimator: Any, reader: Reader, overview: Overview | None, parts: Par
             survey, options, epoch, before = _first_pass(estimator, reader, parts, init, team)
     else:
         options, epoch, before = None, None, None
-        stride = 1 << max(0, (overview.entries // LARGEST).bit_length())  # of what comes here, no more than a sample is left
+        stride = 1 << (overview.entries // LARGEST).bit_length()  # of what comes here, no more than a sample is left
         survey = _merged(list(tables.map(partial(_surveyed, stride))))
         parts.release()
     if survey is None:
