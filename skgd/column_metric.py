@@ -28,13 +28,13 @@ def pays(objective: Objective) -> bool:
 
 
 @kernel
-def add_column_sums(data, indices, indptr, c, sums, squares):
-    """sums[j] += sum_i c_i x_ij and squares[j] += sum_i c_i x_ij^2 of all columns j."""
+def add_column_sums(data, indices, indptr, c, mean, origin, sums, squares):
+    """sums[j] += sum_i c_i x_ij, squares[j] += sum_i c_i ((x_ij - mean_j)^2 - (origin_j - mean_j)^2), of all columns j."""
     for j in range(len(indptr) - 1):
         for p in range(indptr[j], indptr[j + 1]):
-            product = c[indices[p]] * data[p]
-            sums[j] += product
-            squares[j] += product * data[p]
+            x, weight = data[p], c[indices[p]]
+            sums[j] += weight * x
+            squares[j] += weight * (x - origin[j]) * (x + origin[j] - 2.0 * mean[j])
 
 
 @kernel
@@ -82,11 +82,12 @@ class Columns:
         columns = objective.table.columnwise
         self.csc = columns.data, unsigned(columns.indices), unsigned(columns.indptr)
         mean, scale = objective.coordinates
+        origin = objective.table.origin(mean)
         self.sums, squares = np.zeros((2, objective.K, objective.d))
         for k, c in enumerate(self.c):
-            add_column_sums(*self.csc, c, self.sums[k], squares[k])
+            add_column_sums(*self.csc, c, mean, origin, self.sums[k], squares[k])
         self.total = self.c.sum(axis=1)
-        centred = squares - mean * (2.0 * self.sums - mean * self.total[:, None])
+        centred = squares + (origin - mean) ** 2 * self.total[:, None]
         self.curvature = scale**2 * np.maximum(np.column_stack([centred, self.total]), 0.0) / objective.n
 
     def minimise(

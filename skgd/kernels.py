@@ -93,25 +93,31 @@ def densify(rows, index, out):
 
 
 @kernel
-def complete_gram(rows, mean, scale, H):
+def whole_columns(rows, d):
+    """Of which of the d columns every row stores an entry, (d,)."""
+    return rows.whole_columns(d)
+
+
+@kernel
+def complete_gram(rows, mean, origin, scale, H):
     """Standardise what `add_gram` left, and copy the lower triangle of H (D, D) to the upper one."""
-    rows.standardise_gram(mean, scale, H)
+    rows.standardise_gram(mean, origin, scale, H)
     for j in range(len(H)):
         for k in range(j):
             H[k, j] = H[j, k]
 
 
 @kernel
-def curvature(rows, loss, index, Y, s, mean, scale, W, b, diagonal, edges, first, last, size):
+def curvature(rows, loss, index, Y, s, mean, origin, scale, W, b, diagonal, edges, first, last, size):
     """Per part of `index`, the sum of s_i (Hessian of the loss in the scores) (x) x~ x~', x~ = scale * (x - mean, 1).
 
     Returns (parts, P, D, D), D = d + 1: the first `diagonal` blocks (k, k) of the Hessian in the scores,
-    or, where `diagonal` is 0, all blocks (k, l) with l <= k, by rows.
+    or, where `diagonal` is 0, all blocks (k, l) with l <= k, by rows.  The `origin` is that of `Table.origin`.
     """
     D, K = len(scale), W.shape[1]
     blocks = diagonal if diagonal else K * (K + 1) // 2
     H = np.zeros((last - first, blocks, D, D))
-    whole, room, c = new_tile(rows, Y.shape[0], K, size), rows.gram_workspace(size), np.empty(size)
+    whole, room, c = new_tile(rows, Y.shape[0], K, size), rows.gram_workspace(size, len(mean)), np.empty(size)
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
             tile = scored_tile(rows, whole, index, start, edges[p + 1], Y, s, W, b)
@@ -121,29 +127,29 @@ def curvature(rows, loss, index, Y, s, mean, scale, W, b, diagonal, edges, first
             for k in range(diagonal if diagonal else K):
                 for l in range(k if diagonal else 0, k + 1):
                     loss.curvature_block(tile.weights, tile.Z, k, l, c[:m])
-                    rows.add_gram(tile.row, c[:m], room, H[p - first, block])
+                    rows.add_gram(tile.row, c[:m], origin, room, H[p - first, block])
                     block += 1
         for block in range(blocks):
-            complete_gram(rows, mean, scale, H[p - first, block])
+            complete_gram(rows, mean, origin, scale, H[p - first, block])
     return (H,)
 
 
 @kernel
-def normal_equations(rows, loss, Y, s, mean, scale, b, edges, first, last, size):
+def normal_equations(rows, loss, Y, s, mean, origin, scale, b, edges, first, last, size):
     """Per part of the rows: losses and gradient of constant scores b (K,), and the sum of s_i x~_i x~_i', as `record` and
     `curvature` would return them; X is read once.
     """
     D, K, in_memory = len(scale), len(b), np.empty(0, np.int64)
     totals, G, H = np.zeros(last - first), np.zeros((last - first, D, K)), np.zeros((last - first, D, D))
-    W, whole, room = np.zeros((D - 1, K)), new_tile(rows, Y.shape[0], K, size), rows.gram_workspace(size)
+    W, whole, room = np.zeros((D - 1, K)), new_tile(rows, Y.shape[0], K, size), rows.gram_workspace(size, len(mean))
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
             tile = scored_tile(rows, whole, in_memory, start, edges[p + 1], Y, s, W, b)
             totals[p - first] += loss.residuals(tile.targets, tile.weights, tile.Z)
             add_gradient(rows, tile, G[p - first])
             rows.standardise(tile.row, mean, scale, room)
-            rows.add_gram(tile.row, tile.weights, room, H[p - first])
-        complete_gram(rows, mean, scale, H[p - first])
+            rows.add_gram(tile.row, tile.weights, origin, room, H[p - first])
+        complete_gram(rows, mean, origin, scale, H[p - first])
     return totals, G, H
 
 
@@ -160,7 +166,7 @@ def row_curvatures(rows, loss, Y, s, W, b, edges, first, last, size, out):
 
 
 @kernel
-def curvature_diagonal(rows, loss, Y, s, mean, W, b, edges, first, last, size):
+def curvature_diagonal(rows, loss, Y, s, mean, origin, W, b, edges, first, last, size):
     """Per part, the sum of s_i (second derivative of the loss by score k) ((x - mean)^2, 1): (parts, D, K)."""
     d, K = W.shape
     out, c, in_memory = np.zeros((last - first, K, d + 1)), np.empty(size), np.empty(0, np.int64)
@@ -172,7 +178,10 @@ def curvature_diagonal(rows, loss, Y, s, mean, W, b, edges, first, last, size):
             m = len(tile.row)
             for k in range(K):
                 loss.curvature_block(tile.weights, tile.Z, k, k, c[:m])
-                rows.add_squares(tile.row, c[:m], mean, out[p - first, k])
+                rows.add_squares(tile.row, c[:m], mean, origin, out[p - first, k])
+        for k in range(K):
+            for j in range(d):
+                out[p - first, k, j] += (origin[j] - mean[j]) ** 2 * out[p - first, k, d]
     return (out,)
 
 

@@ -7,10 +7,8 @@ a column has changed, and what is remembered says nothing of it any more.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from .coordinates import CONSTANT, ColumnMoments, Coordinates
 
@@ -38,17 +36,10 @@ class Moments:
         variance = np.divide(1.0, scale**2, out=np.zeros_like(scale), where=scale > 0.0)
         return cls(RECENT, weight, coordinates.mean, weight * variance)
 
-    def add(self, X: Any, s: np.ndarray) -> None:
-        """Rows X (m, columns) with weights s (m,)."""
-        added = float(s.sum())
-        kept = np.exp(-added / self.memory)
-        mean = np.asarray(X.T @ s).ravel() / added
-        sparse = sp.issparse(X)
-        squares = np.asarray(X.multiply(X).T @ s).ravel() - added * mean**2 if sparse else s @ (X - mean) ** 2
-        before, apart = kept * self.weight, mean - self.mean
-        self.weight = before + added
-        self.mean = self.mean + apart * (added / self.weight)
-        self.squares = kept * self.squares + np.maximum(squares, 0.0) + apart**2 * (before * added / self.weight)
+    def add(self, rows: ColumnMoments) -> None:
+        """Those of new rows."""
+        kept = np.exp(-rows.weight / self.memory)
+        self.weight, self.mean, self.squares = ColumnMoments(kept * self.weight, self.mean, kept * self.squares) + rows
         beyond = np.flatnonzero(~np.isfinite(self.squares))
         if len(beyond):
             raise ValueError(

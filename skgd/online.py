@@ -134,10 +134,12 @@ class Online:
             If numbers leave the range of floats.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            self.moments.add(X, s)
-            self.late.add(X, s)
+            rows = Table(X, Y, s)
+            columns = rows.column_moments()
+            self.moments.add(columns)
+            self.late.add(columns)
             self.moments.follow(self.late)
-            self.targets.add(Y.T, s)
+            self.targets.add(rows.target_moments())
             loss = self._in_its_unit(loss)
             if not options.automatic or options.solver == "adam" or isinstance(loss, Perceptron):
                 self._step(X, Y, s, loss, penalty, options)

@@ -68,14 +68,15 @@ class Curvature:
         index = np.arange(-table.first % self.stride, table.n, self.stride)
         d, K = self.W.shape
         edges = partition(len(index), len(index) * d * (self.diagonal or K * K), LARGE_PARTS, 1)
-        arguments = table.rows, self.loss, index, table.Y, table.s, self.mean, self.scale, self.W, self.b, self.diagonal
+        coordinates = self.mean, table.origin(self.mean), self.scale
+        arguments = table.rows, self.loss, index, table.Y, table.s, *coordinates, self.W, self.b, self.diagonal
         (H,) = table.sum(kernels.curvature, edges, *arguments, tile=(table.gram_tile,))
         return H, float(table.s[index].sum())
 
 
 @dataclass(frozen=True)
 class CurvatureDiagonal:
-    """The diagonal (D, K) of the Hessian by centred columns.  Of sparse rows, less what all zeros share."""
+    """The diagonal (D, K) of the Hessian by centred columns."""
 
     loss: Any
     W: np.ndarray
@@ -83,10 +84,9 @@ class CurvatureDiagonal:
     mean: np.ndarray
 
     def __call__(self, table: Table) -> Record:
-        arguments = table.rows, self.loss, table.Y, table.s, self.mean, self.W, self.b
+        coordinates = self.mean, table.origin(self.mean)
+        arguments = table.rows, self.loss, table.Y, table.s, *coordinates, self.W, self.b
         (q,) = table.sum(kernels.curvature_diagonal, _edges(table, len(self.b)), *arguments, tile=(table.tile(len(self.b)),))
-        if table.sparse:
-            q[:, :-1] += self.mean**2 * q[:, -1:]
         return (np.ascontiguousarray(np.maximum(q, 0.0).T),)
 
 
@@ -101,7 +101,7 @@ class NormalEquations:
 
     def __call__(self, table: Table) -> Record:
         edges = partition(table.n, table.n * table.d, LARGE_PARTS, 1)
-        arguments = table.rows, self.loss, table.Y, table.s, self.mean, self.scale, self.b
+        arguments = table.rows, self.loss, table.Y, table.s, self.mean, table.origin(self.mean), self.scale, self.b
         return tuple(table.sum(kernels.normal_equations, edges, *arguments, tile=(table.gram_tile,)))
 
 

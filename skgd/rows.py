@@ -149,9 +149,13 @@ class Dense(NamedTuple):
             for j in range(len(x)):
                 out[i, j] = x[j]
 
-    def gram_workspace(self, size):
+    def whole_columns(self, d):
+        """Of which of the d columns every row has an entry, (d,)."""
+        return np.ones(d, np.bool_)
+
+    def gram_workspace(self, size, d):
         """Room for a tile of standardised rows and for the same with weights: columns first, so loops over rows vectorise."""
-        return np.empty((2, self.values.shape[1] + 1, size))
+        return np.empty((2, d + 1, size))
 
     def standardise(self, index, mean, scale, room):
         """Fill room[0] (D, at least m) with the columns of x~ = scale * (x - mean, 1) of m rows."""
@@ -162,7 +166,7 @@ class Dense(NamedTuple):
                 room[0, j, i] = (x[j] - mean[j]) * scale[j]
             room[0, d, i] = scale[d]
 
-    def add_gram(self, index, c, room, H):
+    def add_gram(self, index, c, origin, room, H):
         """Add sum_i c_i x~_i x~_i' of the standardised rows to the lower triangle of H (D, D)."""
         A, B, m = room[0], room[1], len(index)
         for j in range(len(H)):
@@ -180,11 +184,11 @@ class Dense(NamedTuple):
         else:
             add_products(A, B, m, H)
 
-    def standardise_gram(self, mean, scale, H):
+    def standardise_gram(self, mean, origin, scale, H):
         """Nothing is left to do: the rows were standardised."""
 
-    def add_squares(self, index, c, mean, q):
-        """Add sum_i c_i ((x_i - mean)^2, 1) to q (d + 1,)."""
+    def add_squares(self, index, c, mean, origin, q):
+        """Add sum_i c_i ((x_i - mean)^2 - (origin - mean)^2, 1) to q (d + 1,); here the origin is the mean."""
         d = self.values.shape[1]
         for i in range(len(index)):
             x = self.values[index[i]]
@@ -298,44 +302,58 @@ class CSR(NamedTuple):
             for p in range(self.indptr[index[i]], self.indptr[index[i] + 1]):
                 out[i, self.indices[p]] = self.data[p]
 
-    def gram_workspace(self, size):
-        """Sums go straight to their place."""
-        return np.empty((2, 0, 0))
+    def whole_columns(self, d):
+        seen = np.zeros(d, np.int64)  # rows from the first on that store the column without a gap
+        for i in range(len(self.indptr) - 1):
+            gapless = 0
+            for p in range(self.indptr[i], self.indptr[i + 1]):
+                if seen[self.indices[p]] == i:
+                    seen[self.indices[p]] += 1
+                    gapless += 1
+            if gapless == 0:
+                break
+        return seen == len(self.indptr) - 1
+
+    def gram_workspace(self, size, d):
+        """Room for one row's entries."""
+        return np.empty((1, 1, d))
 
     def standardise(self, index, mean, scale, room):
         """Left to `standardise_gram`: a standardised row has no zeros."""
 
-    def add_gram(self, index, c, room, H):
-        """Add sum_i c_i (x_i, 1) (x_i, 1)' to the lower triangle of H: nonzeros^2 / 2 products a row, of sorted columns."""
-        d = len(H) - 1
+    def add_gram(self, index, c, origin, room, H):
+        """Add sum_i c_i (y_i, 1) (y_i, 1)', y = x - origin, to the lower triangle of H: nonzeros^2 / 2 products a row."""
+        d, y = len(H) - 1, room[0, 0]
         for i in range(len(index)):
-            first = self.indptr[index[i]]
-            for p in range(first, self.indptr[index[i] + 1]):
-                h, cx = H[self.indices[p]], c[i] * self.data[p]
-                for q in range(first, p):
-                    h[self.indices[q]] += cx * self.data[q]
-                h[self.indices[p]] += cx * self.data[p]
-                H[d, self.indices[p]] += cx
+            first, last = self.indptr[index[i]], self.indptr[index[i] + 1]
+            columns, x = self.indices[first:last], self.data[first:last]
+            for p in range(len(columns)):  # sorted columns
+                h = H[columns[p]]
+                y[p] = x[p] - origin[columns[p]]
+                cy = c[i] * y[p]
+                for q in range(p + 1):
+                    h[columns[q]] += cy * y[q]
+                H[d, columns[p]] += cy
             H[d, d] += c[i]
 
-    def standardise_gram(self, mean, scale, H):
-        """Turn sums over (x, 1) into those over x~, with x~ x~' = T (x, 1) (x, 1)' T'."""
-        d = len(H) - 1
+    def standardise_gram(self, mean, origin, scale, H):
+        """Turn sums over (y, 1) into those over x~, with x~ x~' = T (y, 1) (y, 1)' T'."""
+        d, apart = len(H) - 1, mean - origin
         for j in range(d):
             for k in range(j + 1):
-                centred = H[j, k] - mean[j] * H[d, k] - mean[k] * H[d, j] + mean[j] * mean[k] * H[d, d]
+                centred = H[j, k] - apart[j] * H[d, k] - apart[k] * H[d, j] + apart[j] * apart[k] * H[d, d]
                 H[j, k] = scale[j] * scale[k] * centred
         for k in range(d):
-            H[d, k] = scale[d] * scale[k] * (H[d, k] - mean[k] * H[d, d])
+            H[d, k] = scale[d] * scale[k] * (H[d, k] - apart[k] * H[d, d])
         H[d, d] *= scale[d] * scale[d]
 
-    def add_squares(self, index, c, mean, q):
-        """The same less mean^2 for every row, which zeros share: (x - mean)^2 - mean^2 = x (x - 2 mean)."""
+    def add_squares(self, index, c, mean, origin, q):
+        """Rows without an entry add nothing: (x - mean)^2 - (origin - mean)^2 = (x - origin) (x + origin - 2 mean)."""
         d = len(q) - 1
         for i in range(len(index)):
             for p in range(self.indptr[index[i]], self.indptr[index[i] + 1]):
                 j, x = self.indices[p], self.data[p]
-                q[j] += c[i] * x * (x - 2.0 * mean[j])
+                q[j] += c[i] * (x - origin[j]) * (x + origin[j] - 2.0 * mean[j])
             q[d] += c[i]
 
     def moments(self, first, last, s, shift, out):

@@ -36,9 +36,6 @@ class Survey(NamedTuple):
     @classmethod
     def of(cls, table: Table, classes: np.ndarray, stride: int = 1) -> Survey:
         """Of a table; classes are the weights of its labels."""
-        weight = float(table.s.sum())
-        mean = table.Y @ table.s / weight
-        squares = (table.Y - mean[:, None]) ** 2 @ table.s
         sample = [(-(-table.first // stride), table.thinned(stride))]
         return cls(
             table.n,
@@ -48,7 +45,7 @@ class Survey(NamedTuple):
             table.lightest(),
             table.column_moments(),
             *table.ranges(),
-            ColumnMoments(weight, mean, squares),
+            table.target_moments(),
             classes,
             stride,
             sample,

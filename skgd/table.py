@@ -86,6 +86,18 @@ class Table:
         """A sparse X by columns, copied."""
         return self.X.tocsc()
 
+    @cached_property
+    def _whole(self) -> np.ndarray:
+        return kernels.whole_columns(self.rows, self.d)
+
+    def origin(self, mean: np.ndarray) -> np.ndarray:
+        """The point (d,) that rows are taken from where their squares are summed.
+
+        That is the mean, or, in columns with zeros that are not stored, zero: sums of squares around it lose the variation
+        of a column that is far from it in all rows.
+        """
+        return np.where(self._whole, mean, 0.0)
+
     def shared_by(self, team: Team) -> Table:
         """The same rows, for other threads."""
         table = copy(self)
@@ -131,6 +143,12 @@ class Table:
         kernels.densify(self.rows, np.array([np.argmax(self.s)]), shift)
         return ColumnMoments.of_sums(self.sums_of_columns(self.s, shift[0]), shift[0], self.n, float(self.s.sum()))
 
+    def target_moments(self) -> ColumnMoments:
+        """Weighted means and squared deviations of the targets."""
+        weight = float(self.s.sum())
+        mean = self.Y @ self.s / weight
+        return ColumnMoments(weight, mean, (self.Y - mean[:, None]) ** 2 @ self.s)
+
     def sums_of_columns(self, weights: np.ndarray, shift: np.ndarray) -> np.ndarray:
         """Sums (4, d) of `kernels.moments` with weights (n,).  One pass."""
         edges = partition(self.n, self.entries, PARTS, 4 * self.d)
@@ -165,9 +183,7 @@ class Table:
 
     def variances(self) -> np.ndarray:
         """Of the targets (T,)."""
-        total = self.s.sum()
-        mean = self.Y @ self.s / total
-        return (self.Y - mean[:, None]) ** 2 @ self.s / total
+        return self.target_moments().variance
 
     def tile(self, columns: int) -> int:
         """Rows of a tile for so many columns of scores: as many as fit the nearest caches."""

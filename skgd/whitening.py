@@ -7,7 +7,7 @@ penalty together have curvature h in every direction of phi, and the penalty's s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -77,19 +77,22 @@ def second_moments(objective: Objective, rows: int) -> np.ndarray:
 def heaviest(objective: Objective, whitening: Whitening) -> float:
     """The largest squared norm of a row whose columns are those of the whitening's coordinates.  One pass."""
     mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
-    matrix, largest = scale[:, None] * whitening.matrix if len(whitening.matrix) else None, 0.0
-    data = objective.data.representative
+    data, largest = objective.data.representative, 0.0
+    matrix, origin = scale[:, None] * whitening.matrix if len(whitening.matrix) else None, data.origin(mean)
     for first in range(0, data.n, SAMPLE):
         A = data.X[first : first + SAMPLE].astype(np.float64)
-        norms = _squared_norms(A, mean, scale) if matrix is None else np.sum((A @ matrix - mean @ matrix) ** 2, axis=1)
+        norms = _squared_norms(A, mean, origin, scale) if matrix is None else np.sum((A @ matrix - mean @ matrix) ** 2, axis=1)
         largest = max(largest, float(norms.max()))
     return largest
 
 
-def _squared_norms(A, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """|scale * (a - mean)|^2 of the rows of a dense or sparse A."""
-    squares = A.multiply(A) if sp.issparse(A) else A * A
-    return squares @ scale**2 - 2.0 * (A @ (scale**2 * mean)) + np.sum((scale * mean) ** 2)
+def _squared_norms(A: Any, mean: np.ndarray, origin: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """|scale * (a - mean)|^2 of the rows of a dense or sparse A, the latter as by `CSR.add_squares`."""
+    if not sp.issparse(A):
+        return np.sum((scale * (A - mean)) ** 2, axis=1)
+    mean_of, origin_of = mean[A.indices], origin[A.indices]
+    data = (A.data - origin_of) * (A.data + origin_of - 2.0 * mean_of)
+    return sp.csr_matrix((data, A.indices, A.indptr), A.shape) @ scale**2 + np.sum((scale * (origin - mean)) ** 2)
 
 
 def _spectrum(objective: Objective) -> tuple[float, float]:
@@ -99,7 +102,7 @@ def _spectrum(objective: Objective) -> tuple[float, float]:
     index = np.linspace(0, data.n - 1, min(data.n, SAMPLE)).astype(np.intp)
     A = data.X[index].astype(np.float64)  # float32 overflows where squares of its values do not
     s = data.s[index] / data.s[index].sum()
-    trace = s @ _squared_norms(A, mean, scale)
+    trace = s @ _squared_norms(A, mean, data.origin(mean), scale)
     v, largest = np.ones(objective.d), 0.0
     for _ in range(30):
         scores = A @ (scale * v) - mean @ (scale * v)

@@ -7,8 +7,10 @@ from problems import LOSSES, SQUARED, D, objective_of, random_theta
 from scipy.linalg import eigvalsh
 from scipy.special import expit, softmax
 
+from skgd.column_metric import Columns
 from skgd.curvature import LARGEST, Blocks, Diagonal, Matrices, curvature_at, hessian, shrunk
 from skgd.losses import Huber, LogLoss, Softmax, SquaredError
+from skgd.whitening import heaviest, identity
 
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
 ALL = SQUARED | LOSSES
@@ -254,3 +256,19 @@ def test_matrices_are_as_many_and_as_large_as_the_loss_needs():
     assert sizes["two columns", False] == (2, D + 1)
     assert sizes["softmax", False] == (1, 3 * (D + 1))
     assert sizes["softmax", True] == (3, D + 1)
+
+
+@STORAGE
+def test_curvature_of_far_columns(storage):
+    """All forms of it: blocks, diagonal, sparse columns, squared norms; beside a column with zeros."""
+    rng = np.random.default_rng(0)
+    Z, y = rng.normal(size=(60, 3)), rng.integers(2, size=60)
+    Z[:, 2] *= rng.random(60) < 0.3
+    offsets = 0.0, np.array([1e8, -1e7, 0.0])
+    near, far = (objective_of(LogLoss(1), storage(Z + offset), Y=y[None].astype(float)) for offset in offsets)
+    theta = random_theta(near)
+    np.testing.assert_allclose(far.curvature(theta, 60), near.curvature(theta, 60), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(far.curvature_diagonal(theta), near.curvature_diagonal(theta), rtol=1e-6)
+    np.testing.assert_allclose(heaviest(far, identity(far)), heaviest(near, identity(near)), rtol=1e-6)
+    if storage is sp.csr_matrix:
+        np.testing.assert_allclose(Columns(far, theta).curvature, Columns(near, theta).curvature, rtol=1e-6)

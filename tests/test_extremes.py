@@ -535,6 +535,14 @@ def test_coefficients_below_the_normal_range_of_float32_warn():
     model.fit(X.astype(np.float64), y)
 
 
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
+def test_far_columns_that_csr_stores_whole_keep_their_curvature(storage):
+    """What drawing problems found: sums of x^2 around zero had lost it, and the fit stopped above its minimum."""
+    x, y = np.array([-17.4, 0.0, 0.3] + 14 * [0.0])[:, None], np.array([0, 0] + 15 * [1])
+    near, far = (GDClassifier(alpha=0.0, tol=1e-6).fit(A, y) for A in (x, storage(x + 1e6)))
+    assert_allclose(far.loss_curve_[-1], near.loss_curve_[-1], rtol=1e-5)
+
+
 def test_float32_coefficients_are_rounded_around_the_means(rng):
     """The intercept makes up for what rounding coefficients moves all scores by."""
     Z = rng.normal(size=(40, 2))

@@ -185,10 +185,6 @@ def test_a_fit_ends_at_the_minimum_or_says_why_not(problem):
         assert F == pytest.approx(curve[-1], rel=1e-5, abs=1e-6 * curve[0] + reference.rounding)
     if converged:
         best = min(reference.minimum(v), reference.minimum(np.zeros_like(v)))
-        share, negligible = (
-            SLACK["exact" if exact else "stochastic"] * tol,
-            NEGLIGIBLE["kinked" if model.loss in KINKED else problem.X.dtype.name],
-        )
         share = SLACK["exact" if exact else "stochastic"] * tol
         negligible = NEGLIGIBLE["kinked" if model.loss in KINKED else problem.X.dtype.name] * curve[0]
         assert F <= best * (1.0 + share) + negligible + reference.rounding, (F, best, F - best)

@@ -36,6 +36,7 @@ def data(seed=0, d=D):
     """X, whose values float32 holds exactly, and weights."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(N, d)) * (rng.uniform(size=(N, d)) < 0.6)
+    X[:, -1] += X[:, -1] == 0.0  # CSR stores the last column whole
     return X.astype(np.float32).astype(np.float64), rng.uniform(0.1, 2.0, N)
 
 
@@ -164,7 +165,7 @@ def test_kernels_do_not_write_to_x(storage):
     Y, rows = targets(loss), rows_of(stored)
     kernels.record(rows, loss, Y, s, W, b, WHOLE, 0, 1, 16)
     kernels.moments(rows, s, np.ones(D), WHOLE, 0, 1)
-    kernels.curvature(rows, loss, np.arange(N), Y, s, np.zeros(D), np.ones(D + 1), W, b, 0, WHOLE, 0, 1, 16)
+    kernels.curvature(rows, loss, np.arange(N), Y, s, np.zeros(D), np.zeros(D), np.ones(D + 1), W, b, 0, WHOLE, 0, 1, 16)
     np.testing.assert_array_equal(stored.toarray() if sp.issparse(stored) else stored, X)
 
 
@@ -220,11 +221,17 @@ def standardisation(d):
     return np.linspace(-1.0, 1.0, d), scale
 
 
+def origin_of(rows, mean):
+    """As `Table.origin`."""
+    return mean * kernels.whole_columns(rows, len(mean))
+
+
 def blocks(storage, loss, index, diagonal, edges, size, d=D):
     """Blocks of the kernel, and those expected, for each part of `index`."""
     X, s = data(d=d)
     (W, b), (mean, scale), Y = coefficients(loss.columns, d=d), standardisation(d), targets(loss)
-    arguments = rows_of(storage(X)), loss, index, Y, s, mean, scale, W, b, diagonal, np.array(edges)
+    rows = rows_of(storage(X))
+    arguments = rows, loss, index, Y, s, mean, origin_of(rows, mean), scale, W, b, diagonal, np.array(edges)
     (H,) = kernels.curvature(*arguments, 0, len(edges) - 1, size)
     pairs = [(k, k) for k in range(diagonal)] or [(k, l) for k in range(loss.columns) for l in range(k + 1)]
     parts = [index[first:last] for first, last in pairwise(edges)]
@@ -271,20 +278,20 @@ def test_curvature_of_many_columns():
 def test_curvature_of_a_range_of_parts(storage):
     X, s = data()
     loss, (W, b), (mean, scale) = LogLoss(1), coefficients(1), standardisation(D)
-    arguments = rows_of(storage(X)), loss, np.arange(N), targets(loss), s, mean, scale, W, b, 1, np.array([0, 13, 30, N])
+    rows, edges = rows_of(storage(X)), np.array([0, 13, 30, N])
+    arguments = rows, loss, np.arange(N), targets(loss), s, mean, origin_of(rows, mean), scale, W, b, 1, edges
     np.testing.assert_array_equal(kernels.curvature(*arguments, 1, 2, 8)[0], kernels.curvature(*arguments, 0, 3, 8)[0][1:2])
 
 
 @EVERY_STORAGE
 @pytest.mark.parametrize("loss", [SquaredError(2), LogLoss(1), Softmax(CLASSES, 0.2)], ids=["squared", "binary", "softmax"])
 def test_curvature_diagonal(storage, loss):
-    """Sums of second derivatives times ((x - mean)^2, 1); of CSR less the mean^2 that zeros share."""
+    """Sums of second derivatives times ((x - mean)^2, 1)."""
     X, s = data()
     (W, b), (mean, _), edges = coefficients(loss.columns), standardisation(D), np.array([0, 13, 30, N])
-    stored = storage(X)
-    (q,) = kernels.curvature_diagonal(rows_of(stored), loss, targets(loss), s, mean, W, b, edges, 1, 3, 8)
+    rows = rows_of(storage(X))
+    (q,) = kernels.curvature_diagonal(rows, loss, targets(loss), s, mean, origin_of(rows, mean), W, b, edges, 1, 3, 8)
     second = s[:, None] * np.einsum("nkk->nk", second_derivatives(loss, X @ W + b, targets(loss)))
-    shared = mean**2 if sp.issparse(stored) else 0.0
-    squares = np.column_stack([(X - mean) ** 2 - shared, np.ones(N)])
+    squares = np.column_stack([(X - mean) ** 2, np.ones(N)])
     for part, (first, last) in zip(q, pairwise(edges[1:]), strict=True):
         np.testing.assert_allclose(part, second[first:last].T @ squares[first:last], rtol=1e-11, atol=1e-11)

@@ -154,10 +154,26 @@ def test_gram_of_standardised_rows(storage):
     """The methods as plain Python, on rows in any order, fewer than there is room for."""
     X, index, c = data(), np.array([3, 9, 3, 0, 10]), np.array([0.5, 2.0, 1.0, 0.1, 3.0])
     mean, scale = np.array([1.0, -2.0, 0.3, 0.0]), np.array([0.5, 2.0, 0.0, 1.0, 1.7])
+    X[:, :2] += 10.0  # stored in all rows
     rows, H = rows_of(storage(X)), np.zeros((5, 5))
-    room = rows.gram_workspace(8)
+    origin, room = mean * rows.whole_columns(4), rows.gram_workspace(8, 4)
     rows.standardise(index, mean, scale, room)
-    rows.add_gram(index, c, room, H)
-    rows.standardise_gram(mean, scale, H)
+    rows.add_gram(index, c, origin, room, H)
+    rows.standardise_gram(mean, origin, scale, H)
     A = np.column_stack([X[index] - mean, np.ones(5)]) * scale
     np.testing.assert_allclose(np.tril(H), np.tril((A.T * c) @ A), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("rows", "whole"),
+    [
+        ([[1.0, 2.0, 0.0], [3.0, 4.0, 5.0]], [True, True, False]),
+        ([[0.0, 2.0, 1.0], [3.0, 4.0, 5.0]], [False, True, True]),
+        ([[1.0, 0.0, 0.0], [0.0, 4.0, 0.0], [1.0, 1.0, 1.0]], [False, False, False]),
+        ([[0.0, 0.0, 0.0]], [False, False, False]),
+    ],
+)
+def test_whole_columns_are_stored_in_every_row(rows, whole):
+    np.testing.assert_array_equal(rows_of(sp.csr_matrix(rows)).whole_columns(3), whole)
+    np.testing.assert_array_equal(kernels.whole_columns(rows_of(sp.csr_matrix(rows)), 3), whole)
+    np.testing.assert_array_equal(rows_of(np.array(rows)).whole_columns(3), True)
