@@ -80,18 +80,19 @@ class ColumnMoments(NamedTuple):
     def variance(self) -> np.ndarray:
         return self.squares / self.weight
 
+    def mean_squares(self, centred: bool) -> np.ndarray:
+        """Of what an objective sees of the columns, (d,): around their means if it is centred, else around zero."""
+        return self.variance if centred else self.variance + self.mean**2
+
     def coordinates(self, ridge: np.ndarray | float, fit_intercept: bool) -> Coordinates:
         """Standardised coordinates, with scales 1 / sqrt(variance + ridge).
 
         That is the curvature of a loss of unit smoothness with an L2 penalty: columns of any size, tiny ones included,
         then have curvature 1.  Without an intercept nothing is centred.
         """
-        mean, variance = self.mean, self.variance
-        if fit_intercept:
-            varies = variance > (CONSTANT * mean) ** 2
-        else:
-            variance, mean = variance + mean**2, np.zeros_like(mean)
-            varies = variance > 0.0
+        mean = self.mean if fit_intercept else np.zeros_like(self.mean)
+        square = self.mean_squares(fit_intercept)
+        varies = square > (CONSTANT * mean) ** 2
         with np.errstate(divide="ignore"):
-            scale = np.where(varies, 1.0 / np.sqrt(variance + ridge), 0.0)
+            scale = np.where(varies, 1.0 / np.sqrt(square + ridge), 0.0)
         return Coordinates(mean, np.append(scale, float(fit_intercept)))

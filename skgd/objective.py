@@ -134,12 +134,17 @@ class Objective:
         deviation = np.sqrt(self.data.variances())
         return np.where(deviation > 0.0, deviation, 1.0)
 
-    def standardise(self, fit_intercept: bool) -> Coordinates:
-        """Standardised coordinates of the data.  One pass; ValueError for a column whose squares overflow."""
-        moments = self.data.column_moments()
-        overflown = np.flatnonzero(~np.isfinite(moments.variance + (0.0 if fit_intercept else moments.mean**2)))
+    def finite_moments(self, fit_intercept: bool) -> ColumnMoments:
+        """Of the columns.  One pass; ValueError for one whose squares overflow."""
+        moments = self.data.column_moments
+        overflown = np.flatnonzero(~np.isfinite(moments.mean_squares(fit_intercept)))
         if len(overflown):
             raise ValueError(f"Column {overflown[0]} of X holds values whose squares exceed the range of floats: rescale it.")
+        return moments
+
+    def standardise(self, fit_intercept: bool) -> Coordinates:
+        """Standardised coordinates of the data, from its `finite_moments`."""
+        moments = self.finite_moments(fit_intercept)
         if not fit_intercept:
             _warn_of_offsets(moments)
         return moments.coordinates(self.raw_penalty.l2 / self.loss.smoothness(), fit_intercept)
@@ -192,7 +197,7 @@ class Objective:
 
 def _warn_of_offsets(moments: ColumnMoments) -> None:
     """Without an intercept columns are not centred: several that hardly vary are then one column to the arithmetic."""
-    square = moments.variance + moments.mean**2
+    square = moments.mean_squares(centred=False)
     share = np.divide(moments.variance, square, out=np.ones_like(square), where=square > 0.0)
     alike = np.flatnonzero(share < OFFSET)
     if len(alike) > 1 and share[alike].max() > VARIES:

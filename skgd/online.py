@@ -135,7 +135,7 @@ class Online:
         """
         with np.errstate(over="ignore", invalid="ignore"):
             rows = Table(X, Y, s)
-            columns = rows.column_moments()
+            columns = rows.column_moments
             self.moments.add(columns)
             self.late.add(columns)
             self.moments.follow(self.late)

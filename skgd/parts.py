@@ -198,6 +198,7 @@ class Parted:
         """Rows that stand for all: the sample."""
         return self.survey.sample(self.survey.stride)
 
+    @property
     def column_moments(self) -> ColumnMoments:
         return self.survey.columns
 

@@ -40,7 +40,7 @@ class RowSpace:
     def __init__(self, objective: Objective) -> None:
         self.outer = objective
         self.fit_intercept = objective.coordinates.centred
-        self.mean = objective.standardise(self.fit_intercept).mean  # its coordinates need not be centred
+        self.mean = objective.data.column_moments.mean * self.fit_intercept
         values, V = la.eigh(sum(C @ C.T for _, C in self._centred()), check_finite=False)
         kept = values > SINGULAR * values[-1]
         roots = np.sqrt(values[kept])
@@ -49,7 +49,8 @@ class RowSpace:
         data = Table(Z, objective.table.Y, objective.table.s, objective.table.team)
         penalty = elastic_net(0.0, objective.raw_penalty.ridge, Z.shape[1])
         inner = Objective(data, objective.loss, penalty, identity(Z.shape[1], True))
-        self.objective = inner.in_coordinates(inner.standardise(self.fit_intercept))
+        moments = data.column_moments
+        self.objective = inner.in_coordinates(moments.coordinates(penalty.l2 / inner.loss.smoothness(), self.fit_intercept))
 
     def _centred(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Slices of columns, and these columns of X_c."""
@@ -91,8 +92,6 @@ def pays(objective: Objective) -> bool:
     passes = INTERPOLATING if shortest else PASSES
     if 0.5 * PRODUCT * n * n * d + decomposition > passes * (OVERHEAD + n * pass_cost(objective)):
         return False
-    scale = objective.coordinates.scale[:-1]
-    varying = scale > 0.0
-    variances = 1.0 / scale[varying] ** 2 - ridge / objective.loss.smoothness()
-    relevant = variances[variances > NEGLIGIBLE * ridge]
+    squares = objective.data.column_moments.mean_squares(objective.coordinates.centred)
+    relevant = squares[(objective.coordinates.scale[:-1] > 0.0) & (squares > NEGLIGIBLE * ridge)]
     return len(relevant) > 0 and relevant.min() > RESOLVED * relevant.max()

@@ -43,7 +43,7 @@ class Survey(NamedTuple):
             table.dtype,
             table.sparse,
             table.lightest(),
-            table.column_moments(),
+            table.column_moments,
             *table.ranges(),
             table.target_moments(),
             classes,

@@ -134,6 +134,7 @@ class Table:
         records = list(self.team.map(lambda run: kernel(*arguments, edges, *run, *tile), runs))
         return [np.concatenate(values).sum(axis=0) for values in zip(*records, strict=True)]
 
+    @cached_property
     def column_moments(self) -> ColumnMoments:
         """Weighted means and squared deviations of the columns.  One pass.
 

@@ -137,6 +137,8 @@ def _solve(
             return W, b, before, None
     if options.standardize:
         objective = _standardised(objective, options, memory)
+    elif options.automatic:
+        objective.finite_moments(options.fit_intercept)  # curvature has the squares of columns
     stochastic = options.solver in ("sgd", "adam") or not options.automatic
     theta = objective.coordinates.theta(W, b)
     if not stochastic:

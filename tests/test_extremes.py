@@ -189,10 +189,11 @@ def test_probabilities_of_huge_scores(data, dtype, request):
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("factor", [1e160, 1e300])
 @pytest.mark.parametrize("estimator", [GDRegressor, GDClassifier])
-def test_columns_whose_squares_overflow_raise(estimator, factor, solver, two_classes):
+@pytest.mark.parametrize("standardize", ["auto", False])
+def test_columns_whose_squares_overflow_raise(standardize, estimator, factor, solver, two_classes):
     X, y = two_classes
     with pytest.raises(ValueError, match=r"exceed the range of floats.*rescale"):
-        estimator(solver=solver, max_iter=5).fit(factor * X, y)
+        estimator(solver=solver, standardize=standardize, max_iter=5).fit(factor * X, y)
 
 
 @unfinished

@@ -119,7 +119,7 @@ def test_moments_are_those_of_rows_that_fade(storage, rng):
     moments, fading = Moments.none(3), []
     for first in range(0, 500, 50):
         part = slice(first, first + 50)
-        moments.add(Table(storage(X[part]), np.empty((0, 50)), s[part]).column_moments())
+        moments.add(Table(storage(X[part]), np.empty((0, 50)), s[part]).column_moments)
         fading = [weights * np.exp(-s[part].sum() / RECENT) for weights in fading] + [s[part]]
     weights = np.concatenate(fading)
     mean = np.average(X, axis=0, weights=weights)

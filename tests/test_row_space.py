@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from problems import LOSSES, SQUARED, objective_of, random_theta
 from scipy.optimize import minimize
 from scipy.special import expit
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from skgd import GDClassifier, GDRegressor
@@ -105,6 +106,28 @@ def test_float32():
     assert pays(objective_of(LogLoss(1), X))
     expected = GDClassifier(alpha=0.01, tol=1e-12).fit(X.astype(float), y)
     assert_same_scores(GDClassifier(alpha=0.01, tol=1e-12).fit(X, y), expected, X, tol=1e-5)
+
+
+def test_what_rounding_costs_outside_shows_and_is_made_good():
+    """Found by drawing problems: columns of 1e6, uncentred, whose differences matter.  The curve had the objective inside."""
+    X, y = np.full((2, 70), 1e6), np.array([-0.5, 2.0])
+    X[0, 28], X[1, 59] = 1e6 + 0.7, 1e6 - 1.4
+    with pytest.warns(ConvergenceWarning, match="Columns 0 and 1 of X vary by less") as said:
+        model = GDRegressor(alpha=0.0, fit_intercept=False).fit(X, y)
+    assert len(said) == 1
+    loss = 0.5 * np.mean((X @ model.coef_ - y) ** 2)
+    assert model.loss_curve_[-1] == pytest.approx(loss, rel=1e-3)
+    assert loss < 1e-5 * model.loss_curve_[0]
+
+
+def test_raw_coordinates_do_not_hide_columns_that_squares_hide():
+    X, y = wide(), np.arange(ROWS) % 2
+    plain = GDClassifier(alpha=1e-3).fit(X, y)
+    X[:, 7] *= 1e150
+    model = GDClassifier(alpha=1e-3, standardize=False).fit(X, y)
+    assert model.loss_curve_[-1] <= plain.loss_curve_[-1] * (1.0 + 1e-4)
+    with pytest.raises(ValueError, match="Column 7 of X holds values whose squares exceed"):
+        GDClassifier(alpha=1e-3, standardize=False).fit(1e10 * X, y)
 
 
 # ---------------------------------------------------------------- the space

@@ -51,9 +51,7 @@ def minimise(
     """Minimise from theta, which is near the minimum if `warm`, until the estimated relative gap is at most `tol`."""
     how: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
     if row_space.pays(objective):
-        space = row_space.RowSpace(objective)
-        solution = minimise(space.objective, space.inside(theta), **how, history=history.through(space.outside))
-        return solution._replace(theta=space.outside(solution.theta))
+        return _in_row_space(objective, theta, tol, max_iter, history)
     if not objective.loss.smooth():
         return smoothing.minimise(objective, theta, **how, history=history, descend=from_samples)
     return from_samples(objective, theta, **how, history=history, warm=warm)
@@ -72,6 +70,20 @@ def from_samples(
         noise = theta.size * stride / (8.0 * objective.n)
         theta = descend(objective.sample(stride), theta, tol=max(tol, noise), max_iter=20, history=History("gd")).theta
     return descend(objective, theta, tol=tol, max_iter=max_iter, history=history)
+
+
+def _in_row_space(objective: Objective, theta: np.ndarray, tol: float, max_iter: int, history: History) -> Solution:
+    """In the space that the rows span; by further passes where rounding on the way out has cost more than `tol`."""
+    space = row_space.RowSpace(objective)
+    inside = history.through(space.outside)
+    solution = minimise(space.objective, space.inside(theta), tol=tol, max_iter=max_iter, history=inside)
+    theta, F_inside = space.outside(solution.theta), history.curve[-1]
+    F, left = objective.evaluate(theta)[0], max_iter - solution.iterations
+    history.begin(F, theta)
+    if F <= (1.0 + tol) * F_inside + _negligible(objective, history) or left == 0:
+        return solution._replace(theta=theta)
+    more = from_samples(objective, theta, tol=tol, max_iter=left, history=history, warm=True)
+    return more._replace(iterations=solution.iterations + more.iterations)
 
 
 def _least_squares(objective: Objective, theta: np.ndarray, tol: float, max_iter: int, history: History) -> Solution:
@@ -130,8 +142,7 @@ def descend(
     metric = metric or make(objective, theta, remembered=True)
     F, gradient = objective.evaluate(theta)
     history.begin(F, theta)
-    # An objective that fell to this share of its start, or of the best constants', is zero but for rounding.
-    negligible = 8 * EPS * max(history.curve[0], 0.5 * objective.data.variances().sum() if objective.loss.quadratic() else 0.0)
+    negligible = _negligible(objective, history)
     values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
     effort, F_then = 1.0, F
@@ -172,6 +183,12 @@ def descend(
         values.append(F)
         history.record(F, theta)
     return Solution(theta, max(len(values) - 1, 1), gap, gap <= max(tol, ROUNDING))
+
+
+def _negligible(objective: Objective, history: History) -> float:
+    """An objective that fell to this share of its start, or of the best constants', is zero but for rounding."""
+    constant = 0.5 * objective.data.variances().sum() if objective.loss.quadratic() else 0.0
+    return float(8 * EPS * max(history.curve[0], constant))
 
 
 def _stalled(metric: Metric, decreases: list[float]) -> bool:
