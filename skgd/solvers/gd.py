@@ -83,6 +83,7 @@ def _in_row_space(objective: Objective, theta: np.ndarray, tol: float, max_iter:
     if F <= (1.0 + tol) * F_inside + _negligible(objective, history) or left == 0:
         return solution._replace(theta=theta)
     more = from_samples(objective, theta, tol=tol, max_iter=left, history=history, warm=True)
+    history.begin(objective.evaluate(more.theta)[0], more.theta)
     return more._replace(iterations=solution.iterations + more.iterations)
 
 

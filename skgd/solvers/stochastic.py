@@ -22,7 +22,9 @@ RISEN = 100.0  # times the start: from there on it is divergence even where the 
 FASTER, SLOWER = 2.0, 0.25  # factors of the rate after an epoch that lowered the objective, and after one that raised it
 DIVERGES = 0.1  # share of the decrease so far, which noise alone does not undo in an epoch
 AFFORDABLE = 0.5  # passes of a model that has the last word on convergence, for each epoch
+STEPS = 3  # of descent on a rounded loss, which have that word where the loss has kinks
 AGAIN = 1.5  # times the epochs so far, after which it is asked again
+TINY = float(np.finfo(float).tiny)
 ROUNDING = 1e-13  # share of F at the start below which all of F is rounding
 SLOWEST = 1e-6  # rate at which learning_rate='adaptive' gives up, as in SGDClassifier
 
@@ -41,7 +43,8 @@ def minimise(
     rate: there the change counts ten times as much.  Explicit rates may never settle: with them the fit ends when F
     has not fallen, for `patience` epochs in a row.
 
-    Before a fit is said to have converged, a quadratic model has to agree, where one is to be had at a share of the cost.
+    Before a fit is said to have converged, a quadratic model has to agree, where one is to be had at a share of the cost;
+    at kinks, a few steps on the rounded loss.
 
     Steps go on where the `progress` that is kept says, and tell there how far they have come.
     """
@@ -56,7 +59,7 @@ def minimise(
     adapts = objective.loss.smooth() and not plan.may_plateau
     faster = adapts and plan.reduced and not objective.loss.quadratic()
     values, quiet, gap, converged = [F], 0, np.inf, options.tol is None
-    verifies, patient = objective.loss.smooth() and not plan.may_plateau, 0.0
+    verifies, patient = not plan.may_plateau, 0.0
     caution = 2.0 if objective.loss.smooth() or plan.may_plateau else 20.0
     for epoch in range(1, options.max_iter + 1):
         known = state.steps > 0
@@ -81,7 +84,7 @@ def minimise(
         # A share of the rate gets a share of the way, unless there is none to go: from the start every step led up.
         pace = min(state.pace, 1.0) if adapts and lowest < values[0] else 1.0
         change = half[0] - F if plan.may_plateau else max(half) - min(half)
-        gap = caution * max(change, 0.0) / (pace * max(F, np.finfo(float).tiny))
+        gap = caution * max(change, 0.0) / (pace * max(F, TINY))
         quiet = quiet + 1 if epoch > 1 and gap <= options.tol else 0
         if quiet >= plan.patience:
             if plan.adaptive and plan.schedule(np.array([state.steps]))[0] * state.pace > SLOWEST:
@@ -110,9 +113,18 @@ def _modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: flo
     if Matrices(objective, constant=False).passes > AFFORDABLE * epochs:
         return 0.0
     F, gradient = objective.evaluate(theta)
-    scale = max(F, ROUNDING * start, np.finfo(float).tiny)
+    scale = max(F, ROUNDING * start, TINY)
+    if not objective.loss.smooth():
+        return (F - objective.values([_on_rounded(objective, theta)])[0]) / scale
     metric = (proximal_metric if objective.penalty.kinked.any() else QuasiNewton)(objective, theta)
     return metric.minimise(theta, gradient, 1e-3 * tol * scale)[2] / scale
+
+
+def _on_rounded(objective: Objective, theta: np.ndarray) -> np.ndarray:
+    """Where a few steps on the loss lead, its kinks rounded so that it rises by less than itself."""
+    F, _ = objective.evaluate(theta)
+    rounded = objective.with_loss(objective.loss._replace(width=min(1.0 / objective.loss.smoothness(), max(F, TINY))))
+    return gd.descend(rounded, theta, tol=0.0, max_iter=STEPS, history=History("gd"), certain=False).theta
 
 
 def _renew_average(objective: Objective, state: State, F: float) -> float:
