@@ -509,6 +509,13 @@ def test_the_middle_of_all_best_scores_is_the_constant_score_of_an_insensitive_l
     np.testing.assert_allclose(EpsilonInsensitive(2, 0.1).constant_scores(y, s), [-0.01, 7.0], atol=1e-15)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_it_is_the_middle_whatever_rounding_makes_of_half_the_weight(seed):
+    """Found by drawing problems: sums of weights from both ends disagree in their last place."""
+    s = np.random.default_rng(seed).uniform(0.3, 2.0, 21)
+    np.testing.assert_allclose(EpsilonInsensitive(1, 0.1).constant_scores(np.zeros((1, 21)), s), [0.0], atol=1e-15)
+
+
 def test_softmax_constant_scores_are_stationary_and_centred():
     y, s = class_codes(), tile(1)[1]
     scores = SOFTMAX.constant_scores(y, s)

@@ -9,6 +9,8 @@ import numpy as np
 from .kinks import SHARE, bend, ramp, step
 from .separable import separable
 
+ROUNDING = 1e-12  # of sums of weights, relative
+
 
 @separable
 class SquaredError(NamedTuple):
@@ -100,8 +102,8 @@ class EpsilonInsensitive(NamedTuple):
     def constant_scores(self, y, s):
         # Slopes change by s_i at y_i - epsilon and at y_i + epsilon: the median of these.  Where there are many, the middle:
         # it is far from the kinks, and nothing that rounding could do costs anything there.
-        weights, kinks = np.concatenate([s, s]), np.column_stack([y - self.epsilon, y + self.epsilon])
-        ends = [(_weighted_quantile(k, weights, 0.5), -_weighted_quantile(-k, weights, 0.5)) for k in kinks]
+        weights, kinks, half = np.concatenate([s, s]), np.column_stack([y - self.epsilon, y + self.epsilon]), 0.5 - ROUNDING
+        ends = [(_weighted_quantile(k, weights, half), -_weighted_quantile(-k, weights, half)) for k in kinks]
         return np.array([0.5 * (low + high) for low, high in ends])
 
 
