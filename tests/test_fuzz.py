@@ -32,6 +32,7 @@ REGRESSION = ["squared_error", "huber", "epsilon_insensitive", "squared_epsilon_
 CAUSES = [
     r"Column \d+ of X holds values whose squares exceed the range of floats: rescale it\.",
     r"y holds values whose squares exceed the range of floats: rescale it\.",
+    r"The objective overflowed after \d+ passes of solver='\w+'\. X, y or sample_weight hold values whose squares exceed",
     r"Coefficients exceed the range of float32: pass X as float64, or rescale its columns\.",
     r"GDClassifier needs at least two classes, but y has one class among the rows with a weight",
     r"loss='poisson' needs targets y >= 0, not all of them 0",

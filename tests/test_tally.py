@@ -60,8 +60,8 @@ def test_bits_do_not_depend_on_who_holds_which_part_nor_on_who_answers_first(cou
 
 
 def test_the_order_matters_to_a_plain_sum_so_there_is_something_to_fix():
-    values = [record[0] for record in records(100)]
-    assert sum(values) != sum(reversed(values))
+    values = np.array([record[0] for record in records(100)])
+    assert np.cumsum(values)[-1] != np.cumsum(values[::-1])[-1]  # the sum of Python 3.12 makes up for rounding
 
 
 def test_parts_that_follow_one_another_are_sent_as_few_records():
