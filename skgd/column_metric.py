@@ -14,6 +14,7 @@ import numpy as np
 from ._jit import kernel
 from .objective import Objective
 from .penalties import penalty_value, shrink, slopes_off_zero
+from .quadratic import crossing, lowest_on_the_way
 from .rows import unsigned
 
 INEXACT = 0.1  # share of its decrease that the minimum of a model may be missed by, where the model itself is not exact
@@ -162,8 +163,8 @@ class Model:
     def solve_on_support(self) -> tuple[float, float]:
         """A step towards the minimum on the support with its signs fixed, by conjugate gradients; the decrease.
 
-        Either all coefficients that would cross zero leave the support, or the step ends at the first of them, whichever
-        gains more.  Second is what the whole step would gain if signs did not matter: no step with them gains more.
+        Either all coefficients that would cross zero leave the support, or the step ends where the model is lowest on its
+        way, whichever gains more.  Second is what the whole step would gain if signs did not matter: none with them gains more.
         """
         support = np.flatnonzero((self.u != 0.0) & (self.curvature > 0.0))
         weights, here = self.penalty.of(support), self.u[support]
@@ -175,16 +176,16 @@ class Model:
             return A.transposed(self.c * (A @ v)) / len(self.c) + weights.l2 * v
 
         move = conjugate_gradients(product, -slope, diagonal)
-        crosses = ((here + move) * here <= 0.0) & weights.kinked & (move != 0.0)
-        shares = np.divide(-here, move, out=np.full_like(move, np.inf), where=crosses)
-        first = shares.min(initial=1.0)
-        ends = np.where(crosses, 0.0, here + move), np.where(shares == first, 0.0, here + first * move)
-        gains = [-float(step @ (slope + 0.5 * product(step))) for step in (ends[0] - here, ends[1] - here, move)]
-        end = ends[int(np.argmax(gains[:2]))]
+        curved, crosses = product(move), crossing(here, move, weights)
+        end, gain = lowest_on_the_way(here, move, crosses, weights, slope, curved)
+        leaving = np.where(crosses, -here, move)
+        others = -float(leaving @ (slope + 0.5 * product(leaving)))
+        if others > gain:
+            end, gain = here + leaving, others
         self.u[support] = end
         self.moved += A @ (end - here)
         self.offset[1] = self.c @ self.moved
-        return max(gains[:2]), gains[2]
+        return gain, -float(move @ (slope + 0.5 * curved))
 
 
 class Standardised:

@@ -163,10 +163,9 @@ def descend_matrix(
 def _solve_on_support(
     B: np.ndarray, g: np.ndarray, u: np.ndarray, q: np.ndarray, penalty: Penalty, crossings: int
 ) -> tuple[float, bool]:
-    """Newton steps on the support with its signs fixed; the decrease of the model, and whether they came to an end.
+    """Newton steps on the support, each for the signs at its start; the decrease of the model, and whether they came to an end.
 
-    A step that would cross zero ends at the first crossing, where that coefficient leaves the support: every part of
-    the way lowers the model.
+    A coefficient that becomes zero leaves the support.
     """
     total = 0.0
     for _ in range(crossings):
@@ -182,19 +181,49 @@ def _solve_on_support(
         ridge = COLLINEAR * diagonal
         diagonal += ridge
         move = -solve_matrix(inner, slope)
-        crosses = ((here + move) * here <= 0.0) & weights.kinked & (move != 0.0)
-        share = np.min(-here[crosses] / move[crosses]) if crosses.any() else 1.0
-        move *= share
-        decrease = -(move @ (slope + 0.5 * (inner @ move)))
-        if decrease <= 0.0:  # rounding
+        crosses = crossing(here, move, weights)
+        end, decrease = lowest_on_the_way(here, move, crosses, weights, slope, inner @ move)
+        if not decrease > 0.0:  # rounding
             return total, True
-        out = crosses & (np.abs(here + move) <= 1e-12 * np.abs(here))
-        u[support] = np.where(out, 0.0, here + move)
-        q += (u[support] - here) @ B[support]
+        u[support] = end
+        q += (end - here) @ B[support]
         total += decrease
         if not crosses.any():
             return total, True
     return total, False
+
+
+def crossing(here: np.ndarray, move: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """Which coefficients come to a kink at zero, or cross it, as they move."""
+    return ((here + move) * here <= 0.0) & penalty.kinked & (move != 0.0)
+
+
+def lowest_on_the_way(
+    here: np.ndarray, move: np.ndarray, crosses: np.ndarray, penalty: Penalty, slope: np.ndarray, curved: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """The point along a move where a quadratic model plus the penalty is lowest, and the decrease up to there.
+
+    Slopes are those `here`, of the penalty included; `curved` is the curvature times the move.  Where the point is at the kink
+    of a coefficient, that is exactly zero.
+    """
+    zeros = np.divide(-here, move, out=np.full_like(move, np.inf), where=crosses)
+    jumps = (penalty.upper - penalty.lower) * np.abs(move)
+    share, change = line_minimum(float(move @ slope), float(move @ curved), zeros[crosses], jumps[crosses])
+    return np.where(zeros == share, 0.0, here + share * move), -change
+
+
+def line_minimum(a: float, b: float, kinks: np.ndarray, jumps: np.ndarray) -> tuple[float, float]:
+    """Where a t + b t^2/2 + sum_i jumps_i max(0, t - kinks_i) is least over t >= 0, given a < 0 <= b, and its value there.
+
+    That place is one of the kinks, exactly, or between them.
+    """
+    order = np.argsort(kinks)
+    kinks, jumps = kinks[order], jumps[order]
+    slopes = a + b * kinks + np.cumsum(jumps)  # beyond each kink
+    passed = int(np.searchsorted(slopes >= 0.0, True)) if len(kinks) else 0
+    t = max(-(a + jumps[:passed].sum()), 0.0) / b if b > 0.0 else np.inf
+    t = min(t, float(kinks[passed])) if passed < len(kinks) else t
+    return t, a * t + 0.5 * b * t * t + float(jumps[:passed] @ (t - kinks[:passed]))
 
 
 def descend_low_rank(B: LowRank, g: np.ndarray, w: np.ndarray, penalty: Penalty, tol: float) -> np.ndarray:

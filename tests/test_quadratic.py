@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import nnls
 
 from skgd.penalties import Penalty, elastic_net
-from skgd.quadratic import LowRank, Rough, descend_low_rank, descend_matrix, factor, solve_matrix
+from skgd.quadratic import LowRank, Rough, descend_low_rank, descend_matrix, factor, line_minimum, solve_matrix
 
 N, RANK = 12, 4
 
@@ -259,10 +259,9 @@ def test_half_of_the_decrease_is_never_missed(correlation, share, seed):
     assert start - model_value(B, g, w, l1, rough) >= 0.5 * (start - least)
 
 
-@pytest.mark.parametrize("difference", [1e-2, 1e-4])
-def test_a_decrease_up_to_the_goal_misses_little(difference):
+def test_a_decrease_up_to_the_goal_misses_little():
     """What sweeps gain where columns differ hides what they have still to gain where columns nearly agree."""
-    B, l1 = np.diag(np.linspace(1.0, 3.0, 60)), np.full(60, 1e-3)
+    B, l1, difference = np.diag(np.linspace(1.0, 3.0, 60)), np.full(60, 1e-3), 1e-4
     B[:20, :20] = 1.0 + difference * np.eye(20)
     g = np.random.default_rng(0).normal(size=60)
     g[:20] = g[0] + np.sqrt(difference) * g[:20]
@@ -272,6 +271,32 @@ def test_a_decrease_up_to_the_goal_misses_little(difference):
     )
     assert with_solves <= 0.99 * least  # they are negative
     assert with_sweeps >= 0.9 * least
+
+
+def test_wrong_signs_do_not_hide_the_way():
+    """Found by drawing problems: two columns that nearly agree, whose coefficients have to change their signs both."""
+    B, best = np.array([[1.0, 1.0 - 1e-7], [1.0 - 1e-7, 1.0]]), np.array([-0.8, 0.8])
+    w = np.array([4e-5, -1e-5])
+    g = B @ (w - best)
+    u = descend_matrix(B, g, w, elastic_net(1e-12, 0.0, 2), 1e-16, Rough(0.1, goal=np.inf))
+    np.testing.assert_allclose(u, best, rtol=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_minimum_of_a_line_with_kinks(seed):
+    rng = np.random.default_rng(seed)
+    a, b, kinks, jumps = -rng.exponential(), rng.exponential(), rng.exponential(size=seed % 5), rng.exponential(size=seed % 5)
+    jumps[:1] = np.inf if seed > 14 else jumps[:1]
+    t, value = line_minimum(a, b, kinks, jumps)
+
+    def line(t):
+        return a * t + 0.5 * b * t * t + sum(jump * (t - kink) for kink, jump in zip(kinks, jumps, strict=True) if t > kink)
+
+    assert value == pytest.approx(line(t), rel=1e-12)
+    assert t >= 0.0
+    steps = t * np.linspace(0.5, 1.5, 101)
+    assert all(value <= line(step) + 1e-12 for step in steps)
+    assert t in kinks or value < line(1.001 * t)
 
 
 def test_columns_that_are_hardly_correlated_need_no_solve(monkeypatch):
