@@ -584,3 +584,18 @@ def assert_near_or_said(loss, solver, X, y):
         warnings.simplefilter("always")
         model = GDRegressor(loss, solver=solver, **parameters).fit(X, y)
     assert said or model.loss_curve_[-1] <= best[-1] * (1.0 + 30 * TOL) + TOL * best[0]
+
+
+@pytest.mark.parametrize("max_iter", [100, 200])
+def test_slow_steps_at_kinks_are_told(max_iter):
+    """Two rows, of which one weighs next to nothing: steps gain a fiftieth of what is left, each in a new metric."""
+    X, y, s = np.array([[0.126, -0.132], [0.105, -0.536]]), np.array([1.02, 0.67]), np.array([2.0, 1e-3])
+    model = GDRegressor("epsilon_insensitive", epsilon=0.1, max_iter=max_iter)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        F = model.fit(X, y, s).loss_curve_[-1]
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        least = model.set_params(max_iter=10_000, tol=1e-9).fit(X, y, s).loss_curve_[-1]
+    told = float(re.search(r"about (\S+) \(relative\)", str(said[0].message))[1]) if said else TOL
+    assert F <= least * (1.0 + 2.0 * told)

@@ -158,6 +158,20 @@ def test_what_lowers_the_objective_is_not_taken_for_a_null_space(objective):
     assert objective(model.fit(X, y), X, y) <= (1.0 + model.tol) * start
 
 
+@pytest.mark.parametrize("size", [1e-15, 1e15])
+def test_copies_of_an_extreme_column_share_its_coefficient(size):
+    """Found by drawing problems: what was rounding of the null space in other columns had become 1e13 in these."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([np.full(30, size), rng.normal(size=(30, 3)), np.full(30, size)])
+    X = np.column_stack([X, X[:, 1]])  # and of an ordinary one
+    y = X[:, 1] - X[:, 2] + rng.normal(size=30) + 1.0
+    model = GDRegressor(penalty=None, fit_intercept=False).fit(X, y)
+    expected = LinearRegression(fit_intercept=False).fit(X[:, [0, 1, 2, 3]] / [size, 1.0, 1.0, 1.0], y).coef_
+    assert_allclose(model.coef_[[0, 4]], 0.5 * expected[0] / size, rtol=1e-6)
+    assert_allclose(model.coef_[[1, 5]], 0.5 * expected[1], rtol=1e-6)
+    assert_allclose(model.coef_[[2, 3]], expected[2:], rtol=1e-6)
+
+
 @pytest.mark.parametrize("loss", [*SQUARED.values(), *LOSSES.values(), Huber(1)])
 @pytest.mark.parametrize(("l1", "l2"), [(0.0, 0.0), (0.1, 0.0), (0.0, 0.1)])
 def test_it_matters_for_a_squared_loss_alone(l1, l2, loss):

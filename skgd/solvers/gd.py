@@ -29,6 +29,7 @@ RENEWED = 0.03
 SOON, MORE = 3, 4.0  # a curvature that stalls after so few iterations came from too few rows: more effort for the next
 OUTDATED = 3.0  # fall of F since its curvature was taken, after which that says nothing of what is still to come
 WINDOW = 10  # iterations over which a limited metric has to have gained little
+SLOW, SLOWEST = 0.9, 0.99  # rates of convergence that are believed, at most: of one curvature, and of one for every step
 FEW = 10  # iterations for an exact model: more are steps in rounding
 SEPARABLE = (
     "The classes are perfectly separated and nothing is penalised: coefficients grow without end, and the fit stopped "
@@ -216,12 +217,13 @@ def _gap(metric: Metric, decreases: list[float], values: list[float], tol: float
     Each is continued as a geometric series, and the larger sum counts: a model may be too steep, a rate be luck.  Without
     matrices, or after a step that had to be shortened, both flatter: there the last `WINDOW` iterations count as well.
     """
-    estimate = decreases[-1]
+    estimate, renews = decreases[-1], metric.renewable and metric.cheap
     if len(decreases) > 1:
-        rate = min(decreases[-1] / max(decreases[-2], TINY), 0.9)
+        estimate /= 1.0 - min(decreases[-1] / max(decreases[-2], TINY), SLOW)
+    if len(decreases) > 2 or (renews and len(values) > 2):
         lost = values[-2] - values[-1]
-        observed = min(lost / max(values[-3] - values[-2], TINY), 0.9) if len(decreases) > 2 else rate
-        estimate = max(estimate / (1.0 - rate), lost * observed / (1.0 - observed))
+        observed = min(lost / max(values[-3] - values[-2], TINY), SLOWEST if renews else SLOW)
+        estimate = max(estimate, lost * observed / (1.0 - observed))
     if (metric.faithful and whole) or estimate <= 1e-4 * tol * values[-1]:
         return estimate
     return max(estimate, values[-WINDOW] - values[-1]) if len(values) >= WINDOW else max(estimate, tol * values[-1])
