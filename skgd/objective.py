@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .coordinates import ColumnMoments, Coordinates
+from .coordinates import CONSTANT, ColumnMoments, Coordinates
 from .memory import Memory, Point
 from .parts import Parted
 from .penalties import Penalty, penalty_value
@@ -21,7 +21,7 @@ from .table import Table
 from .warning import warn
 
 OFFSET = 1e-9  # share of its squares that varies, below which a column without an intercept is as good as constant
-VARIES = 1e-14  # and above which it is not
+VARIES = CONSTANT**2  # and above which it is not
 
 
 class Objective:

@@ -21,7 +21,8 @@ from .threads import thread_count, threads
 from .warning import warn
 
 SOLVERS = {"gd": gd, "sgd": sgd, "adam": adam}
-NOTICEABLE = 1e-4  # share of the natural size of scores
+NOTICEABLE = 1e-4  # share of a coefficient that rounding costs it
+NEGLIGIBLE = 1e-6  # rise of the objective, as a share of its start, that is left to float32 without a word
 ONE_EPOCH = "One epoch (max_iter=1) does not tell how far the objective is from its minimum. Raise max_iter, or set tol=None."
 SCATTERED = 4  # entries in memory order that take the time of one of CSR
 
@@ -111,7 +112,7 @@ def minimise(
             solution = Solution(np.empty(0), len(history.curve) - 1, np.nan, True)
         if not (np.isfinite(W).all() and np.isfinite(b).all()):
             history.overflow()
-        W, b = _rounded(objective, W, b, coordinates, options)
+        W, b = _rounded(objective, W, b, coordinates, options, history.curve)
     if solution.remark or not (solution.converged or options.tol is None):
         _warn(solution, options, loss)
     return Fit(W, b, solution.iterations, history.curve, history.seconds, coordinates)
@@ -175,7 +176,7 @@ def _descend(objective: Objective, theta: np.ndarray, options: Options, history:
 
 
 def _rounded(
-    objective: Objective, W: np.ndarray, b: np.ndarray, coordinates: Coordinates | None, options: Options
+    objective: Objective, W: np.ndarray, b: np.ndarray, coordinates: Coordinates | None, options: Options, curve: list[float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients that float32 holds, where X is that; intercepts make up for what rounding moves mean scores by."""
     if objective.data.dtype != np.float32 or coordinates is None:
@@ -184,18 +185,23 @@ def _rounded(
         coef = W.astype(np.float32).astype(np.float64)
     if not np.isfinite(coef).all():
         return W, b  # which is an error where they are turned into attributes
-    intercept = b + coordinates.mean @ (W - coef)
+    intercept, scale = b + coordinates.mean @ (W - coef), coordinates.scale[:-1, None]
     tiny = np.abs(coef - W) > NOTICEABLE * np.abs(W)  # below the normal range, where float32 has few digits
     off = np.abs(intercept.astype(np.float32) - intercept)
-    if tiny.any() or np.any(off > NOTICEABLE * objective.score_scale()):
+    spread = np.divide(np.abs(coef - W), scale, out=np.zeros_like(W), where=scale > 0.0)  # of scores, of each coefficient
+    error = off + spread.sum(axis=0)
+    rise = 0.5 * objective.loss.smoothness() * error @ error if objective.loss.smooth() else error.sum()
+    allowed, noise = options.tol or 0.0, NEGLIGIBLE * curve[0]
+    if tiny.any() or not rise <= allowed * curve[-1] + noise:
         F, F_rounded = (
             objective.mean_loss(*at) + penalty_value(at[0], objective.raw_penalty)
             for at in ((W, b), (coef, intercept.astype(np.float32).astype(np.float64)))
         )
-        if not F_rounded <= F * (1.0 + (options.tol or 0.0)):
+        if not F_rounded <= F * (1.0 + allowed) + noise:
             what, value, error = "intercept", intercept[off.argmax()], off.max()
-            if tiny.any():
-                what, value, error = "coefficient", W[tiny][0], np.abs(coef - W)[tiny][0]
+            if tiny.any() or spread.max() > off.max():
+                worst = np.unravel_index((tiny if tiny.any() else spread).argmax(), W.shape)
+                what, value, error = "coefficient", W[worst], np.abs(coef - W)[worst]
             warn(
                 f"float32 holds the {what} {value:.3g} to {error:.1g} only, and the objective is {F_rounded:.3g} instead of "
                 f"{F:.3g}: pass X as float64, or {'rescale y' if tiny.any() else 'subtract an offset from its columns'}.",

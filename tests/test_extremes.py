@@ -526,6 +526,20 @@ def test_an_intercept_that_float32_cannot_hold_warns(rng):
         GDRegressor().fit(X, Z[:, 0] + 0.01 * rng.normal(size=40))
 
 
+def test_what_float32_costs_is_told(objective):
+    """Found by drawing problems: one row outweighs all others, and rounding an intercept by 9e-5 made 26 times the minimum."""
+    y, weights, told = np.array([0.0, 8.0, 3.0, 0.0]), np.array([1e-7, 1.0, 1e-7, 1e-7]), 0
+    for seed in range(10):
+        X = np.random.default_rng(seed).normal(-1e3, 1.5, size=(4, 3)).astype(np.float32)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            model = GDRegressor("poisson", alpha=1e-10).fit(X, y, weights)
+        F = objective(model, X.astype(float), y, weights)
+        assert said or F <= model.loss_curve_[-1] * (1.0 + TOL) + 1e-6 * model.loss_curve_[0]
+        told += any("float32 holds the intercept" in str(warning.message) for warning in said)
+    assert told > 0
+
+
 def test_coefficients_below_the_normal_range_of_float32_warn():
     """What drawing problems found: 2.7 % above the minimum, for want of digits."""
     X, y = np.array([[0.12451606], [13.44368]], dtype=np.float32), np.array([-9.31937772e-44, 1.23526272e-41])
@@ -554,8 +568,9 @@ def test_float32_coefficients_are_rounded_around_the_means(rng):
     assert abs(moved) < 1e-6 * abs(exact.intercept_) + 1e-6
 
 
-def test_offset_columns_without_an_intercept_warn(rng):
-    X = rng.normal([1e6, 0.0, 1e6], size=(40, 3))
+@pytest.mark.parametrize("spread", [1.0, 1e-3])
+def test_offset_columns_without_an_intercept_warn(spread, rng):
+    X = rng.normal([1e6, 0.0, 1e6], [spread, 1.0, spread], size=(40, 3))
     with pytest.warns(ConvergenceWarning, match="Columns 0 and 2 of X vary by less"):
         GDRegressor(fit_intercept=False).fit(X, X[:, 0] - X[:, 2])
 

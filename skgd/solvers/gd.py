@@ -214,16 +214,16 @@ def _separates(objective: Objective, F: float) -> bool:
 def _gap(metric: Metric, decreases: list[float], values: list[float], tol: float, whole: bool) -> float:
     """What F has still to lose, from the decreases of this metric's models and those that came true.
 
-    Each is continued as a geometric series, and the larger sum counts: a model may be too steep, a rate be luck.  Without
+    Each is continued as a geometric series, and the larger sum counts: a model may be too steep, a rate be luck.  A metric
+    of every step has one decrease, but rows off their kinks damp it: there the rate that came true counts as well.  Without
     matrices, or after a step that had to be shortened, both flatter: there the last `WINDOW` iterations count as well.
     """
     estimate, renews = decreases[-1], metric.renewable and metric.cheap
-    if len(decreases) > 1:
-        estimate /= 1.0 - min(decreases[-1] / max(decreases[-2], TINY), SLOW)
-    if len(decreases) > 2 or (renews and len(values) > 2):
-        lost = values[-2] - values[-1]
-        observed = min(lost / max(values[-3] - values[-2], TINY), SLOWEST if renews else SLOW)
-        estimate = max(estimate, lost * observed / (1.0 - observed))
+    if len(decreases) > 1 or (renews and len(values) > 2):
+        most, lost = SLOWEST if renews else SLOW, values[-2] - values[-1]
+        rate = min(decreases[-1] / max(decreases[-2], TINY), most) if len(decreases) > 1 else 0.0
+        observed = min(lost / max(values[-3] - values[-2], TINY), most) if renews or len(decreases) > 2 else rate
+        estimate = max(estimate / (1.0 - rate), lost * observed / (1.0 - observed))
     if (metric.faithful and whole) or estimate <= 1e-4 * tol * values[-1]:
         return estimate
     return max(estimate, values[-WINDOW] - values[-1]) if len(values) >= WINDOW else max(estimate, tol * values[-1])
