@@ -1,5 +1,7 @@
 """Formulas of the losses in NumPy, and small objectives in standardised coordinates, that several files share."""
 
+import os
+
 import numpy as np
 import pytest
 import sklearn
@@ -14,6 +16,7 @@ from skgd.objective import Objective
 from skgd.penalties import elastic_net
 from skgd.table import Table
 
+NIGHTLY = os.environ.get("SKGD_NIGHTLY") == "1"  # whether there is time for all tests
 # Values for targets y and scores z, with the parameters epsilon and quantile.
 FORMULAS = {
     "log_loss": lambda y, z, **_: np.logaddexp(0.0, z) - y * z,

@@ -22,8 +22,10 @@ class Reference:
         Columns that vary and whose penalty leaves them a coefficient.
     clear : bool
         Whether arithmetic tells columns that vary from constant ones.
+    size : float
+        Of the targets, or of margins and log-odds, 1.
     rounding : float
-        Of scores, in the unit of the targets.
+        Of scores, in that unit.
     """
 
     def __init__(self, model, problem):
@@ -46,7 +48,7 @@ class Reference:
         with np.errstate(over="ignore", divide="ignore"):
             l1, l2 = alpha * ratio / self.std, alpha * (1.0 - ratio) / self.std**2
             self.free = varies & (l1 <= FORBIDDING * slope) & (l2 * size <= FORBIDDING * slope)
-        self.rounding = 1e-12 * size
+        self.size, self.rounding = size, 1e-12 * size
         self.l1, self.l2 = np.where(self.free, l1, 0.0), np.where(self.free, l2, 0.0)
         self.A = np.where(self.free, self.A, 0.0)
         if hasattr(model, "classes_"):

@@ -145,6 +145,8 @@ def descend(
     F, gradient = objective.evaluate(theta)
     history.begin(F, theta)
     negligible = _negligible(objective, history)
+    # The curvature of a rounded kink ends where a row leaves it: a step has to tell how far that is.
+    rounded = getattr(objective.loss, "width", 0.0) > 0.0
     values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
     effort, F_then = 1.0, F
@@ -158,7 +160,8 @@ def descend(
         decreases.append(max(decrease, 0.0))
         # 2. stop on the gap
         gap = _gap(metric, decreases, values, tol, whole) / max(F, negligible, TINY)
-        near, outdated = gap <= 0.25 * tol and not (old and len(decreases) == 1), metric.renewable and OUTDATED * F < F_then
+        near = gap <= 0.25 * tol and not (old and len(decreases) == 1) and (len(values) > 1 or not rounded)
+        outdated = metric.renewable and OUTDATED * F < F_then
         doubtful = near and certain and metric.unshrunk_decrease(theta, gradient, precision) > tol * F
         if (near and not outdated and not doubtful) or F <= negligible:
             return Solution(theta, max(len(values) - 1, 1), gap, True)
