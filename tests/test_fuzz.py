@@ -24,8 +24,9 @@ from skgd import GDClassifier, GDRegressor
 HANGS = 300  # seconds, which no small fit takes, cold kernels and a busy machine included
 SLACK = {"exact": 5.0, "stochastic": 30.0}  # times tol
 WEIGHTLESS = 1e-7  # share of all weight, whose kinks are not followed
-# Shares of the start that are nothing: kinks are not followed where only the penalty pays, nor rates to their end at zero.
-NEGLIGIBLE = {"kinked": 1e-4, "poisson": 1e-6, "float32": 1e-6, "float64": 1e-9}
+# Shares of the start that are nothing: kinks are not followed where only the penalty pays, nor rates to their end at zero, nor
+# directions whose curvature is a 1e-12th of another's.
+NEGLIGIBLE = {"kinked": 1e-4, "poisson": 1e-6, "float32": 1e-6, "float64": 1e-8}
 CLASSIFICATION = ["log_loss", "hinge", "squared_hinge", "modified_huber"]
 REGRESSION = ["squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive", "quantile", "poisson", "gamma"]
 # What an error may say: each of them names a parameter, a column or the classes.
