@@ -8,7 +8,7 @@ from __future__ import annotations
 from .._jit import kernel
 
 TINY = 1e-300  # in place of a width of 0, which nothing can be divided by
-SHARE = 0.01  # of the curvature of a parabola above the loss, that rows off the kink count with
+SHARE, FLAT = 0.01, 0.001  # of the curvature of a parabola above the loss, that rows beyond the kink count with, and before it
 
 
 @kernel
@@ -29,6 +29,7 @@ def bend(t, width):
     """Its curvature.
 
     Off the kink it is zero, but rows there have slopes, and the metric must not be singular along them: they count with a
-    share of what the parabola has that touches at +-t and lies above, 1/(2 |t|).  All of it would need many more steps.
+    share of what the parabola has that touches at +-t and lies above, 1/(2 |t|).  All of it would need many more steps, and
+    that of heavy rows where they are flat would hold what light ones pull at.
     """
-    return (1.0 if 2.0 * abs(t) <= width else SHARE) / max(2.0 * abs(t), width)
+    return (1.0 if 2.0 * abs(t) <= width else SHARE if t > 0.0 else FLAT) / max(2.0 * abs(t), width)
