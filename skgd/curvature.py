@@ -207,7 +207,8 @@ class Blocks:
         faithful: bool,
         unshrunk: Blocks | None = None,
     ) -> None:
-        self.solvers, nulls = zip(*(factor(matrix) for matrix in matrices), strict=True)
+        follow = renewable  # a quadratic loss has the solution of least norm
+        self.solvers, nulls = zip(*(factor(matrix, follow) for matrix in matrices), strict=True)
         self.null = nulls[0]
         self.whole = matrices.shape[1] if len(matrices) == 1 else 0
         self.rotation, self.unshrunk = rotation, unshrunk

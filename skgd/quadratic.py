@@ -19,6 +19,7 @@ from .penalties import Penalty, shrink, slopes_off_zero
 SINGULAR = 1e-12
 # Share of the diagonal that is added where columns may be the same: there any solution does, and no eigenvectors are needed.
 COLLINEAR = 4 * SINGULAR
+PROMISING = 1e-3  # share of the gain, above which a direction without curvature has a slope that is no rounding
 CROSSINGS = 3  # first solves in a row, each of which takes a coefficient out of the support; twice as many each time
 SWEEPS = 6  # before solves, at least; one for every `SIDE` coefficients, as solves cost the cube of their number
 SIDE = 2
@@ -47,10 +48,12 @@ EXACT = Rough()
 
 
 # ---------------------------------------------------------------- closed form, without kinks
-def factor(B: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+def factor(B: np.ndarray, follow: bool = False) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """The function r -> B^-1 r of a positive semi-definite matrix, by Cholesky; of least norm where it is (nearly) singular.
 
-    Coordinates with a zero diagonal stay at zero.  The other result is a basis (N, m) of the directions in which the rest
+    Where it `follow`s slopes, those in directions without curvature lead as far as the least curvature that is none allows,
+    if they promise a share of what the others do: more than rounding.  Coordinates with a zero diagonal stay at zero.  The
+    other result is a basis (N, m) of the directions in which the rest
     has no curvature, m = 0 where Cholesky succeeds.
     """
     diagonal = np.diagonal(B)
@@ -61,9 +64,18 @@ def factor(B: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarra
     if not failed and triangle.diagonal().min() ** 2 > SINGULAR:
         return lambda r: (scale * la.lapack.dpotrs(triangle, (scale * r.T).T, lower=False)[0].T).T, np.empty((len(B), 0))
     values, vectors = la.eigh(unit, check_finite=False)
-    kept = values > SINGULAR * values[-1]
-    values, vectors, null = values[kept], scale[:, None] * vectors[:, kept], scale[:, None] * vectors[:, ~kept]
-    return lambda r: vectors @ ((vectors.T @ r).T / values).T, null
+    rank, vectors = int(np.count_nonzero(values > SINGULAR * values[-1])), scale[:, None] * vectors
+    flat = len(values) - rank  # eigenvalues ascend
+    values = np.maximum(values, SINGULAR * values[-1])
+
+    def solve(r: np.ndarray) -> np.ndarray:
+        slopes = vectors.T @ r
+        steps = (slopes.T / values).T
+        gains = slopes * steps
+        steps[:flat] *= follow & (gains[:flat] > PROMISING * gains[flat:].sum(axis=0))
+        return vectors @ steps
+
+    return solve, vectors[:, :flat]
 
 
 def solve_matrix(B: np.ndarray, r: np.ndarray) -> np.ndarray:
