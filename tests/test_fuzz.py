@@ -23,7 +23,7 @@ from skgd import GDClassifier, GDRegressor
 
 HANGS = 300  # seconds, which no small fit takes, cold kernels and a busy machine included
 SLACK = {"exact": 5.0, "stochastic": 30.0}  # times tol
-WEIGHTLESS = 1e-7  # share of all weight, whose kinks are not followed
+WEIGHTLESS = 1e-5  # share of all weight, whose kinks are not followed
 # Shares of the start that are nothing: kinks are not followed where only the penalty pays, nor rates to their end at zero, nor
 # directions whose curvature is a 1e-12th of another's.
 NEGLIGIBLE = {"kinked": 1e-4, "poisson": 1e-6, "float32": 1e-6, "float64": 1e-8}
