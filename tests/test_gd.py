@@ -1,5 +1,7 @@
 """Full-batch descent starts on samples of many rows, and ends where it would have ended without them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -12,7 +14,7 @@ from sklearn.linear_model import ElasticNet, LogisticRegression
 
 from skgd import GDClassifier, GDRegressor
 from skgd.losses import Huber, LogLoss, Softmax, SquaredError
-from skgd.solvers.gd import GROWTH, _search, sample_strides
+from skgd.solvers.gd import GROWTH, _search, _stalled, sample_strides
 
 ROWS, COLUMNS = 40_000, 8
 
@@ -210,3 +212,10 @@ def test_the_stop_sees_directions_without_curvature(data, penalty, tol):
     model = GDClassifier(alpha=1e-6 if penalty == "l2" else 1e-7, penalty=penalty, tol=tol).fit(X, y)
     least = clone(model).set_params(tol=1e-13).fit(X, y).loss_curve_[-1]
     assert model.loss_curve_[-1] <= (1.0 + tol) * least
+
+
+def test_decreases_of_any_size_are_compared():
+    """Found by drawing problems: a rate of 1e300, to the power of the passes, is no float."""
+    metric = SimpleNamespace(renewable=True, passes=3.0)
+    assert _stalled(metric, [1e-200, 1e100])
+    assert not _stalled(metric, [1.0, 1e-100])

@@ -202,7 +202,7 @@ def _stalled(metric: Metric, decreases: list[float]) -> bool:
         return False
     recent = decreases[-4:]
     rate = (recent[-1] / recent[0]) ** (1.0 / (len(recent) - 1))
-    return rate ** (1.0 + metric.passes) > RENEWED
+    return rate > RENEWED ** (1.0 / (1.0 + metric.passes))
 
 
 def _separates(objective: Objective, F: float) -> bool:
