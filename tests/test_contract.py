@@ -15,15 +15,16 @@ from sklearn.utils.estimator_checks import (
 
 from skgd import GDClassifier, GDRegressor
 
-PARAMETERS = [
-    {"solver": solver, "penalty": penalty}
+ESTIMATORS = [
+    estimator(solver=solver, penalty=penalty)
+    for estimator in (GDRegressor, GDClassifier)
     for solver in ("auto", "gd", "sgd", "adam")
     for penalty in ("l2", "l1", "elasticnet", None)
-]
-REGRESSORS = [*(GDRegressor(**parameters) for parameters in PARAMETERS), GDRegressor("quantile")]
-CLASSIFIERS = [
-    *(GDClassifier(**parameters) for parameters in PARAMETERS),
-    *(GDClassifier(loss) for loss in ("hinge", "modified_huber", "perceptron")),
+] + [
+    GDClassifier("hinge"),
+    GDClassifier("modified_huber"),
+    GDClassifier("perceptron"),
+    GDRegressor("quantile"),
 ]
 # But one: its targets are negative, whatever the tags say.
 OF_COUNTS = [
@@ -41,16 +42,8 @@ def _unfinished_fits_may_warn():
         yield
 
 
-# Each of the two in one process: where tests run in several, the others need not compile the same kernels at the same time.
-@pytest.mark.xdist_group("regressors")
-@parametrize_with_checks(REGRESSORS)
-def test_checks_of_regressors(estimator, check):
-    check(estimator)
-
-
-@pytest.mark.xdist_group("classifiers")
-@parametrize_with_checks(CLASSIFIERS)
-def test_checks_of_classifiers(estimator, check):
+@parametrize_with_checks(ESTIMATORS)
+def test_estimator_checks(estimator, check):
     check(estimator)
 
 
