@@ -53,8 +53,7 @@ def factor(B: np.ndarray, follow: bool = False) -> tuple[Callable[[np.ndarray], 
 
     Where it `follow`s slopes, those in directions without curvature lead as far as the least curvature that is none allows,
     if they promise a share of what the others do: more than rounding.  Coordinates with a zero diagonal stay at zero.  The
-    other result is a basis (N, m) of the directions in which the rest
-    has no curvature, m = 0 where Cholesky succeeds.
+    other result is a basis (N, m) of the directions in which the rest has no curvature, m = 0 where Cholesky succeeds.
     """
     diagonal = np.diagonal(B)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, np.inf))

@@ -1,11 +1,14 @@
 """Least squares of dependent columns: of many minimisers, the one of least norm, as LinearRegression and LAPACK have it."""
 
+import warnings
+
 import numpy as np
 import pytest
 import scipy.linalg as la
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import LOSSES, SQUARED, objective_of, random_theta
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 
 from skgd import GDRegressor
@@ -170,6 +173,21 @@ def test_copies_of_an_extreme_column_share_its_coefficient(size):
     assert_allclose(model.coef_[[0, 4]], 0.5 * expected[0] / size, rtol=1e-6)
     assert_allclose(model.coef_[[1, 5]], 0.5 * expected[1], rtol=1e-6)
     assert_allclose(model.coef_[[2, 3]], expected[2:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_directions_that_are_nearly_null_cost_what_they_may(seed):
+    """Found by drawing problems: beside columns that hardly vary, sums of squares did not tell null directions from others."""
+    rng = np.random.default_rng(seed)
+    X = np.full((25, 6), -1e3) * [1.0, 1e7, 1.0, 1e7, 1.0, 1e7]
+    X[[4, 5, 15], [0, 4, 2]] += rng.normal(size=3)
+    X[[7, 8, 9], 3] += 1e7 * rng.normal(size=3)
+    y = 0.5 * rng.normal(size=25)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of the offsets
+        model = GDRegressor(alpha=0.0, fit_intercept=False).fit(X, y)
+    assert_allclose(model.coef_[1], model.coef_[5], rtol=1e-3)
+    assert model.loss_curve_[-1] == pytest.approx(0.5 * np.mean((X @ model.coef_ - y) ** 2), rel=1e-6)
 
 
 @pytest.mark.parametrize("loss", [*SQUARED.values(), *LOSSES.values(), Huber(1)])

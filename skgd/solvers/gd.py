@@ -94,14 +94,15 @@ def _least_squares(objective: Objective, theta: np.ndarray, tol: float, max_iter
     shortest = least_norm.matters(objective)
     metric = QuasiNewton(squares, theta) if shortest else None
     solution = descend(squares, theta, tol=tol, max_iter=min(max_iter, FEW), history=history, metric=metric)
-    source: Objective = squares
     if not (solution.converged and squares.resolves(tol, history.curve[-1])):
         metric = QuasiNewton(squares, theta) if shortest else None  # without steps whose changes were rounding
-        source = objective
-        solution = descend(source, solution.theta, tol=tol, max_iter=max_iter, history=history, metric=metric)
+        solution = descend(objective, solution.theta, tol=tol, max_iter=max_iter, history=history, metric=metric)
     if metric is None:
         return solution
-    return solution._replace(theta=least_norm.shortened(source, solution.theta, metric.base.null, tol))
+    theta = least_norm.shortened(objective, solution.theta, metric.base.null, tol)
+    if theta is not solution.theta:
+        history.begin(objective.evaluate(theta)[0], theta)
+    return solution._replace(theta=theta)
 
 
 def sample_strides(objective: Objective) -> list[int]:
