@@ -16,7 +16,7 @@ try:
     from sklearn.callback import CallbackSupportMixin
 except ImportError:
 
-    class CallbackSupportMixin:  # type: ignore[no-redef]
+    class CallbackSupportMixin:  # type: ignore[no-redef]  # where there is no other
         """In place of scikit-learn's, which is not there yet."""
 
         @property

@@ -70,7 +70,7 @@ class ColumnMoments(NamedTuple):
             square = (seconds + implicit * shift * shift) / weight
             return cls(weight, shift + offset, weight * np.maximum(square - offset * offset, 0.0))
 
-    def __add__(self, other: ColumnMoments) -> ColumnMoments:  # type: ignore[override]
+    def __add__(self, other: ColumnMoments) -> ColumnMoments:  # type: ignore[override]  # not of tuples
         """Those of the rows of both (Chan, Golub and LeVeque, 1983)."""
         weight, apart = self.weight + other.weight, other.mean - self.mean
         between = apart**2 * (self.weight * other.weight / weight)

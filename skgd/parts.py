@@ -180,7 +180,7 @@ class Parted:
 
     def total(self, question: Callable[[Table], Record]) -> Record:
         """The answer of all rows.  One pass."""
-        return tuple(self.unit * value for value in self.parts.total(question))  # type: ignore[union-attr]
+        return tuple(self.unit * value for value in self.parts.total(question))  # type: ignore[union-attr]  # some part has rows
 
     def columns(self, index: np.ndarray) -> Parted:
         return Parted(self.parts.columns(index), self.survey.of_columns(index), self.distinct)
