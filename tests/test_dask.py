@@ -21,7 +21,7 @@ dd = pytest.importorskip("dask.dataframe")
 distributed = pytest.importorskip("distributed")
 
 from skgd import GDClassifier, GDRegressor  # noqa: E402  after what it may have to be skipped for
-from skgd.dask import DaskGDClassifier, DaskGDRegressor  # noqa: E402
+from skgd.dask import DaskGDClassifier, DaskGDRegressor  # noqa: E402  as above
 
 N, D = 1200, 5
 CLUSTER = {"threads_per_worker": 1, "processes": False, "dashboard_address": ":0", "silence_logs": 50}
