@@ -134,10 +134,11 @@ class Reference:
             ],
             "quantile": [(0.5 + 0.0 * y, -0.5 * y), (-0.5 + 0.0 * y, 0.5 * y)],
         }[loss]
-        unit = 1.0 if loss == "hinge" else max(float(np.abs(y).max()), 1e-300)
+        constants = np.concatenate([constant for _, constant in pieces])
+        unit = max(float(np.abs(constants).max()), 1e-300)
         n, D = A.shape
         G = np.vstack([np.hstack([slope[:, None] * A, slope[:, None] * -A, -np.eye(n)]) for slope, _ in pieces])
-        h = -np.concatenate([constant for _, constant in pieces]) / unit
+        h = -constants / unit
         l1 = np.tile(np.append(self.l1, 0.0), 2)
         if not self.l2.any():
             cost = np.concatenate([l1, self.s])

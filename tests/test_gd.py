@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
 from problems import objective_of
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.linear_model import ElasticNet, LogisticRegression
@@ -212,6 +212,48 @@ def test_the_stop_sees_directions_without_curvature(data, penalty, tol):
     model = GDClassifier(alpha=1e-6 if penalty == "l2" else 1e-7, penalty=penalty, tol=tol).fit(X, y)
     least = clone(model).set_params(tol=1e-13).fit(X, y).loss_curve_[-1]
     assert model.loss_curve_[-1] <= (1.0 + tol) * least
+
+
+def gamma_deviance(y, z):
+    return y / np.exp(z) - 1.0 - np.log(y) + z
+
+
+FAR_OFF = {
+    "gamma": (GDRegressor("gamma"), [1.0, 1.0, 1.0, 0.01], np.exp([-5.0, -5.0, -5.0, 7.0]), gamma_deviance),
+    "poisson": (
+        GDRegressor("poisson"),
+        [1.0, 1.0, 1.0, -0.1],
+        [1, 1, 1, 32],
+        lambda y, z: np.exp(z) - y - y * z + y * np.log(y),
+    ),
+    "log_loss": (GDClassifier(), [1.0] + [0.01] * 205, [0] + [1] * 205, lambda y, z: np.logaddexp(0.0, z) - y * z),
+}
+
+
+@pytest.mark.parametrize("loss", FAR_OFF)
+def test_rows_far_off_at_the_minimum_do_not_slow_the_last_steps(loss):
+    model, x, y, losses = FAR_OFF[loss]
+    x, y = np.array(x), np.array(y)
+    model.set_params(alpha=0.0, fit_intercept=False, tol=1e-8).fit(x[:, None], y)
+    best = minimize_scalar(lambda w: np.mean(losses(y, w * x)), bracket=(-1.0, 1.0), tol=1e-12).fun
+    assert np.mean(losses(y, model.coef_.item() * x)) <= (1.0 + 1e-8) * best
+    assert model.n_iter_ <= 10
+
+
+def test_rows_far_off_do_not_hide_what_is_left():
+    """Found by drawing problems: what steps still gained fell to a tenth each, twice, with 7 times tol to go."""
+    X = np.ones((7, 4))
+    X[[0, 1, 2, 3, 4], [1, 3, 3, 0, 0]] = [3.44619, -0.169168, 1.00369, 0.251990, 1.80215]
+    y = np.array([0.0265326, 0.469839, 0.675609, 0.0847138, 0.0234566, 73.3237, 0.0082686])
+    weights = np.array([0.198770, 0.228021, 1.17266, 1.56349, 1.41124, 8.62229, 8.62229])
+    model = GDRegressor("gamma", alpha=0.0, fit_intercept=False, tol=1e-4).fit(X, y, weights)
+
+    def objective(w):
+        residual = weights * (1.0 - y / np.exp(X @ w)) / weights.sum()
+        return weights @ gamma_deviance(y, X @ w) / weights.sum(), X.T @ residual
+
+    best = minimize(objective, model.coef_, jac=True, method="BFGS", options={"gtol": 1e-9}).fun
+    assert objective(model.coef_)[0] <= (1.0 + 1e-4) * best
 
 
 def test_decreases_of_any_size_are_compared():

@@ -210,6 +210,14 @@ def test_curvature_is_the_second_derivative(cls):
         np.testing.assert_allclose(loss.curvature(y, z), expected, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("cls", [LogLoss, Poisson, Gamma])
+def test_rows_far_off_may_have_their_own_curvature(cls):
+    loss = cls(far=np.inf)
+    for y, z in grid(loss):
+        expected = derivative_by_differences(lambda z, y=y: loss.derivative(y, z), z)
+        np.testing.assert_allclose(loss.curvature(y, z), expected, rtol=1e-7, atol=1e-9)
+
+
 def assert_majorises(values, value, slope, curvature, z):
     """The parabola with this value, slope and curvature at z lies nowhere below the values, and touches them at -z, too."""
     u = np.concatenate([np.linspace(-30.0, 30.0, 601), np.linspace(-0.2, 0.2, 81)])

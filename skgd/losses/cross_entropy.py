@@ -19,6 +19,7 @@ class LogLoss(NamedTuple):
     """log(1 + exp(z)) - y z with y in [0, 1]: two classes, one score."""
 
     columns: int = 1
+    far: float = FAR
 
     def value(self, y, z):
         return max(z, 0.0) + log1p(exp(-abs(z))) - y * z
@@ -31,7 +32,7 @@ class LogLoss(NamedTuple):
         second = e / ((1.0 + e) * (1.0 + e))
         # Far on the wrong side it vanishes and steps would have no end: there, as for Huber, that of the parabola
         # which touches the loss at +-z and lies above it, tanh(z/2) / (2 z) (Jaakkola and Jordan, 2000).
-        wrong = abs(z) > FAR and (z > 0.0) == (y < 0.5)
+        wrong = abs(z) > self.far and (z > 0.0) == (y < 0.5)
         return 0.5 * (1.0 - e) / ((1.0 + e) * abs(z)) if wrong else second
 
     def smoothness(self):

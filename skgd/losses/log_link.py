@@ -44,6 +44,7 @@ class Poisson(NamedTuple):
 
     columns: int = 1
     mean: float = 1.0  # of the targets: the curvature at the start
+    far: float = FAR
 
     def bounded(self):
         return False
@@ -58,7 +59,7 @@ class Poisson(NamedTuple):
         # Far below the target it vanishes and steps would have no end: there, such that the row's own ends at the target.
         mu = exp(z)
         below = math.log(y) - z if y > 0.0 else 0.0
-        return (y - mu) / below if below > FAR else mu
+        return (y - mu) / below if below > self.far else mu
 
     def smoothness(self):
         return self.mean
@@ -78,6 +79,7 @@ class Gamma(NamedTuple):
     """y / mu - 1 - log(y / mu) with mu = exp(z)."""
 
     columns: int = 1
+    far: float = FAR
 
     def bounded(self):
         return False
@@ -92,7 +94,7 @@ class Gamma(NamedTuple):
         # Far above the target it vanishes: there, as for Poisson, such that the row's own step ends at the target.
         above = z - math.log(y)
         ratio = exp(-above)
-        return (1.0 - ratio) / above if above > FAR else ratio
+        return (1.0 - ratio) / above if above > self.far else ratio
 
     def smoothness(self):
         return 1.0

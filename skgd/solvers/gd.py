@@ -30,6 +30,7 @@ SOON, MORE = 3, 4.0  # a curvature that stalls after so few iterations came from
 OUTDATED = 3.0  # fall of F since its curvature was taken, after which that says nothing of what is still to come
 WINDOW = 10  # iterations over which a limited metric has to have gained little
 SLOW, SLOWEST = 0.9, 0.99  # rates of convergence that are believed, at most: of one curvature, and of one for every step
+CLOSE = 1e-3  # relative gap from which rows far off count as they are
 FEW = 10  # iterations for an exact model: more are steps in rounding
 SEPARABLE = (
     "The classes are perfectly separated and nothing is penalised: coefficients grow without end, and the fit stopped "
@@ -142,6 +143,8 @@ def descend(
         theta = theta - theta.mean(axis=1, keepdims=True)
     make = proximal_metric if kinked else QuasiNewton
     old = bool(objective.memory.curvature)  # the metric may be one of elsewhere
+    # Rows far off count with more than their curvature: steps are shorter, but slow and no measure of what is left.
+    curved, cautious = objective, hasattr(objective.loss, "far")
     metric = metric or make(objective, theta, remembered=True)
     F, gradient = objective.evaluate(theta)
     history.begin(F, theta)
@@ -161,6 +164,10 @@ def descend(
         decreases.append(max(decrease, 0.0))
         # 2. stop on the gap
         gap = _gap(metric, decreases, values, tol, whole) / max(F, negligible, TINY)
+        if cautious and gap <= max(0.25 * tol, CLOSE) and metric.renewable and metric.cheap and F > negligible:
+            curved, cautious = objective.with_loss(objective.loss._replace(far=np.inf)), False
+            metric, decreases, F_then, old = make(curved, theta, effort), [], F, False
+            continue
         near = gap <= 0.25 * tol and not (old and len(decreases) == 1) and (len(values) > 1 or not rounded)
         outdated = metric.renewable and OUTDATED * F < F_then
         doubtful = near and certain and metric.unshrunk_decrease(theta, gradient, precision) > tol * F
@@ -176,13 +183,13 @@ def descend(
             if (len(decreases) == 1 and not doubtful) or not metric.renewable:
                 break  # rounding: no step along this direction lowers the objective
             effort *= MORE if doubtful or (len(decreases) <= SOON and not old) else 1.0
-            metric, decreases, F_then, old = make(objective, theta, effort), [], F, False
+            metric, decreases, F_then, old = make(curved, theta, effort), [], F, False
             continue
         new, F_new, new_gradient = found
         whole = new is target
         # 4. update the curvature
         if metric.renewable and metric.cheap:
-            metric, decreases, F_then, old = make(objective, new, effort), [], F_new, False
+            metric, decreases, F_then, old = make(curved, new, effort), [], F_new, False
         else:
             metric.update(new - theta, new_gradient - gradient)
         theta, F, gradient = new, F_new, new_gradient
