@@ -218,6 +218,11 @@ def gamma_deviance(y, z):
     return y / np.exp(z) - 1.0 - np.log(y) + z
 
 
+def modified_huber(y, z):
+    margin = np.where(y == 1, z, -z)
+    return np.where(margin < -1.0, -4.0 * margin, np.maximum(0.0, 1.0 - margin) ** 2)
+
+
 FAR_OFF = {
     "gamma": (GDRegressor("gamma"), [1.0, 1.0, 1.0, 0.01], np.exp([-5.0, -5.0, -5.0, 7.0]), gamma_deviance),
     "poisson": (
@@ -226,6 +231,7 @@ FAR_OFF = {
         [1, 1, 1, 32],
         lambda y, z: np.exp(z) - y - y * z + y * np.log(y),
     ),
+    "modified_huber": (GDClassifier("modified_huber"), [1.0] + [0.01] * 205, [0] + [1] * 205, modified_huber),
     "log_loss": (GDClassifier(), [1.0] + [0.01] * 205, [0] + [1] * 205, lambda y, z: np.logaddexp(0.0, z) - y * z),
 }
 

@@ -56,7 +56,12 @@ BEYOND = {
     Gamma: lambda y, z: z - np.log(y) > FAR,
 }
 # There it is that of a parabola above the loss, which touches it at the other sign of z, too: for a target y, scores.
-MAJORISING = {LogLoss: (0.0, (4.01, 7.0, 40.0)), ModifiedHuber: (1.0, (-1.01, -3.0, -20.0))}
+# Of its curvature a loss has the share.
+MAJORISING = {
+    LogLoss: (0.0, (4.01, 7.0, 40.0), 1.0),
+    ModifiedHuber: (1.0, (-1.01, -3.0, -20.0), SHARE),
+    Huber: (0.0, (-5.0, -0.3, -0.11, 0.7, 20.0), SHARE),
+}
 
 
 @kernel
@@ -227,18 +232,12 @@ def assert_majorises(values, value, slope, curvature, z):
 
 
 @pytest.mark.parametrize("cls", MAJORISING)
-def test_majorising_curvature_is_of_a_parabola_that_touches_and_majorises(cls):
-    loss, (y, scores) = cls(), MAJORISING[cls]
+def test_curvature_beyond_is_a_share_of_that_of_a_parabola_that_touches_and_majorises(cls):
+    loss, (y, scores, share) = cls(), MAJORISING[cls]
     for z in scores:
         assert beyond(cls, y, z)
-        assert_majorises(lambda u: VALUES[cls](y, u), loss.value(y, z), loss.derivative(y, z), loss.curvature(y, z), z)
-
-
-@pytest.mark.parametrize("z", [-5.0, -0.3, -0.11, 0.7, 20.0])
-def test_huber_s_curvature_off_the_parabola_is_a_share_of_a_majorising_one(z):
-    loss = Huber()
-    whole = loss.curvature(0.0, z) / SHARE
-    assert_majorises(lambda u: VALUES[Huber](0.0, u), loss.value(0.0, z), loss.derivative(0.0, z), whole, z)
+        whole = loss.curvature(y, z) / share
+        assert_majorises(lambda u: VALUES[cls](y, u), loss.value(y, z), loss.derivative(y, z), whole, z)
 
 
 @pytest.mark.parametrize("cls", UNBOUNDED)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kinks import bend, ramp, step
+from .kinks import SHARE, bend, ramp, step
 from .separable import separable
 
 
@@ -78,8 +78,10 @@ class ModifiedHuber(NamedTuple):
         return -2.0 * y * min(max(1.0 - y * z, 0.0), 2.0)
 
     def curvature(self, y, z):
-        # Where it is linear: of the parabola that touches the loss at +-z and lies above it, as for Huber.
-        return 2.0 / max(1.0, -y * z) if y * z < 1.0 else 0.0
+        # Where it is linear: a share of that of the parabola which touches the loss at +-z and lies above it, as for Huber.
+        if y * z < -1.0:
+            return SHARE * 2.0 / (-y * z)
+        return 2.0 if y * z < 1.0 else 0.0
 
     def smoothness(self):
         return 2.0
