@@ -29,13 +29,13 @@ def pays(objective: Objective) -> bool:
 
 
 @kernel
-def add_column_sums(data, indices, indptr, c, mean, origin, sums, squares):
-    """sums[j] += sum_i c_i x_ij, squares[j] += sum_i c_i ((x_ij - mean_j)^2 - (origin_j - mean_j)^2), of all columns j."""
+def add_column_sums(data, indices, indptr, c, mean, origin, scale, sums, squares):
+    """Add sum_i c_i x_ij to sums (d,), and to squares (d,) sum_i c_i scale_j^2 ((x_ij - mean_j)^2 - (origin_j - mean_j)^2)."""
     for j in range(len(indptr) - 1):
         for p in range(indptr[j], indptr[j + 1]):
             x, weight = data[p], c[indices[p]]
             sums[j] += weight * x
-            squares[j] += weight * (x - origin[j]) * (x + origin[j] - 2.0 * mean[j])
+            squares[j] += weight * (scale[j] * (x - origin[j])) * (scale[j] * (x + origin[j] - 2.0 * mean[j]))
 
 
 @kernel
@@ -86,10 +86,10 @@ class Columns:
         origin = objective.table.origin(mean)
         self.sums, squares = np.zeros((2, objective.K, objective.d))
         for k, c in enumerate(self.c):
-            add_column_sums(*self.csc, c, mean, origin, self.sums[k], squares[k])
+            add_column_sums(*self.csc, c, mean, origin, scale, self.sums[k], squares[k])
         self.total = self.c.sum(axis=1)
-        centred = squares + (origin - mean) ** 2 * self.total[:, None]
-        self.curvature = scale**2 * np.maximum(np.column_stack([centred, self.total]), 0.0) / objective.n
+        squares += (scale[:-1] * (origin - mean)) ** 2 * self.total[:, None]
+        self.curvature = np.maximum(np.column_stack([squares, scale[-1] ** 2 * self.total]), 0.0) / objective.n
 
     def minimise(
         self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0

@@ -127,7 +127,7 @@ def curvature(rows, loss, index, Y, s, mean, origin, scale, W, b, diagonal, edge
             for k in range(diagonal if diagonal else K):
                 for l in range(k if diagonal else 0, k + 1):
                     loss.curvature_block(tile.weights, tile.Z, k, l, c[:m])
-                    rows.add_gram(tile.row, c[:m], origin, room, H[p - first, block])
+                    rows.add_gram(tile.row, c[:m], origin, scale, room, H[p - first, block])
                     block += 1
         for block in range(blocks):
             complete_gram(rows, mean, origin, scale, H[p - first, block])
@@ -148,7 +148,7 @@ def normal_equations(rows, loss, Y, s, mean, origin, scale, b, edges, first, las
             totals[p - first] += loss.residuals(tile.targets, tile.weights, tile.Z)
             add_gradient(rows, tile, G[p - first])
             rows.standardise(tile.row, mean, scale, room)
-            rows.add_gram(tile.row, tile.weights, origin, room, H[p - first])
+            rows.add_gram(tile.row, tile.weights, origin, scale, room, H[p - first])
         complete_gram(rows, mean, origin, scale, H[p - first])
     return totals, G, H
 
@@ -166,8 +166,8 @@ def row_curvatures(rows, loss, Y, s, W, b, edges, first, last, size, out):
 
 
 @kernel
-def curvature_diagonal(rows, loss, Y, s, mean, origin, W, b, edges, first, last, size):
-    """Per part, the sum of s_i (second derivative of the loss by score k) ((x - mean)^2, 1): (parts, D, K)."""
+def curvature_diagonal(rows, loss, Y, s, mean, origin, scale, W, b, edges, first, last, size):
+    """Per part, the sum of s_i (second derivative of the loss by score k) x~^2, x~ = scale * (x - mean, 1): (parts, K, D)."""
     d, K = W.shape
     out, c, in_memory = np.zeros((last - first, K, d + 1)), np.empty(size), np.empty(0, np.int64)
     whole = new_tile(rows, Y.shape[0], K, size)
@@ -178,10 +178,11 @@ def curvature_diagonal(rows, loss, Y, s, mean, origin, W, b, edges, first, last,
             m = len(tile.row)
             for k in range(K):
                 loss.curvature_block(tile.weights, tile.Z, k, k, c[:m])
-                rows.add_squares(tile.row, c[:m], mean, origin, out[p - first, k])
+                rows.add_squares(tile.row, c[:m], mean, origin, scale, out[p - first, k])
         for k in range(K):
             for j in range(d):
-                out[p - first, k, j] += (origin[j] - mean[j]) ** 2 * out[p - first, k, d]
+                out[p - first, k, j] += (scale[j] * (origin[j] - mean[j])) ** 2 * out[p - first, k, d]
+            out[p - first, k, d] *= scale[d] ** 2
     return (out,)
 
 

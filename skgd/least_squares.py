@@ -41,9 +41,15 @@ class LeastSquares(Objective):
     def curvature(self, theta: np.ndarray, most_rows: int, diagonal: int = 0) -> np.ndarray:
         return self.H[None].copy()
 
-    def resolves(self, tol: float, F: float) -> bool:
-        """Whether F is known to `tol` of it: far below the loss of constant scores, rounding is all that is left."""
-        return ROUNDING * self.value <= tol * F
+    def resolves(self, tol: float, F: float, theta: np.ndarray) -> bool:
+        """Whether F at theta is known to `tol` of it.
+
+        Rounding is all that is left far below the loss of constant scores; or far below the products that it is the sum of,
+        where large coefficients of nearly equal columns cancel.
+        """
+        step = np.abs(theta - self.origin)
+        products = float(np.vdot(step, np.abs(self.H) @ step))
+        return max(ROUNDING * self.value, EPS * products) <= tol * F
 
 
 def pays(objective: Objective) -> bool:

@@ -174,7 +174,7 @@ class Objective:
             W, b = self.coordinates.raw(theta)
             questions: list[Any] = [self._curvature_question(theta, most_rows, diagonal), Gradient(self.loss, W, b)]
             if most_rows < self.n:
-                questions.append(CurvatureDiagonal(self.loss, W, b, self.coordinates.mean))
+                questions.append(CurvatureDiagonal(self.loss, W, b, *self.coordinates))
             H, weight, loss, G, *q = self.data.total(Together(questions))
             self.memory.point = Point(theta, loss / self.n, self.coordinates.gradient(G / self.n))
             self._seen = theta, most_rows, diagonal, H / weight, *q
@@ -187,12 +187,11 @@ class Objective:
 
     def curvature_diagonal(self, theta: np.ndarray) -> np.ndarray:
         """The diagonal (d + 1, K) of the Hessian of the loss part at theta.  One pass over X."""
-        mean, scale = self.coordinates
         if len(self._seen) > 4 and np.array_equal(self._seen[0], theta):
             q = self._seen[4]
         else:
-            (q,) = self.data.total(CurvatureDiagonal(self.loss, *self.coordinates.raw(theta), mean))
-        return scale[:, None] ** 2 * q / self.n
+            (q,) = self.data.total(CurvatureDiagonal(self.loss, *self.coordinates.raw(theta), *self.coordinates))
+        return q / self.n
 
 
 def _warn_of_offsets(moments: ColumnMoments) -> None:

@@ -76,15 +76,16 @@ class Curvature:
 
 @dataclass(frozen=True)
 class CurvatureDiagonal:
-    """The diagonal (D, K) of the Hessian by centred columns."""
+    """The diagonal (D, K) of the Hessian of the loss in standardised coordinates."""
 
     loss: Any
     W: np.ndarray
     b: np.ndarray
     mean: np.ndarray
+    scale: np.ndarray
 
     def __call__(self, table: Table) -> Record:
-        coordinates = self.mean, table.origin(self.mean)
+        coordinates = self.mean, table.origin(self.mean), self.scale
         arguments = table.rows, self.loss, table.Y, table.s, *coordinates, self.W, self.b
         (q,) = table.sum(kernels.curvature_diagonal, _edges(table, len(self.b)), *arguments, tile=(table.tile(len(self.b)),))
         return (np.ascontiguousarray(np.maximum(q, 0.0).T),)

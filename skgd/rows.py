@@ -166,7 +166,7 @@ class Dense(NamedTuple):
                 room[0, j, i] = (x[j] - mean[j]) * scale[j]
             room[0, d, i] = scale[d]
 
-    def add_gram(self, index, c, origin, room, H):
+    def add_gram(self, index, c, origin, scale, room, H):
         """Add sum_i c_i x~_i x~_i' of the standardised rows to the lower triangle of H (D, D)."""
         A, B, m = room[0], room[1], len(index)
         for j in range(len(H)):
@@ -187,13 +187,13 @@ class Dense(NamedTuple):
     def standardise_gram(self, mean, origin, scale, H):
         """Nothing is left to do: the rows were standardised."""
 
-    def add_squares(self, index, c, mean, origin, q):
-        """Add sum_i c_i ((x_i - mean)^2 - (origin - mean)^2, 1) to q (d + 1,); here the origin is the mean."""
+    def add_squares(self, index, c, mean, origin, scale, q):
+        """Add sum_i c_i (scale^2 ((x_i - mean)^2 - (origin - mean)^2), 1) to q (d + 1,); here the origin is the mean."""
         d = self.values.shape[1]
         for i in range(len(index)):
             x = self.values[index[i]]
             for j in range(d):
-                centred = x[j] - mean[j]
+                centred = scale[j] * (x[j] - mean[j])
                 q[j] += c[i] * centred * centred
             q[d] += c[i]
 
@@ -321,15 +321,15 @@ class CSR(NamedTuple):
     def standardise(self, index, mean, scale, room):
         """Left to `standardise_gram`: a standardised row has no zeros."""
 
-    def add_gram(self, index, c, origin, room, H):
-        """Add sum_i c_i (y_i, 1) (y_i, 1)', y = x - origin, to the lower triangle of H: nonzeros^2 / 2 products a row."""
+    def add_gram(self, index, c, origin, scale, room, H):
+        """Add sum_i c_i (y_i, 1) (y_i, 1)', y = scale * (x - origin), to the lower triangle of H: nonzeros^2 / 2 products."""
         d, y = len(H) - 1, room[0, 0]
         for i in range(len(index)):
             first, last = self.indptr[index[i]], self.indptr[index[i] + 1]
             columns, x = self.indices[first:last], self.data[first:last]
             for p in range(len(columns)):  # sorted columns
                 h = H[columns[p]]
-                y[p] = x[p] - origin[columns[p]]
+                y[p] = scale[columns[p]] * (x[p] - origin[columns[p]])
                 cy = c[i] * y[p]
                 for q in range(p + 1):
                     h[columns[q]] += cy * y[q]
@@ -338,22 +338,22 @@ class CSR(NamedTuple):
 
     def standardise_gram(self, mean, origin, scale, H):
         """Turn sums over (y, 1) into those over x~, with x~ x~' = T (y, 1) (y, 1)' T'."""
-        d, apart = len(H) - 1, mean - origin
+        d = len(H) - 1
+        apart = scale[:d] * (mean - origin)
         for j in range(d):
             for k in range(j + 1):
-                centred = H[j, k] - apart[j] * H[d, k] - apart[k] * H[d, j] + apart[j] * apart[k] * H[d, d]
-                H[j, k] = scale[j] * scale[k] * centred
+                H[j, k] += apart[j] * apart[k] * H[d, d] - apart[j] * H[d, k] - apart[k] * H[d, j]
         for k in range(d):
-            H[d, k] = scale[d] * scale[k] * (H[d, k] - apart[k] * H[d, d])
+            H[d, k] = scale[d] * (H[d, k] - apart[k] * H[d, d])
         H[d, d] *= scale[d] * scale[d]
 
-    def add_squares(self, index, c, mean, origin, q):
+    def add_squares(self, index, c, mean, origin, scale, q):
         """Rows without an entry add nothing: (x - mean)^2 - (origin - mean)^2 = (x - origin) (x + origin - 2 mean)."""
         d = len(q) - 1
         for i in range(len(index)):
             for p in range(self.indptr[index[i]], self.indptr[index[i] + 1]):
                 j, x = self.indices[p], self.data[p]
-                q[j] += c[i] * (x - origin[j]) * (x + origin[j] - 2.0 * mean[j])
+                q[j] += c[i] * (scale[j] * (x - origin[j])) * (scale[j] * (x + origin[j] - 2.0 * mean[j]))
             q[d] += c[i]
 
     def moments(self, first, last, s, shift, out):

@@ -268,6 +268,24 @@ def test_units_and_offsets_do_not_matter(change, solver, case):
     assert_allclose(outputs(estimator(**parameters).fit(changed, y), changed), expected, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("units", [(2.0**-415, 2.0**236), (2.0**490, 2.0**-490), (2.0**-490, 2.0**490)])
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "epsilon_insensitive"])
+def test_units_at_the_ends_of_the_range_do_not_matter(loss, storage, units, rng):
+    """Found by drawing problems: curvature times squares of columns as they are had vanished, and fits stayed at zero."""
+    x, y = units
+    X = rng.normal(size=(60, 5)) * (rng.random((60, 5)) < 0.3)
+    z = X.sum(axis=1) + rng.normal(size=60)
+
+    def curve(x, y):
+        model = GDRegressor(loss, alpha=0.0)
+        model.epsilon = model.epsilon if loss == "squared_error" else 0.5 * y
+        return model.fit(storage(x * X), y * z).loss_curve_
+
+    unit = y if loss == "epsilon_insensitive" else y * y
+    assert_array_equal(np.array(curve(x, y)) / unit, curve(1.0, 1.0))
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_unit_of_a_target_does_not_matter(solver, regression):
     """Stopping included: `tol` is relative."""

@@ -286,12 +286,12 @@ def test_curvature_of_a_range_of_parts(storage):
 @EVERY_STORAGE
 @pytest.mark.parametrize("loss", [SquaredError(2), LogLoss(1), Softmax(CLASSES, 0.2)], ids=["squared", "binary", "softmax"])
 def test_curvature_diagonal(storage, loss):
-    """Sums of second derivatives times ((x - mean)^2, 1)."""
+    """Sums of second derivatives times squares of standardised columns."""
     X, s = data()
-    (W, b), (mean, _), edges = coefficients(loss.columns), standardisation(D), np.array([0, 13, 30, N])
+    (W, b), (mean, scale), edges = coefficients(loss.columns), standardisation(D), np.array([0, 13, 30, N])
     rows = rows_of(storage(X))
-    (q,) = kernels.curvature_diagonal(rows, loss, targets(loss), s, mean, origin_of(rows, mean), W, b, edges, 1, 3, 8)
+    (q,) = kernels.curvature_diagonal(rows, loss, targets(loss), s, mean, origin_of(rows, mean), scale, W, b, edges, 1, 3, 8)
     second = s[:, None] * np.einsum("nkk->nk", second_derivatives(loss, X @ W + b, targets(loss)))
-    squares = np.column_stack([(X - mean) ** 2, np.ones(N)])
+    squares = (np.column_stack([X - mean, np.ones(N)]) * scale) ** 2
     for part, (first, last) in zip(q, pairwise(edges[1:]), strict=True):
         np.testing.assert_allclose(part, second[first:last].T @ squares[first:last], rtol=1e-11, atol=1e-11)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from problems import SQUARED, D, objective_of, random_theta
+from sklearn.exceptions import ConvergenceWarning
 
 from skgd import GDRegressor
 from skgd.least_squares import LeastSquares, pays
@@ -58,6 +59,18 @@ def test_a_nearly_perfect_fit_is_not_lost_in_rounding(noise, rng):
     residual = np.linalg.lstsq(np.column_stack([X, np.ones(500)]), y, rcond=None)[1][0] / 1000.0
     assert 0.5 * np.mean((model.predict(X) - y) ** 2) == pytest.approx(residual, rel=1e-7)
     assert model.loss_curve_[-1] == pytest.approx(residual, rel=1e-7)
+
+
+def test_large_coefficients_that_cancel_are_not_lost_in_rounding():
+    """Columns that differ by a millionth of what they share: the curve was 2e-4 off."""
+    rng = np.random.default_rng(1)
+    Z = rng.standard_t(2.0, size=(40, 70))
+    X = (Z + 1e6) * np.array([1.0, 1e5, 1.0])[np.arange(70) % 3]
+    y = Z @ rng.normal(size=70) + 3.0 * rng.normal(size=40)
+    with pytest.warns(ConvergenceWarning, match="vary by less than"):
+        model = GDRegressor(alpha=100.0, fit_intercept=False).fit(X, y)
+    objective = 0.5 * np.mean((model.predict(X) - y) ** 2) + 50.0 * model.coef_ @ model.coef_
+    assert model.loss_curve_[-1] == pytest.approx(objective, rel=1e-6)
 
 
 def test_what_sums_say_of_a_point_is_not_taken_for_a_pass(monkeypatch):

@@ -158,7 +158,7 @@ def test_gram_of_standardised_rows(storage):
     rows, H = rows_of(storage(X)), np.zeros((5, 5))
     origin, room = mean * rows.whole_columns(4), rows.gram_workspace(8, 4)
     rows.standardise(index, mean, scale, room)
-    rows.add_gram(index, c, origin, room, H)
+    rows.add_gram(index, c, origin, scale, room, H)
     rows.standardise_gram(mean, origin, scale, H)
     A = np.column_stack([X[index] - mean, np.ones(5)]) * scale
     np.testing.assert_allclose(np.tril(H), np.tril((A.T * c) @ A), rtol=1e-12, atol=1e-13)

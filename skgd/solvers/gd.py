@@ -95,7 +95,7 @@ def _least_squares(objective: Objective, theta: np.ndarray, tol: float, max_iter
     shortest = least_norm.matters(objective)
     metric = QuasiNewton(squares, theta) if shortest else None
     solution = descend(squares, theta, tol=tol, max_iter=min(max_iter, FEW), history=history, metric=metric)
-    if not (solution.converged and squares.resolves(tol, history.curve[-1])):
+    if not (solution.converged and squares.resolves(tol, history.curve[-1], solution.theta)):
         metric = QuasiNewton(squares, theta) if shortest else None  # without steps whose changes were rounding
         solution = descend(objective, solution.theta, tol=tol, max_iter=max_iter, history=history, metric=metric)
     if metric is None:
