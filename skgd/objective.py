@@ -99,8 +99,8 @@ class Objective:
     def in_coordinates(self, coordinates: Coordinates, memory: Memory | None = None) -> Objective:
         return Objective(self.data, self.loss, self.raw_penalty, coordinates, memory)
 
-    def with_loss(self, loss: Any) -> Objective:
-        return Objective(self.data, loss, self.raw_penalty, self.coordinates)
+    def with_loss(self, loss: Any, memory: Memory | None = None) -> Objective:
+        return Objective(self.data, loss, self.raw_penalty, self.coordinates, memory)
 
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """F(theta), and the gradient (d + 1, K) of its loss part.  One pass over X, or none where that was the last."""

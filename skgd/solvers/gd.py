@@ -144,7 +144,7 @@ def descend(
     make = proximal_metric if kinked else QuasiNewton
     old = bool(objective.memory.curvature)  # the metric may be one of elsewhere
     # Rows far off count with more than their curvature: steps are shorter, but slow and no measure of what is left.
-    curved, cautious = objective, hasattr(objective.loss, "far")
+    cautious = hasattr(objective.loss, "far")
     metric = metric or make(objective, theta, remembered=True)
     F, gradient = objective.evaluate(theta)
     history.begin(F, theta)
@@ -154,6 +154,10 @@ def descend(
     values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
     effort, F_then = 1.0, F
+
+    def renewed(theta: np.ndarray, F: float) -> tuple[Metric, list[float], float, bool]:
+        return make(objective, theta, effort), [], F, False
+
     while len(values) <= max_iter:
         # 1. minimise the model
         goal = min(tol, 1e-3) * F
@@ -165,8 +169,8 @@ def descend(
         # 2. stop on the gap
         gap = _gap(metric, decreases, values, tol, whole) / max(F, negligible, TINY)
         if cautious and gap <= max(0.25 * tol, CLOSE) and metric.renewable and metric.cheap and F > negligible:
-            curved, cautious = objective.with_loss(objective.loss._replace(far=np.inf)), False
-            metric, decreases, F_then, old = make(curved, theta, effort), [], F, False
+            objective, cautious = objective.with_loss(objective.loss._replace(far=np.inf), objective.memory), False
+            metric, decreases, F_then, old = renewed(theta, F)
             continue
         near = gap <= 0.25 * tol and not (old and len(decreases) == 1) and (len(values) > 1 or not rounded)
         outdated = metric.renewable and OUTDATED * F < F_then
@@ -183,13 +187,13 @@ def descend(
             if (len(decreases) == 1 and not doubtful) or not metric.renewable:
                 break  # rounding: no step along this direction lowers the objective
             effort *= MORE if doubtful or (len(decreases) <= SOON and not old) else 1.0
-            metric, decreases, F_then, old = make(curved, theta, effort), [], F, False
+            metric, decreases, F_then, old = renewed(theta, F)
             continue
         new, F_new, new_gradient = found
         whole = new is target
         # 4. update the curvature
         if metric.renewable and metric.cheap:
-            metric, decreases, F_then, old = make(curved, new, effort), [], F_new, False
+            metric, decreases, F_then, old = renewed(new, F_new)
         else:
             metric.update(new - theta, new_gradient - gradient)
         theta, F, gradient = new, F_new, new_gradient
