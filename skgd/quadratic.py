@@ -156,7 +156,7 @@ def descend_matrix(
             enough = sweep >= SWEEPS - 1
             settled = enough and total > rough.goal and gain * gain <= rough.share * total * (before - gain)
             if gain <= 0.01 * tol:
-                settled = settled or gain <= max(SETTLING * before, 1e-6 * tol)
+                settled = settled or (total >= rough.goal and gain <= max(SETTLING * before, 1e-6 * tol))
                 break
             if settled or (enough and total <= rough.goal) or (gain <= 1e-9 * total and gain > SETTLING * before):
                 break

@@ -285,6 +285,16 @@ def test_a_decrease_up_to_the_goal_misses_little():
     assert with_sweeps >= 0.9 * least
 
 
+def test_a_last_sweep_that_gains_nothing_does_not_show_that_nothing_is_left():
+    """Found by drawing problems: after what the columns share, sweeps gain 1e-11 where their difference is worth 0.01."""
+    curved, w, worth = 5e-10, np.array([1.0, -1.0]), 0.01
+    B = np.array([[1.0, 1.0 - curved], [1.0 - curved, 1.0]])
+    g = 1e-3 + np.array([1.0, -1.0]) * np.sqrt(worth * curved)
+    u = descend_matrix(B, g, w, elastic_net(1e-12, 0.0, 2), 3e-9, Rough(0.1, goal=3e-6))
+    decrease = -(g @ (u - w) + 0.5 * (u - w) @ B @ (u - w))
+    assert decrease == pytest.approx(worth, rel=0.01)
+
+
 def test_wrong_signs_do_not_hide_the_way():
     """Found by drawing problems: two columns that nearly agree, whose coefficients have to change their signs both."""
     B, best = np.array([[1.0, 1.0 - 1e-7], [1.0 - 1e-7, 1.0]]), np.array([-0.8, 0.8])
