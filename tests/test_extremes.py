@@ -628,6 +628,15 @@ def test_a_model_at_kinks_is_not_believed_before_a_step():
     assert_allclose(model.loss_curve_[-1], least, rtol=5 * TOL)
 
 
+def test_steps_go_on_where_a_loss_is_straight():
+    """Found by drawing problems: two rows pull against each other, and what curvature they count with made steps short."""
+    x, y, epsilon = np.array([-1000.8, -999.7]), np.array([-0.66, 0.26]), 0.07
+    model = GDRegressor("epsilon_insensitive", epsilon=epsilon, alpha=0.0, fit_intercept=False).fit(x[:, None], y)
+    kinks = np.concatenate([(y - epsilon) / x, (y + epsilon) / x])  # between which the objective is linear
+    values = np.maximum(np.abs(kinks[:, None] * x - y) - epsilon, 0.0).mean(axis=1)
+    assert_allclose(model.loss_curve_[-1], values.min(), rtol=TOL)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_rows_far_out_of_huber_s_parabola_come_in(seed):
     """Found by drawing problems: more columns than rows, offset, of which light rows decide; all of them can be fitted."""

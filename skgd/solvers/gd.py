@@ -38,6 +38,7 @@ SEPARABLE = (
 )
 Metric = QuasiNewton | Full | Columns | Limited
 SHORTER, TRIALS = 0.25, 32  # from one trial of a step to the next, and how many there are
+STRAIGHT, LONGER = 0.9, 4.0  # share of its slope that a step keeps where a fifth of the curvature is there; how it goes on
 AT_ONCE = 8  # trials in one pass, where that is dear
 SUFFICIENT = 0.2  # share of the slope that a step keeps on average (Armijo); a quadratic model promises 1/2
 
@@ -244,6 +245,21 @@ def _gap(metric: Metric, decreases: list[float], values: list[float], tol: float
     return max(estimate, values[-WINDOW] - values[-1]) if len(values) >= WINDOW else max(estimate, tol * values[-1])
 
 
+def _extended(
+    objective: Objective, theta: np.ndarray, F: float, slope: float, found: tuple[np.ndarray, float, np.ndarray]
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Go on along a step while F falls nearly as straight as its slope says: the model has too much curvature."""
+    target, t = found[0], 1.0
+    while found[1] <= F + STRAIGHT * t * slope:
+        t *= LONGER
+        new = theta + t * (target - theta)
+        F_new, gradient = objective.evaluate(new)
+        if not F_new < found[1]:
+            break
+        found = new, F_new, gradient
+    return found
+
+
 def _search(
     objective: Objective, theta: np.ndarray, target: np.ndarray, F: float, slope: float
 ) -> tuple[np.ndarray, float, np.ndarray] | None:
@@ -254,7 +270,7 @@ def _search(
 
     F_new, gradient = objective.evaluate(target)
     if lowers(F_new, 1.0):
-        return target, F_new, gradient
+        return _extended(objective, theta, F, slope, (target, F_new, gradient))
     # The minimum of the parabola through both values and the slope, and ever shorter steps.
     t = float(np.clip(-0.5 * slope / (F_new - F - slope), 0.1, 0.5)) if np.isfinite(F_new) else 0.1
     lengths = t * SHORTER ** np.arange(TRIALS)
