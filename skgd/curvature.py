@@ -16,6 +16,7 @@ import numpy as np
 from .objective import Objective
 from .quadratic import factor
 
+EPS = float(np.finfo(float).eps)
 # Nanoseconds, of one core: only their ratios count.
 ENTRY = 0.6  # of a row of X in a pass; `PRODUCT` for each of several columns
 NONZERO = 2.5  # of a sparse row
@@ -93,10 +94,22 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0, r
     diagonals += l2 if diagonals.shape[1] == len(l2) else np.tile(l2, objective.K)
     later = Matrices(objective, constant=False, effort=effort) if constant else matrices
     renewable = later.pay and not objective.loss.quadratic()
-    traits = rotation, later, renewable, renewable or objective.loss.quadratic()
+    # A quadratic loss has the solution of least norm.
+    least = _rounding_of_slopes(objective, theta, diagonals) if renewable else np.inf
+    traits = rotation, later, least, renewable, renewable or objective.loss.quadratic()
     if matrices.share == 0.0:
         return Blocks(H, *traits)
     return Blocks(shrunk(H, matrices.share), *traits, unshrunk=Blocks(H, *traits))
+
+
+def _rounding_of_slopes(objective: Objective, theta: np.ndarray, diagonals: np.ndarray) -> float:
+    """By the rounding of scores, in units in which the Hessian has a unit diagonal.
+
+    Scores are those of raw coefficients, which cancel where columns are far from zero.
+    """
+    mean, scale = objective.coordinates
+    size = np.abs(theta[:-1]) * (1.0 + np.abs(mean) * scale[:-1])[:, None]
+    return EPS * float(size.max(initial=0.0)) * float(np.sqrt(diagonals.max(initial=0.0)))
 
 
 def hessian(objective: Objective, theta: np.ndarray, most_rows: int, diagonal: int, remembered: bool = False) -> np.ndarray:
@@ -183,6 +196,8 @@ class Blocks:
         Orthogonal; the matrices are those of theta @ rotation.
     later : Matrices
         What the next one would be.
+    least : float
+        Slope in a direction without curvature above which it is more than rounding.
     renewable : bool
         Whether curvature taken at another point would be better.
     faithful : bool
@@ -203,12 +218,12 @@ class Blocks:
         matrices: np.ndarray,
         rotation: np.ndarray | None,
         later: Matrices,
+        least: float,
         renewable: bool,
         faithful: bool,
         unshrunk: Blocks | None = None,
     ) -> None:
-        follow = renewable  # a quadratic loss has the solution of least norm
-        self.solvers, nulls = zip(*(factor(matrix, follow) for matrix in matrices), strict=True)
+        self.solvers, nulls = zip(*(factor(matrix, least) for matrix in matrices), strict=True)
         self.null = nulls[0]
         self.whole = matrices.shape[1] if len(matrices) == 1 else 0
         self.rotation, self.unshrunk = rotation, unshrunk

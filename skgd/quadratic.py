@@ -48,12 +48,13 @@ EXACT = Rough()
 
 
 # ---------------------------------------------------------------- closed form, without kinks
-def factor(B: np.ndarray, follow: bool = False) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+def factor(B: np.ndarray, least: float = np.inf) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """The function r -> B^-1 r of a positive semi-definite matrix, by Cholesky; of least norm where it is (nearly) singular.
 
-    Where it `follow`s slopes, those in directions without curvature lead as far as the least curvature that is none allows,
-    if they promise a share of what the others do: more than rounding.  Coordinates with a zero diagonal stay at zero.  The
-    other result is a basis (N, m) of the directions in which the rest has no curvature, m = 0 where Cholesky succeeds.
+    Slopes in directions without curvature lead as far as the least curvature that is none allows, if they are more than
+    rounding: above the `least`, in units in which B has a unit diagonal, and with a share of what the others promise.
+    Coordinates with a zero diagonal stay at zero.  The other result is a basis (N, m) of the directions in which the rest has
+    no curvature, m = 0 where Cholesky succeeds.
     """
     diagonal = np.diagonal(B)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, np.inf))
@@ -71,7 +72,7 @@ def factor(B: np.ndarray, follow: bool = False) -> tuple[Callable[[np.ndarray], 
         slopes = vectors.T @ r
         steps = (slopes.T / values).T
         gains = slopes * steps
-        steps[:flat] *= follow & (gains[:flat] > PROMISING * gains[flat:].sum(axis=0))
+        steps[:flat] *= (np.abs(slopes[:flat]) > least) & (gains[:flat] > PROMISING * gains[flat:].sum(axis=0))
         return vectors @ steps
 
     return solve, vectors[:, :flat]

@@ -628,6 +628,17 @@ def test_a_model_at_kinks_is_not_believed_before_a_step():
     assert_allclose(model.loss_curve_[-1], least, rtol=5 * TOL)
 
 
+def test_rounding_is_no_slope_to_follow():
+    """Found by drawing problems: weights of eleven decades, a column twice, and coefficients of it that grew to 1e13."""
+    X = np.array([[1, 1, 0], [2.762, 1, 0.56], [1, 0.957, -0.367], [1, 1, 0], [1, -0.871, 0], [1, 1.163, 0]])
+    y, s = list("bacdab"), np.array([2.35e4, 9.09e-7, 39.4, 8.33e-4, 0.679, 0.0113])
+    model = GDClassifier(alpha=0.0).fit(sp.csr_matrix(X[:, [0, 1, 2, 0]]), y, s)
+    # All rows can be told apart but the first and the fourth, which are the same.
+    share = s[[0, 3]] / s[[0, 3]].sum()
+    least = -(s[[0, 3]] @ np.log(share)) / s.sum()
+    assert_allclose(model.loss_curve_[-1], least, rtol=5 * TOL)
+
+
 def test_steps_go_on_where_a_loss_is_straight():
     """Found by drawing problems: two rows pull against each other, and what curvature they count with made steps short."""
     x, y, epsilon = np.array([-1000.8, -999.7]), np.array([-0.66, 0.26]), 0.07
