@@ -80,6 +80,13 @@ class ColumnMoments(NamedTuple):
     def variance(self) -> np.ndarray:
         return self.squares / self.weight
 
+    @property
+    def units(self) -> np.ndarray:
+        """Natural sizes (d,) of the columns: their deviations; where they do not vary, what they are; 1 where that is zero."""
+        size = np.abs(self.mean)
+        size = np.where(self.variance > (CONSTANT * size) ** 2, np.sqrt(self.variance), size)
+        return np.where(size > 0.0, size, 1.0)
+
     def mean_squares(self, centred: bool) -> np.ndarray:
         """Of what an objective sees of the columns, (d,): around their means if it is centred, else around zero."""
         return self.variance if centred else self.variance + self.mean**2

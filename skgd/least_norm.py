@@ -32,5 +32,5 @@ def shortened(objective: Objective, theta: np.ndarray, null: np.ndarray, tol: fl
     scale = objective.coordinates.scale[:-1, None]
     null = np.where(np.abs(null) > ROUNDING * np.abs(null).max(axis=0), null, 0.0)
     shorter = theta - null @ la.lstsq(scale * null[:-1], scale * theta[:-1], cond=RESOLVED, check_finite=False)[0]
-    bound = (1.0 + 0.5 * tol) * objective.evaluate(theta)[0] + 8.0 * EPS * objective.data.variances().sum()
+    bound = (1.0 + 0.5 * tol) * objective.evaluate(theta)[0] + 8.0 * EPS * objective.data.target_moments().variance.sum()
     return shorter if objective.evaluate(shorter)[0] <= bound else theta

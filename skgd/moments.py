@@ -53,6 +53,11 @@ class Moments:
         self.mean = np.where(changed, late.mean, self.mean)
         self.squares = np.where(changed, now * self.weight, self.squares)
 
+    @property
+    def units(self) -> np.ndarray:
+        """Natural sizes (d,) of the columns."""
+        return ColumnMoments(self.weight, self.mean, self.squares).units
+
     def coordinates(self, fit_intercept: bool) -> Coordinates:
         """Those in which columns have mean 0 and variance 1; scale 0 where a column has not varied yet."""
         return ColumnMoments(self.weight, self.mean, self.squares).coordinates(0.0, fit_intercept)

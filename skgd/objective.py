@@ -99,8 +99,15 @@ class Objective:
     def in_coordinates(self, coordinates: Coordinates, memory: Memory | None = None) -> Objective:
         return Objective(self.data, self.loss, self.raw_penalty, coordinates, memory)
 
-    def with_loss(self, loss: Any, memory: Memory | None = None) -> Objective:
-        return Objective(self.data, loss, self.raw_penalty, self.coordinates, memory)
+    def with_loss(self, loss: Any) -> Objective:
+        return Objective(self.data, loss, self.raw_penalty, self.coordinates)
+
+    def with_own_curvature(self) -> Objective:
+        """The same one, whose rows far off count with the curvature that they have; what is known of the loss is still true."""
+        loss = self.loss._replace(far=np.inf)
+        other = Objective(self.data, loss, self.raw_penalty, self.coordinates, self.memory)
+        other._seen = (None, *self._seen[1:3])
+        return other
 
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """F(theta), and the gradient (d + 1, K) of its loss part.  One pass over X, or none where that was the last."""
@@ -128,11 +135,8 @@ class Objective:
         return [loss + penalty_value(theta, self.penalty) for loss, theta in zip(losses, thetas, strict=True)]
 
     def score_scale(self) -> np.ndarray:
-        """The natural size (K,) of each column's scores: the deviation of a regression's targets, 1 where they have no unit."""
-        if not self.loss.scores_are_targets():
-            return np.ones(self.K)
-        deviation = np.sqrt(self.data.variances())
-        return np.where(deviation > 0.0, deviation, 1.0)
+        """The natural size (K,) of each column's scores: that of a regression's targets, 1 where they have no unit."""
+        return self.data.target_moments().units if self.loss.scores_are_targets() else np.ones(self.K)
 
     def finite_moments(self, fit_intercept: bool) -> ColumnMoments:
         """Of the columns.  One pass; ValueError for one whose squares overflow."""

@@ -150,10 +150,9 @@ class Online:
             History("online", not options.automatic).overflow()
 
     def _in_its_unit(self, loss: Any) -> Any:
-        """The loss, with the deviation of all targets so far."""
+        """The loss, with the unit of all targets so far."""
         if "deviation" in loss._fields:
-            deviation = np.sqrt(self.targets.squares / self.targets.weight).max()
-            loss = loss._replace(deviation=float(deviation) or 1.0)
+            loss = loss._replace(deviation=float(self.targets.units.max()))
         return loss
 
     def _natural_curvature(self, loss: Any) -> float:
@@ -229,8 +228,7 @@ class Online:
         if not options.automatic:
             return sgd.textbook_plan(objective, options, rule or momentum)
         rate = RATE / np.sqrt(objective.loss.smoothness()) if rule else 1.0
-        deviation = np.sqrt(self.targets.squares / self.targets.weight)
-        unit = np.where(deviation > 0.0, deviation, 1.0) if objective.loss.scores_are_targets() else np.ones(objective.K)
+        unit = self.targets.units if objective.loss.scores_are_targets() else np.ones(objective.K)
         return Plan(
             rule=rule or momentum,
             schedule=lambda t: schedules.constant(t, rate),

@@ -205,8 +205,8 @@ class Parted:
     def ranges(self) -> tuple[np.ndarray, np.ndarray]:
         return self.survey.low, self.survey.high
 
-    def variances(self) -> np.ndarray:
-        return self.survey.targets.variance
+    def target_moments(self) -> ColumnMoments:
+        return self.survey.targets
 
     def lightest(self) -> float:
         return self.unit * self.survey.lightest

@@ -182,10 +182,6 @@ class Table:
         """The best scores (K,) that ignore X, or close to them."""
         return np.asarray(loss.constant_scores(self.Y, self.s))
 
-    def variances(self) -> np.ndarray:
-        """Of the targets (T,)."""
-        return self.target_moments().variance
-
     def tile(self, columns: int) -> int:
         """Rows of a tile for so many columns of scores: as many as fit the nearest caches."""
         entries = 16384 if columns == 1 else 32768

@@ -628,6 +628,15 @@ def test_a_model_at_kinks_is_not_believed_before_a_step():
     assert_allclose(model.loss_curve_[-1], least, rtol=5 * TOL)
 
 
+@pytest.mark.parametrize("target", [1e-17, 0.1, -1e17])
+def test_targets_that_do_not_vary_have_a_unit(target):
+    """Found by drawing problems: without an intercept kinks were rounded a unit of one wide, where targets are 1e-17."""
+    X, y = np.array([[1.0], [1.0], [3.0]]), np.full(3, target)
+    curve = GDRegressor("quantile", alpha=0.0, fit_intercept=False).fit(X, y).loss_curve_
+    assert_allclose(curve[-1], 0.5 * abs(target) * 4 / 9, rtol=TOL)  # the third row is met
+    assert max(curve) == curve[0]
+
+
 def test_rounding_is_no_slope_to_follow():
     """Found by drawing problems: weights of eleven decades, a column twice, and coefficients of it that grew to 1e13."""
     X = np.array([[1, 1, 0], [2.762, 1, 0.56], [1, 0.957, -0.367], [1, 1, 0], [1, -0.871, 0], [1, 1.163, 0]])

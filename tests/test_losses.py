@@ -420,7 +420,8 @@ def test_facts_of_the_targets():
     y, s = np.array([[0.0, 2.0, 4.0], [10.0, 10.0, 40.0]]), np.array([1.0, 2.0, 1.0])
     assert loss_for(Poisson, y, s, epsilon=0.1).mean == 17.5
     np.testing.assert_allclose(loss_for(Quantile, y, s, epsilon=0.1, quantile=0.2), Quantile(2, 0.2, np.sqrt(168.75)))
-    assert loss_for(EpsilonInsensitive, y[:, :1], s[:1], epsilon=0.3) == EpsilonInsensitive(2, 0.3, 1.0)
+    assert loss_for(EpsilonInsensitive, y[:, :1], s[:1], epsilon=0.3) == EpsilonInsensitive(2, 0.3, np.abs(y[:, 0]).max())
+    assert loss_for(EpsilonInsensitive, 0.0 * y, s, epsilon=0.3) == EpsilonInsensitive(2, 0.3, 1.0)
     assert np.isfinite(loss_for(Quantile, 1e300 * y, s, quantile=0.5).deviation)
 
 

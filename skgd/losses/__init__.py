@@ -23,6 +23,8 @@ ignore X, or close to them: where solvers start).  Estimators ask which targets 
 others: ``domain()``.
 
 A loss with kinks has a field ``width`` of the parabolas that round them: 0 is the loss itself, and ``smooth()`` is false.
+One whose curvature vanishes where its slope does not has a field ``far``, from which on rows count with more: infinity is the
+curvature itself.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from ..coordinates import CONSTANT
 from .arithmetic import exp, log1p, logistic
 from .cross_entropy import FAR, LogLoss, SoftLabels, Softmax
 from .log_link import Gamma, Poisson
@@ -61,7 +64,7 @@ CLASSIFICATION_LOSSES = {  # log_loss has targets 0 and 1, and is Softmax for mo
 
 def loss_for(cls: Any, Y: np.ndarray, s: np.ndarray, **parameters: float) -> Any:
     """A separable loss for targets Y (T, n) with weights s (n,): its fields are parameters of the user, or facts of Y."""
-    facts = {"mean": _largest_mean, "deviation": _largest_deviation}
+    facts = {"mean": _largest_mean, "deviation": _largest_unit}
     known = {name: value for name, value in parameters.items() if name in cls._fields}
     known |= {name: fact(Y, s) for name, fact in facts.items() if name in cls._fields}
     return cls(len(Y), **known)
@@ -71,11 +74,13 @@ def _largest_mean(Y: np.ndarray, s: np.ndarray) -> float:
     return float((Y @ s).max() / s.sum())
 
 
-def _largest_deviation(Y: np.ndarray, s: np.ndarray) -> float:
-    """Of the targets, or 1 where they do not vary."""
+def _largest_unit(Y: np.ndarray, s: np.ndarray) -> float:
+    """The deviation of targets; where they do not vary, what they are; 1 where that is zero: as `ColumnMoments.units`."""
     centred = Y - (Y @ s / s.sum())[:, None]
     largest = np.abs(centred).max() or 1.0  # squares of what is at most 1 do not overflow
-    return float(largest * np.sqrt((centred / largest) ** 2 @ s / s.sum()).max()) or 1.0
+    deviation = float(largest * np.sqrt((centred / largest) ** 2 @ s / s.sum()).max())
+    size = float(np.abs(Y).max())
+    return deviation if deviation > CONSTANT * size else size or 1.0
 
 
 __all__ = [

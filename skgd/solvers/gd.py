@@ -170,9 +170,10 @@ def descend(
         # 2. stop on the gap
         gap = _gap(metric, decreases, values, tol, whole) / max(F, negligible, TINY)
         if cautious and gap <= max(0.25 * tol, CLOSE) and metric.renewable and metric.cheap and F > negligible:
-            objective, cautious = objective.with_loss(objective.loss._replace(far=np.inf), objective.memory), False
-            metric, decreases, F_then, old = renewed(theta, F)
-            continue
+            objective, cautious = objective.with_own_curvature(), False
+            if gap <= 0.25 * tol:  # else the next step, and new curvature after it, will tell
+                metric, decreases, F_then, old = renewed(theta, F)
+                continue
         near = gap <= 0.25 * tol and not (old and len(decreases) == 1) and (len(values) > 1 or not rounded)
         outdated = metric.renewable and OUTDATED * F < F_then
         doubtful = near and certain and metric.unshrunk_decrease(theta, gradient, precision) > tol * F
@@ -205,7 +206,7 @@ def descend(
 
 def _negligible(objective: Objective, history: History) -> float:
     """An objective that fell to this share of its start, or of the best constants', is zero but for rounding."""
-    constant = 0.5 * objective.data.variances().sum() if objective.loss.quadratic() else 0.0
+    constant = 0.5 * objective.data.target_moments().variance.sum() if objective.loss.quadratic() else 0.0
     return float(8 * EPS * max(history.curve[0], constant))
 
 
