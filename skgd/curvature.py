@@ -103,10 +103,13 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0, r
 
 
 def _rounding_of_slopes(objective: Objective, theta: np.ndarray, diagonals: np.ndarray) -> float:
-    """By the rounding of scores, in units in which the Hessian has a unit diagonal.
+    """Of a coupled loss by the rounding of scores, in units in which the Hessian has a unit diagonal.
 
-    Scores are those of raw coefficients, which cancel where columns are far from zero.
+    Scores are those of raw coefficients, which cancel where columns are far from zero.  Equal shifts of all scores have no
+    slope but what rounding makes; where columns of scores are independent, slopes along equal columns are zero exactly.
     """
+    if not objective.loss.coupled():
+        return 0.0
     mean, scale = objective.coordinates
     size = np.abs(theta[:-1]) * (1.0 + np.abs(mean) * scale[:-1])[:, None]
     return EPS * float(size.max(initial=0.0)) * float(np.sqrt(diagonals.max(initial=0.0)))

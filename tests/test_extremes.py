@@ -637,6 +637,15 @@ def test_targets_that_do_not_vary_have_a_unit(target):
     assert max(curve) == curve[0]
 
 
+def test_small_slopes_are_followed_to_the_end():
+    """Found by drawing problems: classes that columns far from zero separate, by differences of a thousandth."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(10, 2))
+    y = (Z[:, 1] - Z[:, 0] > 0).astype(int)
+    model = GDClassifier("squared_hinge", alpha=0.0, fit_intercept=False).fit((Z - 1000.0)[:, [0, 1, 0]], y)
+    assert model.loss_curve_[-1] < 1e-9
+
+
 def test_rounding_is_no_slope_to_follow():
     """Found by drawing problems: weights of eleven decades, a column twice, and coefficients of it that grew to 1e13."""
     X = np.array([[1, 1, 0], [2.762, 1, 0.56], [1, 0.957, -0.367], [1, 1, 0], [1, -0.871, 0], [1, 1.163, 0]])
