@@ -639,10 +639,10 @@ def test_targets_that_do_not_vary_have_a_unit(target):
 
 def test_small_slopes_are_followed_to_the_end():
     """Found by drawing problems: classes that columns far from zero separate, by differences of a thousandth."""
-    rng = np.random.default_rng(0)
-    Z = rng.normal(size=(10, 2))
-    y = (Z[:, 1] - Z[:, 0] > 0).astype(int)
-    model = GDClassifier("squared_hinge", alpha=0.0, fit_intercept=False).fit((Z - 1000.0)[:, [0, 1, 0]], y)
+    first = np.array([0.265, 1.318, -0.294, 0.85, -0.903, -0.834, -1.798, -0.802, -1.38, 0.907])
+    second = np.array([-0.946, -1.313, -0.54, -0.749, -1.034, 1.178, 0.561, 0.328, 0.549, 0.775])
+    X, y = np.column_stack([first, second, first]) - 1000.0, np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 0])
+    model = GDClassifier("squared_hinge", alpha=0.0, fit_intercept=False).fit(X, y)
     assert model.loss_curve_[-1] < 1e-9
 
 
