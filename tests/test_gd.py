@@ -267,3 +267,4 @@ def test_decreases_of_any_size_are_compared():
     metric = SimpleNamespace(renewable=True, passes=3.0)
     assert _stalled(metric, [1e-200, 1e100])
     assert not _stalled(metric, [1.0, 1e-100])
+    assert not _stalled(metric, [1.0, 0.0, 1e-20, 0.0, 0.0])

@@ -212,9 +212,9 @@ def _negligible(objective: Objective, history: History) -> float:
 
 def _stalled(metric: Metric, decreases: list[float]) -> bool:
     """Whether new curvature pays: it would gain a factor of `RENEWED` in the gap for its own cost and that of a pass."""
-    if not metric.renewable or len(decreases) < 2 or decreases[0] == 0.0:
-        return False
     recent = decreases[-4:]
+    if not metric.renewable or len(recent) < 2 or recent[0] == 0.0:
+        return False
     rate = (recent[-1] / recent[0]) ** (1.0 / (len(recent) - 1))
     return rate > RENEWED ** (1.0 / (1.0 + metric.passes))
 
