@@ -216,17 +216,22 @@ def test_a_pass_is_one_task_for_each_worker(client, rows, monkeypatch):
     assert all(kwargs["allow_other_workers"] for kwargs in submitted)
 
 
+STARTED = threading.Event()
+
+
+def slowly(block):
+    """Of the module, as what is sent may have to be pickled."""
+    STARTED.set()
+    time.sleep(0.5)
+    return block
+
+
 def test_interruption_cancels_the_tasks(client, rows):
     """Ctrl-C while a round is under way: the tasks that wait are cancelled, and the estimator is as before."""
     X, z, _ = rows
-    model, started = DaskGDRegressor(), threading.Event()
-
-    def slowly(block):
-        started.set()
-        time.sleep(0.5)
-        return block
-
-    threading.Thread(target=lambda: (started.wait(20), signal.raise_signal(signal.SIGINT))).start()
+    model = DaskGDRegressor()
+    STARTED.clear()
+    threading.Thread(target=lambda: (STARTED.wait(20), signal.raise_signal(signal.SIGINT))).start()
     with pytest.raises(KeyboardInterrupt):
         model.fit(da.from_array(X, chunks=(40, -1)).map_blocks(slowly, dtype=float), da.from_array(z, chunks=40))
     assert not hasattr(model, "coef_")
