@@ -152,7 +152,8 @@ class Online:
     def _in_its_unit(self, loss: Any) -> Any:
         """The loss, with the unit of all targets so far."""
         if "deviation" in loss._fields:
-            loss = loss._replace(deviation=float(self.targets.units.max()))
+            deviation = float(np.sqrt(self.targets.squares / self.targets.weight).max())
+            loss = loss._replace(deviation=deviation or float(self.targets.units.max()))
         return loss
 
     def _natural_curvature(self, loss: Any) -> float:
