@@ -231,9 +231,12 @@ def test_interruption_cancels_the_tasks(client, rows):
     X, z, _ = rows
     model = DaskGDRegressor()
     STARTED.clear()
-    threading.Thread(target=lambda: (STARTED.wait(20), signal.raise_signal(signal.SIGINT))).start()
+    slow = da.from_array(X, chunks=(40, -1)).map_blocks(slowly, meta=X[:0])  # a meta, or Dask calls `slowly` for it here
+    assert not STARTED.is_set()
+    main = threading.get_ident()
+    threading.Thread(target=lambda: (STARTED.wait(20), signal.pthread_kill(main, signal.SIGINT))).start()
     with pytest.raises(KeyboardInterrupt):
-        model.fit(da.from_array(X, chunks=(40, -1)).map_blocks(slowly, dtype=float), da.from_array(z, chunks=40))
+        model.fit(slow, da.from_array(z, chunks=40))
     assert not hasattr(model, "coef_")
     deadline = time.monotonic() + 20
     while any(client.processing().values()) and time.monotonic() < deadline:
