@@ -102,6 +102,25 @@ def test_minimum_of_smooth_losses_is_that_of_scipy(estimator, loss, alpha, data,
         assert_allclose(objective(model, X, y), model.loss_curve_[-1], rtol=1e-9)
 
 
+@pytest.mark.parametrize("penalty", [{"alpha": 0.0}, {"penalty": "l1", "alpha": 1e-8}], ids=str)
+@pytest.mark.parametrize("loss", ["squared_hinge", "modified_huber"])
+def test_a_class_of_one_row_is_told_from_rows_at_their_margin(loss, penalty):
+    """Curvature on both sides of the margin would hold all others there; 25 times tol was lost."""
+    rng = np.random.default_rng(18)
+    X, y, weights = rng.normal(size=(800, 5)), (rng.random(800) < 0.2).astype(int), 10.0 ** rng.uniform(-1.0, 1.0, 800)
+    y[0], weights[0], A = 2, 10.0 ** rng.uniform(-1.0, 1.0), np.column_stack([X, np.ones(len(y))])
+
+    def minimum(k):
+        signs = np.where(y == k, 1.0, -1.0)
+        F, start = (lambda p: weights @ FORMULAS[loss](signs, A @ p) / weights.sum()), np.append(np.zeros(5), signs @ weights)
+        start[-1] /= weights.sum()
+        unit = F(start)  # or a rare class would be minimised to rounding from the start
+        return unit * minimize(lambda p: F(p) / unit, start, method="BFGS", options={"gtol": 1e-7}).fun
+
+    model = GDClassifier(loss, tol=1e-4, **penalty).fit(X, y, weights)
+    assert gap(model, sum(minimum(k) for k in range(3))) <= 1e-4 + 1e-6
+
+
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
 @pytest.mark.parametrize(("loss", "peer"), [("poisson", PoissonRegressor), ("gamma", GammaRegressor)])
 def test_generalised_linear_models(loss, peer, storage, data, rng):

@@ -24,7 +24,8 @@ others: ``domain()``.
 
 A loss with kinks has a field ``width`` of the parabolas that round them: 0 is the loss itself, and ``smooth()`` is false.
 One whose curvature vanishes where its slope does not has a field ``far``, from which on rows count with more: infinity is the
-curvature itself.
+curvature itself.  One whose curvature ends where a row pays nothing has a field ``slack``: rows that are short of their margin
+by no more count with none, 0 being the curvature itself.
 """
 
 from __future__ import annotations

@@ -45,6 +45,7 @@ class SquaredHinge(NamedTuple):
     """max(0, 1 - y z)^2."""
 
     columns: int = 1
+    slack: float = 0.0  # of rows without curvature
 
     def value(self, y, z):
         short = max(1.0 - y * z, 0.0)
@@ -54,7 +55,7 @@ class SquaredHinge(NamedTuple):
         return -2.0 * y * max(1.0 - y * z, 0.0)
 
     def curvature(self, y, z):
-        return 2.0 if y * z < 1.0 else 0.0
+        return 2.0 if y * z < 1.0 - self.slack else 0.0
 
     def smoothness(self):
         return 2.0
@@ -68,6 +69,7 @@ class ModifiedHuber(NamedTuple):
     """max(0, 1 - y z)^2 where y z >= -1, and -4 y z beyond (Zhang, 2004)."""
 
     columns: int = 1
+    slack: float = 0.0  # of rows without curvature
 
     def value(self, y, z):
         short = max(1.0 - y * z, 0.0)
@@ -81,7 +83,7 @@ class ModifiedHuber(NamedTuple):
         # Where it is linear: a share of that of the parabola which touches the loss at +-z and lies above it, as for Huber.
         if y * z < -1.0:
             return SHARE * 2.0 / (-y * z)
-        return 2.0 if y * z < 1.0 else 0.0
+        return 2.0 if y * z < 1.0 - self.slack else 0.0
 
     def smoothness(self):
         return 2.0

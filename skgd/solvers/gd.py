@@ -30,6 +30,7 @@ SOON, MORE = 3, 4.0  # a curvature that stalls after so few iterations came from
 OUTDATED = 3.0  # fall of F since its curvature was taken, after which that says nothing of what is still to come
 WINDOW = 10  # iterations over which a limited metric has to have gained little
 SLOW, SLOWEST = 0.9, 0.99  # rates of convergence that are believed, at most: of one curvature, and of one for every step
+RARE, SLACK = 0.01, 0.1  # share of the weight of a class, and of the margin: see `_freed`
 CLOSE = 1e-3  # relative gap from which rows far off count as they are
 FEW = 10  # iterations for an exact model: more are steps in rounding
 SEPARABLE = (
@@ -152,6 +153,7 @@ def descend(
     negligible = _negligible(objective, history)
     # The curvature of a rounded kink ends where a row leaves it: a step has to tell how far that is.
     rounded = getattr(objective.loss, "width", 0.0) > 0.0
+    pinned = certain and _pinned(objective)
     values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
     effort, F_then = 1.0, F
@@ -175,6 +177,7 @@ def descend(
                 metric, decreases, F_then, old = renewed(theta, F)
                 continue
         near = gap <= 0.25 * tol and not (old and len(decreases) == 1) and (len(values) > 1 or not rounded)
+        near = near and not (pinned and _freed(objective, make, theta, gradient, precision) > tol * F)
         outdated = metric.renewable and OUTDATED * F < F_then
         doubtful = near and certain and metric.unshrunk_decrease(theta, gradient, precision) > tol * F
         if (near and not outdated and not doubtful) or F <= negligible:
@@ -202,6 +205,22 @@ def descend(
         values.append(F)
         history.record(F, theta)
     return Solution(theta, max(len(values) - 1, 1), gap, gap <= max(tol, ROUNDING))
+
+
+def _pinned(objective: Objective) -> bool:
+    """Whether the best constants hold the rows of all classes but a rare one at their margins, where their curvature ends."""
+    if not hasattr(objective.loss, "slack"):
+        return False
+    return bool(np.abs(objective.data.constant_scores(objective.loss)).max() > 1.0 - 2.0 * RARE)
+
+
+def _freed(objective: Objective, make: Any, theta: np.ndarray, gradient: np.ndarray, precision: float) -> float:
+    """The decrease of a model without the curvature of rows that are barely short of their margin.
+
+    They would hold their scores there against a rare class, though to one side they can move and pay nothing.
+    """
+    free = objective.with_loss(objective.loss._replace(slack=SLACK))
+    return float(make(free, theta).minimise(theta, gradient, precision)[2])
 
 
 def _negligible(objective: Objective, history: History) -> float:
