@@ -226,6 +226,15 @@ def slowly(block):
     return block
 
 
+@pytest.fixture
+def listening():
+    """Ctrl-C raises, though jobs that a shell starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_interruption_cancels_the_tasks(client, rows):
     """Ctrl-C while a round is under way: the tasks that wait are cancelled, and the estimator is as before."""
     X, z, _ = rows
