@@ -1,11 +1,7 @@
-"""Data and an oracle that several files share, and what makes coverage fast."""
-
-import sys
-import threading
+"""Data and an oracle that several files share."""
 
 import numpy as np
 import pytest
-from numba.core import event
 from problems import FORMULAS
 from scipy.special import logsumexp
 
@@ -13,35 +9,8 @@ SCALES = np.array([1e-2, 1e-1, 1.0, 3.0, 1e1, 1e2])
 OFFSETS = np.array([0.0, 1.0, -2.0, 0.0, 30.0, -100.0])
 
 
-class Untraced(event.Listener):
-    """Coverage rests while Numba compiles: it would trace hardly a line of ours, and a cold run takes a quarter longer."""
-
-    def __init__(self):
-        self.thread = threading.local()
-
-    def on_start(self, event):
-        outer = self.thread.__dict__.setdefault("tracers", [])
-        outer.append(sys.gettrace())
-        sys.settrace(None)
-
-    def on_end(self, event):
-        sys.settrace(self.thread.tracers.pop())
-
-
-event.register("numba:compile", Untraced())
-
-
 def _features(rng, n):
     return rng.normal(size=(n, len(SCALES))) * SCALES + OFFSETS
-
-
-@pytest.fixture(scope="module", autouse=True)
-def processes_of_modules_without_coverage(request):
-    """Those that a module marked `no_cover` starts are not traced either."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.node.get_closest_marker("no_cover"):
-            patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-        yield
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pytest
 import skgd
 from skgd._cache import _refuse_what_others_can_write
 
-pytestmark = pytest.mark.no_cover  # other tests run the same lines, and tracing takes as long as the test
 FIT = """
 import json, warnings
 import numpy as np

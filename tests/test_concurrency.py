@@ -20,8 +20,6 @@ from test_cache import fit_in_new_process
 from skgd import GDClassifier, GDRegressor
 from skgd.threads import _blas, threads
 
-pytestmark = pytest.mark.no_cover  # other tests run the same lines, and tracing takes as long as the test
-
 
 def problems():
     """Of every solver; the first one is large enough for threads."""

@@ -15,7 +15,6 @@ from sklearn.utils.estimator_checks import (
 
 from skgd import GDClassifier, GDRegressor
 
-pytestmark = pytest.mark.no_cover  # other tests run the same lines, and tracing takes as long as the test
 ESTIMATORS = [
     estimator(solver=solver, penalty=penalty)
     for estimator in (GDRegressor, GDClassifier)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from problems import NIGHTLY, since
 
-pytestmark = pytest.mark.no_cover  # other tests run the same lines, and tracing takes as long as the test
 OPTIONS = "-m pytest -q -W ignore -p no:cacheprovider -p drop_in --pyargs"
 SLOW = "test_ridge_cv_results_predictions and tall"  # by day: of wide data they take a fifth of the time
 LEAST = {"test_sgd": 120, "test_logistic": 150, "test_ridge": 450, "test_common": 15}  # tests that fit ours, and pass

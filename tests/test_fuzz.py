@@ -21,7 +21,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skgd import GDClassifier, GDRegressor
 
-pytestmark = pytest.mark.no_cover  # other tests run the same lines, and tracing takes as long as the test
 HANGS = 300  # seconds, which no small fit takes, cold kernels and a busy machine included
 SLACK = {"exact": 5.0, "stochastic": 30.0}  # times tol
 WEIGHTLESS = 1e-5  # share of all weight, whose kinks are not followed

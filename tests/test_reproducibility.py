@@ -13,8 +13,6 @@ from test_concurrency import problems
 
 from skgd import GDClassifier, GDRegressor
 
-pytestmark = pytest.mark.no_cover  # other tests run the same lines, and tracing takes as long as the test
-
 
 def digests():
     """Print a digest of each fit, among them stochastic ones with early stopping, and of a stream."""

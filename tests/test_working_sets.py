@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from problems import objective_of, sparse_logistic_regression
+from problems import objective_of
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, Lasso
 
@@ -67,15 +67,6 @@ def test_logistic_regression_meets_the_conditions_of_a_minimum(wide, storage):
     np.testing.assert_allclose(slope[support], -alpha * np.sign(w[support]), atol=1e-4 * alpha)
     assert np.abs(slope[~support]).max() <= alpha * (1.0 + 1e-4)
     assert abs(residuals.mean()) < 1e-7
-
-
-def test_logistic_regression_is_that_of_saga(wide):
-    X, y = wide
-    labels, alpha = y > 0.0, 0.02
-    model = GDClassifier(penalty="l1", alpha=alpha, tol=1e-9).fit(X, labels)
-    C = 1.0 / (alpha * len(X))
-    expected = sparse_logistic_regression(solver="saga", C=C, tol=1e-8, max_iter=50_000).fit(X, labels)
-    np.testing.assert_allclose(model.decision_function(X), expected.decision_function(X), atol=1e-4)
 
 
 def test_softmax_meets_the_conditions_of_a_minimum(wide):
