@@ -13,7 +13,6 @@ import scipy.linalg as la
 from .objective import Objective
 
 EPS = float(np.finfo(float).eps)
-ROUNDING = 1e-13  # share of a direction's largest entry, below which one is nothing but that
 RESOLVED = 1e-10  # length of W along a direction, relative to the longest, that rounding still tells from none
 
 
@@ -30,7 +29,6 @@ def shortened(objective: Objective, theta: np.ndarray, null: np.ndarray, tol: fl
     if null.shape[1] == 0:
         return theta
     scale = objective.coordinates.scale[:-1, None]
-    null = np.where(np.abs(null) > ROUNDING * np.abs(null).max(axis=0), null, 0.0)
     shorter = theta - null @ la.lstsq(scale * null[:-1], scale * theta[:-1], cond=RESOLVED, check_finite=False)[0]
     bound = (1.0 + 0.5 * tol) * objective.evaluate(theta)[0] + 8.0 * EPS * objective.data.target_moments().variance.sum()
     return shorter if objective.evaluate(shorter)[0] <= bound else theta

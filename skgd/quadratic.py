@@ -19,6 +19,8 @@ from .penalties import Penalty, shrink, slopes_off_zero
 SINGULAR = 1e-12
 # Share of the diagonal that is added where columns may be the same: there any solution does, and no eigenvectors are needed.
 COLLINEAR = 4 * SINGULAR
+EPS = float(np.finfo(float).eps)
+ROUNDING = 1e-13  # of the entries of an eigenvector, at least
 PROMISING = 1e-3  # share of the gain, above which a direction without curvature has a slope that is no rounding
 CROSSINGS = 3  # first solves in a row, each of which takes a coefficient out of the support; twice as many each time
 SWEEPS = 6  # before solves, at least; one for every `SIDE` coefficients, as solves cost the cube of their number
@@ -64,9 +66,9 @@ def factor(B: np.ndarray, least: float = np.inf) -> tuple[Callable[[np.ndarray],
     if not failed and triangle.diagonal().min() ** 2 > SINGULAR:
         return lambda r: (scale * la.lapack.dpotrs(triangle, (scale * r.T).T, lower=False)[0].T).T, np.empty((len(B), 0))
     values, vectors = la.eigh(unit, check_finite=False)
-    rank, vectors = int(np.count_nonzero(values > SINGULAR * values[-1])), scale[:, None] * vectors
-    flat = len(values) - rank  # eigenvalues ascend
-    values = np.maximum(values, SINGULAR * values[-1])
+    flat = int(np.count_nonzero(values <= SINGULAR * values[-1]))  # eigenvalues ascend
+    null = scale[:, None] * _without_rounding(vectors[:, :flat], values)
+    vectors, values = scale[:, None] * vectors, np.maximum(values, SINGULAR * values[-1])
 
     def solve(r: np.ndarray) -> np.ndarray:
         slopes = vectors.T @ r
@@ -75,7 +77,14 @@ def factor(B: np.ndarray, least: float = np.inf) -> tuple[Callable[[np.ndarray],
         steps[:flat] *= (np.abs(slopes[:flat]) > least) & (gains[:flat] > PROMISING * gains[flat:].sum(axis=0))
         return vectors @ steps
 
-    return solve, vectors[:, :flat]
+    return solve, null
+
+
+def _without_rounding(null: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Eigenvectors (N, m) of the first eigenvalues, which are zero, but for what rounding may add of those of the next ones."""
+    m = null.shape[1]
+    distance = values[m] / values[-1] if m < len(values) else 1.0
+    return np.where(np.abs(null) > max(ROUNDING, len(null) * EPS / distance), null, 0.0)
 
 
 def solve_matrix(B: np.ndarray, r: np.ndarray) -> np.ndarray:

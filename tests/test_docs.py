@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from problems import since
 
 ROOT = Path(__file__).parents[1]
 GUIDE = [ROOT / "README.md", *sorted(ROOT.glob("docs/guide/*.md"))]
@@ -18,7 +19,12 @@ def name(page):
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", [page for page in GUIDE if "```python" in page.read_text()], ids=name)
+def with_code(page):
+    callbacks = "sklearn.callback" in page.read_text()
+    return pytest.param(page, id=name(page), marks=since("1.9", "there are callbacks") if callbacks else ())
+
+
+@pytest.mark.parametrize("page", [with_code(page) for page in GUIDE if "```python" in page.read_text()])
 def test_code_runs_and_prints_what_the_page_says(page, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     namespace: dict = {}

@@ -175,7 +175,7 @@ def test_copies_of_an_extreme_column_share_its_coefficient(size):
     assert_allclose(model.coef_[[2, 3]], expected[2:], rtol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(12))
 def test_directions_that_are_nearly_null_cost_what_they_may(seed):
     """Found by drawing problems: beside columns that hardly vary, sums of squares did not tell null directions from others."""
     rng = np.random.default_rng(seed)
