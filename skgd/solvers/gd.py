@@ -209,9 +209,8 @@ def descend(
 
 def _pinned(objective: Objective) -> bool:
     """Whether the best constants hold the rows of all classes but a rare one at their margins, where their curvature ends."""
-    if not hasattr(objective.loss, "slack"):
-        return False
-    return bool(np.abs(objective.data.constant_scores(objective.loss)).max() > 1.0 - 2.0 * RARE)
+    loss = objective.loss
+    return hasattr(loss, "slack") and bool(np.abs(objective.data.constant_scores(loss)).max() > 1.0 - 2.0 * RARE)
 
 
 def _freed(objective: Objective, make: Any, theta: np.ndarray, gradient: np.ndarray, precision: float) -> float:
