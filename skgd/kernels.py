@@ -78,6 +78,63 @@ def loss_sum(rows, loss, Y, s, W, b, edges, first, last, size):
 
 
 @kernel
+def unscored_tile(rows, whole, start, last, K):
+    """The rows start..last, at most a whole tile of them, with room for K scores each, and neither targets nor weights."""
+    m = min(len(whole.row), last - start)
+    tile = whole if m == len(whole.row) else new_tile(rows, 0, K, m)
+    for i in range(m):
+        tile.row[i] = start + i
+    return tile
+
+
+@kernel
+def scores(rows, W, b, out, edges, first, last, size):
+    """Scores X W + b of the parts first..last of the rows into out (K, n)."""
+    K = W.shape[1]
+    whole = new_tile(rows, 0, K, size)
+    for p in range(first, last):
+        for start in range(edges[p], edges[p + 1], size):
+            tile = unscored_tile(rows, whole, start, edges[p + 1], K)
+            rows.scores(tile, W, b)
+            for k in range(K):
+                for i in range(len(tile.row)):
+                    out[k, start + i] = tile.Z[k, i]
+
+
+@kernel
+def transposed(rows, d, R, edges, first, last, size):
+    """Per part, X' R' and in the last row the sums of R' for R (K, n): (parts, d + 1, K)."""
+    K = len(R)
+    G, whole = np.zeros((last - first, d + 1, K)), new_tile(rows, 0, K, size)
+    for p in range(first, last):
+        for start in range(edges[p], edges[p + 1], size):
+            tile = unscored_tile(rows, whole, start, edges[p + 1], K)
+            for k in range(K):
+                for i in range(len(tile.row)):
+                    tile.Z[k, i] = R[k, start + i]
+            rows.load(tile)
+            add_gradient(rows, tile, G[p - first])
+    return (G,)
+
+
+@kernel
+def weighted_gram(rows, index, c, mean, origin, scale, edges, first, last, size):
+    """Per part of `index`, the sum of c_i x~_i x~_i' over its rows, x~ = scale * (x - mean, 1): (parts, D, D).
+
+    The c (len(index),) are in the order of `index`.
+    """
+    H = np.zeros((last - first, len(scale), len(scale)))
+    room = rows.gram_workspace(size, len(mean))
+    for p in range(first, last):
+        for start in range(edges[p], edges[p + 1], size):
+            part = slice(start, min(start + size, edges[p + 1]))
+            rows.standardise(index[part], mean, scale, room)
+            rows.add_gram(index[part], c[part], origin, scale, room, H[p - first])
+        complete_gram(rows, mean, origin, scale, H[p - first])
+    return (H,)
+
+
+@kernel
 def moments(rows, s, shift, edges, first, last):
     """Per part and column, over its stored values x: sums of s, s (x - shift), s (x - shift)^2, their number."""
     out = np.zeros((last - first, 4, len(shift)))

@@ -72,6 +72,11 @@ class Dense(NamedTuple):
         """Room for a tile's rows, where they go through matrix products (K > 1)."""
         return np.empty((size, self.values.shape[1] if columns > 1 else 1))
 
+    def load(self, tile):
+        """Bring the tile's rows to where `accumulate` reads them; `scores` does that, too."""
+        if len(tile.Z) > 1:
+            self.densify(tile.row, tile.values)
+
     def scores(self, tile, W, b):
         """tile.Z = (X W + b)' of the tile's rows, for W (d, K) and b (K,)."""
         row, Z = tile.row, tile.Z
@@ -84,14 +89,14 @@ class Dense(NamedTuple):
                     z += x[j] * w[j]
                 Z[0, i] = z + b[0]
         else:
-            self.densify(row, tile.values)
+            self.load(tile)
             np.dot(W.T, tile.values.T, Z)
             for k in range(Z.shape[0]):
                 for i in range(Z.shape[1]):
                     Z[k, i] += b[k]
 
     def accumulate(self, tile, G):
-        """G (at least d, K) += X' R of the tile's rows, R = tile.Z'; follows `scores` on the same tile."""
+        """G (at least d, K) += X' R of the tile's rows, R = tile.Z'; follows `scores` or `load` on the same tile."""
         row, R, d = tile.row, tile.Z, self.values.shape[1]
         if G.shape[1] == 1:
             g = G.reshape(-1)
@@ -238,6 +243,9 @@ class CSR(NamedTuple):
     def workspace(self, size, columns):
         """Room for one row's scores."""
         return np.empty((1, columns))
+
+    def load(self, tile):
+        """Nothing: `accumulate` reads the rows where they are."""
 
     def scores(self, tile, W, b):
         row, Z = tile.row, tile.Z

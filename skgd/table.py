@@ -126,13 +126,16 @@ class Table:
         self, kernel: Callable[..., tuple[np.ndarray, ...]], edges: np.ndarray, *arguments: Any, tile: Any = ()
     ) -> list[Any]:
         """Add the records that a kernel makes of the parts of the rows, in their order; threads take runs of parts."""
-        count, size = len(edges) - 1, self.team.size
+        count = len(edges) - 1
         if count == 1:
             return [values[0] for values in kernel(*arguments, edges, 0, 1, *tile)]
-        cuts = [count * share // size for share in range(size + 1)]
-        runs = [(first, last) for first, last in pairwise(cuts) if first < last]
-        records = list(self.team.map(lambda run: kernel(*arguments, edges, *run, *tile), runs))
+        records = list(self.team.map(lambda run: kernel(*arguments, edges, *run, *tile), self._runs(count)))
         return [np.concatenate(values).sum(axis=0) for values in zip(*records, strict=True)]
+
+    def _runs(self, count: int) -> list[tuple[int, int]]:
+        """First and last of the parts that each thread takes, of so many."""
+        cuts = [count * share // self.team.size for share in range(self.team.size + 1)]
+        return [(first, last) for first, last in pairwise(cuts) if first < last]
 
     @cached_property
     def column_moments(self) -> ColumnMoments:
@@ -155,6 +158,13 @@ class Table:
         edges = partition(self.n, self.entries, PARTS, 4 * self.d)
         return self.sum(kernels.moments, edges, self.rows, weights, shift)[0]
 
+    def squares(self, c: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """The diagonal (d + 1,) of `gram`.  One pass."""
+        stored, _, squares, counts = self.sums_of_columns(c, mean)
+        total = float(c.sum())
+        implicit = np.where(counts < self.n, np.maximum(total - stored, 0.0), 0.0)  # the zeros that CSR does not store
+        return scale**2 * np.append(squares + implicit * mean**2, total)
+
     def fingerprint(self) -> tuple[Any, ...]:
         """What tells data from other data: its moments with random weights.  One pass.
 
@@ -169,6 +179,25 @@ class Table:
         out = np.empty((len(b), self.n))
         kernels.row_curvatures(self.rows, loss, self.Y, self.s, W, b, np.array([0, self.n]), 0, 1, self.tile(len(b)), out)
         return out
+
+    def scores(self, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """X W + b as (K, n).  One pass."""
+        out, size = np.empty((len(b), self.n)), self.tile(len(b))
+        edges = partition(self.n, self.entries * len(b), PARTS, 1)
+        list(self.team.map(lambda run: kernels.scores(self.rows, W, b, out, edges, *run, size), self._runs(len(edges) - 1)))
+        return out
+
+    def transposed(self, R: np.ndarray) -> np.ndarray:
+        """X' R', and in the last row the sums of R', for R (K, n): (d + 1, K).  One pass."""
+        edges = partition(self.n, self.entries * len(R), PARTS, (self.d + 1) * len(R))
+        return np.asarray(self.sum(kernels.transposed, edges, self.rows, self.d, R, tile=(self.tile(len(R)),))[0])
+
+    def gram(self, c: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """The sum of c_i x~_i x~_i', x~ = scale * (x - mean, 1), for c (n,); rows with c_i = 0 cost nothing."""
+        index = np.flatnonzero(c)
+        edges = partition(len(index), len(index) * self.d, LARGE_PARTS, 1)
+        arguments = self.rows, index, c[index], mean, self.origin(mean), scale
+        return np.asarray(self.sum(kernels.weighted_gram, edges, *arguments, tile=(self.gram_tile,))[0])
 
     def ranges(self) -> tuple[np.ndarray, np.ndarray]:
         """The smallest and the largest entry of each column."""

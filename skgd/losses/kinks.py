@@ -5,6 +5,10 @@ Losses with kinks are sums of it.  Width 0 is the kink itself: what stochastic s
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
+
 from .._jit import kernel
 
 TINY = 1e-300  # in place of a width of 0, which nothing can be divided by
@@ -33,3 +37,11 @@ def bend(t, width):
     that of heavy rows where they are flat would hold what light ones pull at.
     """
     return (1.0 if 2.0 * abs(t) <= width else SHARE if t > 0.0 else FLAT) / max(2.0 * abs(t), width)
+
+
+class Ramps(NamedTuple):
+    """A loss of one column of n scores z, as slope z + constant + the sum of max(0, sign z + offset) of all ramps."""
+
+    slope: np.ndarray | float  # (n,), or one for all rows
+    constant: np.ndarray | float
+    ramps: list[tuple[np.ndarray | float, np.ndarray | float]]  # sign and offset

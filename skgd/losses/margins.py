@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kinks import SHARE, bend, ramp, step
+from .kinks import SHARE, Ramps, bend, ramp, step
 from .separable import separable
 
 
@@ -38,6 +38,9 @@ class Hinge(NamedTuple):
 
     def constant_scores(self, y, s):
         return np.sign(y @ s)
+
+    def ramps(self, y):
+        return Ramps(0.0, 0.0, [(-y, 1.0)])
 
 
 @separable

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kinks import SHARE, bend, ramp, step
+from .kinks import SHARE, Ramps, bend, ramp, step
 from .separable import separable
 
 ROUNDING = 1e-12  # of sums of weights, relative
@@ -106,6 +106,9 @@ class EpsilonInsensitive(NamedTuple):
         ends = [(_weighted_quantile(k, weights, half), -_weighted_quantile(-k, weights, half)) for k in kinks]
         return np.array([0.5 * (low + high) for low, high in ends])
 
+    def ramps(self, y):
+        return Ramps(0.0, 0.0, [(1.0, -y - self.epsilon), (-1.0, y - self.epsilon)])
+
 
 @separable
 class SquaredEpsilonInsensitive(NamedTuple):
@@ -164,6 +167,9 @@ class Quantile(NamedTuple):
 
     def constant_scores(self, y, s):
         return np.array([_weighted_quantile(column, s, self.quantile) for column in y])
+
+    def ramps(self, y):
+        return Ramps(-self.quantile, self.quantile * y, [(1.0, -y)])
 
 
 def _weighted_quantile(values: np.ndarray, weights: np.ndarray, quantile: float) -> float:

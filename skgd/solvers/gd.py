@@ -18,7 +18,7 @@ from ..losses import LogLoss, Perceptron, Softmax
 from ..objective import Objective
 from ..proximal_metric import Full, Limited, proximal_metric
 from ..quasi_newton import QuasiNewton
-from . import Solution, smoothing, working_sets
+from . import Solution, interior_point, smoothing, working_sets
 
 EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 ROUNDING = 1e-13  # relative gap that the arithmetic cannot tell from none
@@ -56,6 +56,8 @@ def minimise(
     how: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
     if row_space.pays(objective):
         return _in_row_space(objective, theta, tol, max_iter, history)
+    if interior_point.takes(objective):
+        return interior_point.minimise(objective, theta, **how, history=history)
     if not objective.loss.smooth():
         return smoothing.minimise(objective, theta, **how, history=history, descend=from_samples)
     return from_samples(objective, theta, **how, history=history, warm=warm)

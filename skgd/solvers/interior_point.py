@@ -1,0 +1,350 @@
+"""A primal-dual interior-point method, for losses with kinks: hinge, quantile and epsilon-insensitive.
+
+Such a loss is a sum of ramps max(0, t), t = sign z + offset, and an L1 penalty is one ramp for every coefficient.  With
+
+    max(0, t) = max of p t over 0 <= p <= 1,
+
+the p of all rows are variables of the dual problem.  Every iteration takes one Newton step on the optimality conditions of
+primal and dual together, in which the complementarity of p and its ramp is relaxed to a mean mu that falls to zero, with
+Mehrotra's predictor and corrector (Nocedal and Wright, 2006, algorithm 14.3; for quantiles Portnoy and Koenker, 1997).  The
+number of iterations hardly depends on the data, its units or the weight of the penalty.
+
+Any p inside their boxes bound the minimum from below once their gradient is balanced by the penalty, and the steps of this
+method balance it: so the gap between the lowest objective and the largest bound is a true one.
+
+Columns of scores are independent problems: each has its own mu, its own steps and its own end; passes over X are shared by
+those that have not ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ..curvature import Matrices
+from ..history import History
+from ..interior_steps import advance, centre, condense, direct
+from ..objective import Objective
+from ..penalties import Penalty
+from ..quadratic import factor
+from . import Solution
+
+EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
+FAR = 5.0  # first mu, in units of the mean |t|: starts nearer to the boundary take up to twice the iterations
+INSIDE = 0.99  # share of the longest step that keeps all variables positive
+PATIENCE = 8  # iterations without a smaller gap, which end a column: rounding
+MANY = 20_000  # coefficients, up to which conjugate gradients take seconds
+ENOUGH = 0.05  # share of the gap that is allowed, which mu need not fall below
+SPARED = 0.03  # share of it that conjugate gradients may leave
+MOST = 1000  # of their iterations
+MATRIX = 150  # passes over X that a matrix may cost, where conjugate gradients would take as many
+
+
+def takes(objective: Objective) -> bool:
+    """Whether the loss is made of ramps, its rows are in memory, each with a variable of its own, and coefficients not many."""
+    if not (hasattr(objective.loss, "ramps") and objective.in_memory):
+        return False
+    return objective.K * objective.d <= MANY or _matrix_pays(objective)
+
+
+class Model(NamedTuple):
+    """A linear system for the change d of theta: (X~' curvature X~ + own_curvature) d = X~' pulls + own_pulls."""
+
+    curvature: np.ndarray  # (n,), by scores
+    own_curvature: np.ndarray  # (D,), by coefficients
+    pulls: np.ndarray  # (n,)
+    own_pulls: np.ndarray  # (D,)
+
+
+Inverse = Callable[[np.ndarray], np.ndarray]
+
+
+class Ramps:
+    """Ramps of n arguments t, with the variables p, u and v of each: see `interior_steps`.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n,)
+        Of each in the objective.
+    share : float
+        Of mu.
+    sign, t : ndarray of shape (n,)
+        t changes by sign times the change of what the ramp is of, a score or a coefficient.
+    box : ndarray of shape (n,)
+    mu : float
+        At the start.
+    """
+
+    def __init__(self, weight: np.ndarray, share: float, sign: np.ndarray, t: np.ndarray, box: np.ndarray, mu: float) -> None:
+        self.weight, self.share, self.sign, self.t, self.box = weight, share, sign, t, box
+        self.p, self.u, self.v, self.D, self.e = np.empty((5, len(t)))
+        self.changes = np.zeros((3, len(t)))
+        centre(t, box, 0.0, share * mu, self.p, self.u, self.v)
+        self.pairs = len(t) + int(np.isfinite(box).sum())
+
+    def slopes(self) -> np.ndarray:
+        """Of the loss by what the ramps are of, as p says."""
+        return self.weight * self.sign * self.p
+
+    def condense(self, mu: float) -> tuple[np.ndarray, np.ndarray]:
+        """Curvature (n,) by what the ramps are of, and what has to be added to minus the gradient."""
+        condense(self.t, self.box, 0.0, self.share * mu, self.p, self.u, self.v, *self.changes, self.D, self.e)
+        curvature = self.weight * self.D
+        return curvature, curvature * self.sign * self.e
+
+    def direct(self, change: np.ndarray, mu: float) -> tuple[float, float, float]:
+        """Take the direction of a change of what the ramps are of; see `interior_steps.direct`."""
+        self.dt = self.sign * change
+        longest, *rest = direct(self.dt, self.box, self.share * mu, self.p, self.u, self.v, self.D, self.e, *self.changes)
+        return longest, *(coefficient / self.share for coefficient in rest)
+
+    def advance(self, step: float) -> None:
+        advance(step, self.dt, self.t, self.p, self.u, self.v, *self.changes)
+
+    def complementarity(self) -> float:
+        """The sum of all products that mu is the mean of."""
+        left = np.where(np.isfinite(self.box), self.box - self.p, 0.0)
+        return float(self.p @ self.u + left @ self.v) / self.share
+
+    def values(self) -> tuple[float, float]:
+        """Of the ramps, and of p t: these are less by the gap of the ramps."""
+        box = np.where(np.isfinite(self.box), self.box, 0.0)
+        return float(self.weight @ (box * np.maximum(self.t, 0.0))), float(self.weight @ (self.p * self.t))
+
+
+class Column:
+    """The problem of one column of scores.
+
+    Parameters
+    ----------
+    objective : Objective
+    k : int
+        Its number.
+    theta : ndarray of shape (D,)
+        Where it starts.
+    z : ndarray of shape (n,)
+        Scores there.
+
+    Attributes
+    ----------
+    theta, best : ndarray of shape (D,)
+        The current point, and that of the lowest objective.
+    F, bound : float
+        The lowest objective, and the largest lower bound of its minimum.
+    allowed : float
+        The gap between them that ends the column.
+    estimate : float
+        Of the gap, from the last iteration alone: what complementarity leaves, and what the objective lost.
+    idle : int
+        Iterations since the bound rose last.
+    """
+
+    def __init__(self, objective: Objective, k: int, theta: np.ndarray, z: np.ndarray) -> None:
+        self.theta, self.z = theta, z
+        self.weight, self.l2 = objective.table.s / objective.n, objective.penalty.l2
+        form, n = objective.loss.ramps(objective.table.Y[k]), objective.n
+        self.slope, self.constant = self.weight * form.slope, float(np.sum(self.weight * form.constant))
+        pairs = [(np.broadcast_to(np.asarray(sign, dtype=float), n), sign * z + offset) for sign, offset in form.ramps]
+        mu = FAR * float(np.mean([np.abs(t).mean() for _, t in pairs])) or 1.0
+        self.rows = [Ramps(self.weight, 1.0, np.ascontiguousarray(sign), t, np.ones(n), mu) for sign, t in pairs]
+        self.kinked, self.pull = np.flatnonzero(objective.penalty.kinked), np.zeros(len(theta))
+        self.parts = [*self.rows, *self._coefficients(objective.penalty.of(self.kinked), mu)]
+        self.pairs = sum(part.pairs for part in self.parts)
+        self.best, self.F, self.bound, self.idle, self.allowed = theta, np.inf, -np.inf, 0, 0.0
+
+    def _coefficients(self, penalty: Penalty, mu: float) -> list[Ramps]:
+        """The ramps of coefficients whose penalty has a kink; slopes at one of its sides go to `pull`."""
+        if len(self.kinked) == 0:
+            return []
+        ruled_out = np.isneginf(penalty.lower)
+        sign = np.where(ruled_out, -1.0, 1.0)
+        self.pull[self.kinked] = np.where(ruled_out, penalty.upper, penalty.lower)
+        box, ones = np.where(ruled_out, np.inf, penalty.upper - penalty.lower), np.ones(len(sign))
+        return [Ramps(ones, 1.0 / len(sign), sign, sign * self.theta[self.kinked], box, mu / len(self.theta))]
+
+    def row_slopes(self) -> np.ndarray:
+        """Derivatives (n,) of the objective by the scores, as the dual variables say."""
+        return self.slope + sum(ramps.slopes() for ramps in self.rows)
+
+    def look(self, gradient: np.ndarray) -> None:
+        """Update the lowest objective and the largest bound, given the gradient (D,) of `row_slopes`."""
+        self.residual = gradient + self.l2 * self.theta + self.pull
+        for part in self.parts[len(self.rows) :]:
+            self.residual[self.kinked] += part.slopes()
+        F = self.constant + float(self.slope @ self.z) + 0.5 * float(self.l2 @ self.theta**2) + float(self.pull @ self.theta)
+        values, dual_values = (sum(values) for values in zip(*(part.values() for part in self.parts), strict=True))
+        bound = F + dual_values - self.imbalance(self.residual)
+        self.idle += 1
+        if bound > self.bound:
+            self.bound, self.idle = bound, 0
+        lost = max(self.F - F - values, 0.0)
+        if lost > 0.0:
+            self.best, self.F = self.theta.copy(), F + values
+        self.estimate = values - dual_values + min(lost, self.F)
+
+    def imbalance(self, residual: np.ndarray) -> float:
+        """What the bound loses because the gradient of the dual variables is not balanced by the penalty.
+
+        An L2 penalty takes up a residual at the price of its square.  Where there is none, the price is taken to be that of a
+        coefficient that moves by as much as it is, and at least by one deviation.
+        """
+        square = np.divide(residual**2, 2.0 * self.l2, out=np.full_like(self.l2, np.inf), where=self.l2 > 0.0)
+        return float(np.minimum(square, np.abs(residual) * np.maximum(np.abs(self.theta), 1.0)).sum())
+
+    def linearise(self, mu: float) -> Model:
+        """The optimality conditions with complementarities of `mu`, at the current point."""
+        sums = np.zeros((2, len(self.z)))
+        for ramps in self.rows:
+            sums += ramps.condense(mu)
+        own = np.zeros((2, len(self.theta)))
+        for ramps in self.parts[len(self.rows) :]:
+            own[:, self.kinked] += ramps.condense(mu)
+        return Model(sums[0], own[0] + self.l2, sums[1], own[1] - self.residual)
+
+    def direct(self, d: np.ndarray, dz: np.ndarray, mu: float) -> float:
+        """Take the direction d, of which scores change by dz; the longest step."""
+        self.d, self.dz = d, dz
+        changes = [dz] * len(self.rows) + [d[self.kinked]] * (len(self.parts) - len(self.rows))
+        steps, linear, quadratic = zip(
+            *(part.direct(change, mu) for part, change in zip(self.parts, changes, strict=True)), strict=True
+        )
+        self.linear, self.quadratic = sum(linear), sum(quadratic)
+        return min(steps)
+
+    @property
+    def mu(self) -> float:
+        return sum(part.complementarity() for part in self.parts) / self.pairs
+
+    def centring(self, step: float) -> float:
+        """The mu to aim at: the less the predictor leaves of it, the smaller, but not far below what the gap may be."""
+        mu = self.mu
+        left = mu + (step * self.linear + step * step * self.quadratic) / self.pairs
+        enough = ENOUGH * self.allowed / len(self.rows)
+        return max(mu * min(max(left / mu, 0.0), 1.0) ** 3, min(enough, mu))
+
+    def advance(self, longest: float) -> None:
+        step = INSIDE * longest if longest < 1.0 else 1.0
+        self.theta = self.theta + step * self.d
+        self.z = self.z + step * self.dz
+        for part in self.parts:
+            part.advance(step)
+
+
+def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
+    """Iterate until the gap between objective and bound is at most `tol`, column by column."""
+    table, coordinates = objective.table, objective.coordinates
+    z = table.scores(*coordinates.raw(theta))
+    columns = [Column(objective, k, theta[:, k].copy(), z[k]) for k in range(objective.K)]
+    inverse_of = _factorised if _matrix_pays(objective) else _iterated
+    active, iterations = columns, 0
+    _look(objective, columns)
+    start = sum(column.F for column in columns)
+    history.begin(start, theta)
+    zero = 8 * EPS * start
+    while True:
+        total = max(sum(column.F for column in columns), TINY)
+        for column in columns:
+            column.allowed = max(tol * total, zero) / len(columns)
+        active = [column for column in active if column.F - column.bound > column.allowed and column.idle < PATIENCE]
+        if not active or iterations >= max_iter:
+            break
+        _step(objective, active, inverse_of)
+        _look(objective, active)
+        iterations += 1
+        best = np.column_stack([column.best for column in columns])
+        history.record(sum(column.F for column in columns), best)
+    best = np.column_stack([column.best for column in columns])
+    F, bound = sum(column.F for column in columns), sum(column.bound for column in columns)
+    gap = (F - bound) / max(F, TINY) if F > zero else 0.0
+    return Solution(best, max(iterations, 1), gap, gap <= tol)
+
+
+def _look(objective: Objective, columns: list[Column]) -> None:
+    """One pass over X for all columns."""
+    G = objective.coordinates.gradient(objective.table.transposed(np.array([column.row_slopes() for column in columns])))
+    for k, column in enumerate(columns):
+        column.look(G[:, k])
+
+
+def _step(objective: Objective, columns: list[Column], inverse_of: Callable[..., Inverse]) -> None:
+    """Predictor, corrector and step of each column, in four passes over X and what curvature costs."""
+    table, coordinates = objective.table, objective.coordinates
+    inverse, mus = None, [0.0] * len(columns)
+    for _ in range(2):
+        models = [column.linearise(mu) for column, mu in zip(columns, mus, strict=True)]
+        if inverse is None:
+            inverse = inverse_of(objective, models, columns)
+        G = coordinates.gradient(table.transposed(np.array([model.pulls for model in models])))
+        d = inverse(G + np.column_stack([model.own_pulls for model in models]))
+        dz = table.scores(*coordinates.raw(d))
+        steps = [column.direct(d[:, k], dz[k], mu) for k, (column, mu) in enumerate(zip(columns, mus, strict=True))]
+        mus = [column.centring(step) for column, step in zip(columns, steps, strict=True)]
+    for column, step in zip(columns, steps, strict=True):
+        column.advance(step)
+
+
+def _matrix_pays(objective: Objective) -> bool:
+    """Whether the Hessian of one column costs less than the passes over X that conjugate gradients would take."""
+    matrices = Matrices(objective, constant=True)
+    return matrices.side <= 6000 and matrices.passes <= MATRIX
+
+
+def _factorised(objective: Objective, models: list[Model], columns: list[Column]) -> Inverse:
+    """The inverse of the Hessians of all columns, factorised."""
+    inverses = []
+    for model in models:
+        H = objective.table.gram(model.curvature, *objective.coordinates)
+        np.einsum("jj->j", H)[:] += model.own_curvature
+        inverses.append(factor(H)[0])
+    return lambda R: np.column_stack([inverse(R[:, k]) for k, inverse in enumerate(inverses)])
+
+
+def _iterated(objective: Objective, models: list[Model], columns: list[Column]) -> Inverse:
+    """The same by conjugate gradients, preconditioned by the diagonals; all columns share the passes over X.
+
+    They end where what they leave would cost little of the gap that is allowed, or of the one that is left.
+    """
+    table, coordinates = objective.table, objective.coordinates
+    c = np.array([model.curvature for model in models])
+    own = np.column_stack([model.own_curvature for model in models])
+    diagonal = own + np.column_stack([table.squares(row, *coordinates) for row in c])
+    allowed = [SPARED * max(column.allowed, column.mu) for column in columns]
+
+    def product(d: np.ndarray) -> np.ndarray:
+        return coordinates.gradient(table.transposed(c * table.scores(*coordinates.raw(d)))) + own * d
+
+    def suffices(r: np.ndarray) -> bool:
+        return all(column.imbalance(r[:, k]) <= most for k, (column, most) in enumerate(zip(columns, allowed, strict=True)))
+
+    return lambda R: conjugate_gradients(product, R, diagonal, suffices)
+
+
+def conjugate_gradients(
+    product: Callable[[np.ndarray], np.ndarray],
+    R: np.ndarray,
+    diagonal: np.ndarray,
+    suffices: Callable[[np.ndarray], bool],
+) -> np.ndarray:
+    """Solve a system for each column of R (D, K), given products with the matrices and their diagonals (D, K).
+
+    It ends where the residuals suffice, but for that of the intercept, whose equation holds exactly: no penalty takes up what
+    it leaves (Hestenes and Stiefel, 1952).
+    """
+    inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0.0)
+    x, r = np.zeros_like(R), R
+    direction = z = inverse * r
+    rz = np.sum(r * z, axis=0)
+    for _ in range(MOST):
+        H = product(direction)
+        curved = np.sum(direction * H, axis=0)
+        step = np.divide(rz, curved, out=np.zeros_like(rz), where=curved > 0.0)
+        x, r = x + step * direction, r - step * H
+        if suffices(np.vstack([r[:-1], np.zeros((1, r.shape[1]))])):
+            break
+        z = inverse * r
+        before, rz = rz, np.sum(r * z, axis=0)
+        direction = z + np.divide(rz, before, out=np.zeros_like(rz), where=before > 0.0) * direction
+    x[-1] += inverse[-1] * r[-1]
+    return x
