@@ -26,6 +26,7 @@ SCORE = 10.0  # exponential and logarithm of a score
 PRODUCT = 0.07  # a multiplication and addition inside a product of matrices
 SCATTER = 3.0  # one at a random place
 PASSES = 50  # that a matrix saves against a diagonal, at least
+FLAT = 150  # the same where few rows have curvature: a diagonal says little of them
 LARGEST = 6000  # side of a matrix, however many passes it would save
 SAMPLED = 6  # rows a coefficient, at least, for a matrix from a sample
 UNDECIDED = 1e-10  # L2 weight, relative to the curvature of a column, that is none
@@ -53,27 +54,40 @@ def factor_cost(side: int) -> float:
 
 
 class Matrices:
-    """How many blocks a Hessian has, of which side, from how many rows, and what it costs."""
+    """How many blocks a Hessian has, of which side, from how many rows, and what it costs.
 
-    def __init__(self, objective: Objective, constant: bool, effort: float = 1.0) -> None:
+    `share` is that of the rows which have curvature: the others cost a pass.
+    """
+
+    def __init__(self, objective: Objective, constant: bool, effort: float = 1.0, share: float = 1.0) -> None:
         D, K, coupled = objective.d + 1, objective.K, objective.loss.coupled()
         self.whole = coupled and not constant
         self.side = K * D if self.whole else D
         self.count = 1 if self.whole or objective.loss.quadratic() else K
         computed = K * (K + 1) // 2 if self.whole else 1 if coupled or objective.loss.quadratic() else K
         a_row, a_pass = computed * gram_cost(objective), OVERHEAD + objective.n * pass_cost(objective)
-        exact = objective.loss.quadratic() or constant
+        # Where rows that pay nothing are flat, a sample would miss most of the few that are not.
+        self.flat = objective.loss.has_flat_rows()
+        exact = objective.loss.quadratic() or constant or self.flat
         enough = effort * max(SAMPLED * self.side, FIRST * a_pass / a_row)
         self.rows = objective.n if exact else int(min(objective.n, enough))
         # Of its eigenvalues, that sampling may have moved them away by.
         self.share = min(1.0, D / self.rows) if self.rows < objective.n else 0.0
         self.diagonal = 0 if self.whole else computed
-        cost = self.rows * a_row + self.count * factor_cost(self.side)
-        self.passes, self.cheap = cost / a_pass, cost < CHEAP
+        cost = share * self.rows * a_row + self.count * factor_cost(self.side) + self.flat * a_pass
+        # Which rows are flat changes with every step: what the last ones told is worth less than new curvature.
+        self.passes, self.cheap = cost / a_pass, cost < CHEAP or self.flat
 
     @property
     def pay(self) -> bool:
-        return self.side <= LARGEST and self.passes <= PASSES
+        return self.side <= LARGEST and self.passes <= (FLAT if self.flat else PASSES)
+
+
+def share_of_rows(objective: Objective, H: np.ndarray) -> float:
+    """The share of the rows that have curvature, as the intercept's entry of Hessian blocks (P, D, D) of a loss tells it."""
+    if not (objective.loss.has_flat_rows() and objective.coordinates.centred):
+        return 1.0
+    return min(1.0, float(H[:, -1, -1].max()) / (objective.loss.smoothness() * objective.coordinates.scale[-1] ** 2))
 
 
 def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False) -> Blocks | Diagonal:
@@ -89,10 +103,11 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0, r
     rotation = None
     if constant:
         H, rotation = _at_constant_scores(objective, theta, H[0])
+    share = share_of_rows(objective, H)
     diagonals = np.einsum("pii->pi", H)  # a view
     l2 = objective.penalty.l2
     diagonals += l2 if diagonals.shape[1] == len(l2) else np.tile(l2, objective.K)
-    later = Matrices(objective, constant=False, effort=effort) if constant else matrices
+    later = Matrices(objective, False, effort, share) if constant or share < 1.0 else matrices
     renewable = later.pay and not objective.loss.quadratic()
     # A quadratic loss has the solution of least norm.
     least = _rounding_of_slopes(objective, theta, diagonals) if renewable else np.inf

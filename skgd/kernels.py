@@ -53,21 +53,22 @@ def add_gradient(rows, tile, G):
 def record(rows, loss, Y, s, W, b, edges, first, last, size):
     """One pass over the parts first..last of the rows, part p being edges[p]..edges[p + 1].
 
-    Returns, for each part, the sum of losses (last - first,) and the gradient (last - first, d + 1, K).
+    Returns, for each part, the sums of losses by column (last - first, K), a coupled loss' in the first one, and the gradient
+    (last - first, d + 1, K).
     """
-    totals, G = np.zeros(last - first), np.zeros((last - first, W.shape[0] + 1, W.shape[1]))
+    totals, G = np.zeros((last - first, W.shape[1])), np.zeros((last - first, W.shape[0] + 1, W.shape[1]))
     whole, in_memory = new_tile(rows, Y.shape[0], W.shape[1], size), np.empty(0, np.int64)
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
             tile = scored_tile(rows, whole, in_memory, start, edges[p + 1], Y, s, W, b)
-            totals[p - first] += loss.residuals(tile.targets, tile.weights, tile.Z)
+            loss.column_residuals(tile.targets, tile.weights, tile.Z, totals[p - first])
             add_gradient(rows, tile, G[p - first])
     return totals, G
 
 
 @kernel
 def loss_sum(rows, loss, Y, s, W, b, edges, first, last, size):
-    """The first part of `record` alone."""
+    """The sums of losses of `record` alone, of all columns together (last - first,)."""
     totals, in_memory = np.zeros(last - first), np.empty(0, np.int64)
     whole = new_tile(rows, Y.shape[0], W.shape[1], size)
     for p in range(first, last):

@@ -6,7 +6,7 @@ one starts from the gradient and the curvature where the last fit ended.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +50,8 @@ class Memory:
         Hessians of the loss by their numbers of diagonal blocks; None: none are kept.
     progress : Progress or None
         Of sgd or adam, whatever the data.
+    columns : list of Memory
+        Of the columns of scores, where each is a problem of its own.
     """
 
     data: tuple[Any, ...] | None = None
@@ -58,6 +60,7 @@ class Memory:
     squares: tuple[Any, ...] | None = None
     curvature: dict[int, np.ndarray] | None = None
     progress: Progress | None = None
+    columns: list[Memory] = field(default_factory=list)
 
     def near(self, theta: np.ndarray) -> np.ndarray:
         """The last point, where theta is the same but for rounding; else theta."""

@@ -90,8 +90,8 @@ class Objective:
         penalty = self.raw_penalty._replace(l2=self.raw_penalty.l2 + row)
         return Objective(table, self.loss, penalty, Coordinates(mean, scale * np.append(low < high, True)))
 
-    def columns(self, index: np.ndarray) -> Objective:
-        """The objective of some columns alone, copied."""
+    def features(self, index: np.ndarray) -> Objective:
+        """The objective of some columns of X alone, copied."""
         mean, scale = self.coordinates
         coordinates = Coordinates(mean[index], scale[np.append(index, self.d)])
         return Objective(self.data.columns(index), self.loss, self.raw_penalty.of(index), coordinates)
@@ -118,8 +118,24 @@ class Objective:
 
     def loss_part(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss part of F(theta), and its gradient (d + 1, K).  One pass over X."""
-        loss, G = self.data.total(Gradient(self.loss, *self.coordinates.raw(theta)))
-        return loss / self.n, self.coordinates.gradient(G / self.n)
+        losses, gradient = self.loss_parts(theta)
+        return float(losses.sum()), gradient
+
+    def loss_parts(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The loss parts (K,) of all columns, and their gradient (d + 1, K).  One pass over X."""
+        losses, G = self.data.total(Gradient(self.loss, *self.coordinates.raw(theta)))
+        return losses / self.n, self.coordinates.gradient(G / self.n)
+
+    def of_columns(self, index: np.ndarray, memory: Memory | None = None) -> Objective:
+        """That of some columns of scores alone, where they are independent and in memory."""
+        loss = self.loss._replace(columns=len(index))
+        return Objective(self.table.with_targets(self.table.Y[index]), loss, self.raw_penalty, self.coordinates, memory)
+
+    @cached_property
+    def constant_value(self) -> float:
+        """F at the best constant scores, or close to them.  One pass over X."""
+        b = self.data.constant_scores(self.loss) * self.coordinates.centred
+        return self.mean_loss(np.zeros((self.d, self.K)), b)
 
     def mean_loss(self, W: np.ndarray, b: np.ndarray) -> float:
         """The loss part of F at raw coefficients, without its gradient.  One pass over X."""
@@ -180,7 +196,7 @@ class Objective:
             if most_rows < self.n:
                 questions.append(CurvatureDiagonal(self.loss, W, b, *self.coordinates))
             H, weight, loss, G, *q = self.data.total(Together(questions))
-            self.memory.point = Point(theta, loss / self.n, self.coordinates.gradient(G / self.n))
+            self.memory.point = Point(theta, float(loss.sum()) / self.n, self.coordinates.gradient(G / self.n))
             self._seen = theta, most_rows, diagonal, H / weight, *q
         return self._seen[3].copy()
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from . import column_metric
 from .column_metric import INEXACT, Columns
-from .curvature import Matrices, hessian, shrunk
+from .curvature import Matrices, hessian, share_of_rows, shrunk
 from .objective import Objective
 from .penalties import penalty_value
 from .quadratic import LowRank, Rough, descend_low_rank, descend_matrix
@@ -35,7 +35,7 @@ def proximal_metric(
         return Columns(objective, theta) if column_metric.pays(objective) else Limited(objective)
     H = hessian(objective, theta, matrices.rows, matrices.diagonal, remembered)
     if matrices.share == 0.0:
-        return Full(objective, H, matrices)
+        return Full(objective, H, Matrices(objective, False, effort, share_of_rows(objective, H)))
     return Full(objective, shrunk(H, matrices.share), matrices, unshrunk=Full(objective, H, matrices))
 
 

@@ -39,6 +39,12 @@ class QuasiNewton:
         `gradient` is that of the loss part.
         """
         slope = gradient + self.l2 * theta
+        q = self.inverse(slope)
+        descent = float(np.vdot(slope, q))
+        return theta - q, -descent, 0.5 * descent
+
+    def inverse(self, slope: np.ndarray) -> np.ndarray:
+        """The inverse of the metric times a slope (D, K) of F."""
         q, shares = slope.copy(), []
         for s, y, sy in reversed(self.pairs):
             shares.append(np.vdot(s, q) / sy)
@@ -46,8 +52,7 @@ class QuasiNewton:
         q = self.scale * self.base.solve(q)
         for (s, y, sy), share in zip(self.pairs, reversed(shares), strict=True):
             q += (share - np.vdot(y, q) / sy) * s
-        descent = float(np.vdot(slope, q))
-        return theta - q, -descent, 0.5 * descent
+        return q
 
     def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:
         """The decrease of the model that a sample of the rows makes by itself; 0 where none was taken."""

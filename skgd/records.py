@@ -38,7 +38,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class Gradient:
-    """The sum of s_i loss(y_i, x_i W + b) and its gradient (d + 1, K) by W and, in its last row, b."""
+    """The sums (K,) of s_i loss(y_i, x_i W + b) by column, and their gradient (d + 1, K) by W and, in its last row, b."""
 
     loss: Any
     W: np.ndarray  # (d, K)
@@ -67,6 +67,10 @@ class Curvature:
     def __call__(self, table: Table) -> Record:
         index = np.arange(-table.first % self.stride, table.n, self.stride)
         d, K = self.W.shape
+        if self.loss.has_flat_rows():
+            c = np.zeros((K, table.n))
+            c[:, index] = table.row_curvatures(self.loss, self.W, self.b)[:, index]
+            return np.array([table.gram(row, self.mean, self.scale) for row in c]), float(table.s[index].sum())
         edges = partition(len(index), len(index) * d * (self.diagonal or K * K), LARGE_PARTS, 1)
         coordinates = self.mean, table.origin(self.mean), self.scale
         arguments = table.rows, self.loss, index, table.Y, table.s, *coordinates, self.W, self.b, self.diagonal

@@ -23,7 +23,9 @@ from .table import Table
 
 COLUMNS = 512  # of X that are centred at a time
 NEGLIGIBLE = 1e-3  # variance, relative to the penalty, of a column whose coefficient hardly matters
-RESOLVED = 1e-10  # variance, relative to the largest, that squared singular values still show
+GRAM = 1e-10  # variance of a column, relative to the largest, that squared singular values still show
+ORTHOGONAL = 1e-24  # and that orthogonal transformations do
+EPS = float(np.finfo(float).eps)
 SINGULAR = 1e-14
 INTERPOLATING = 500  # passes that it saves where nothing is penalised: the objective then falls to zero
 
@@ -41,16 +43,29 @@ class RowSpace:
         self.outer = objective
         self.fit_intercept = objective.coordinates.centred
         self.mean = objective.data.column_moments.mean * self.fit_intercept
-        values, V = la.eigh(sum(C @ C.T for _, C in self._centred()), check_finite=False)
-        kept = values > SINGULAR * values[-1]
-        roots = np.sqrt(values[kept])
-        self.basis = V[:, kept] / roots  # Q = X_c' basis
-        Z = np.ascontiguousarray(V[:, kept] * roots)
+        Z, self.Q = self._by_gram_matrix() if _resolved(objective, GRAM) else self._by_orthogonalisation()
         data = Table(Z, objective.table.Y, objective.table.s, objective.table.team)
         penalty = elastic_net(0.0, objective.raw_penalty.ridge, Z.shape[1])
         inner = Objective(data, objective.loss, penalty, identity(Z.shape[1], True))
         moments = data.column_moments
         self.objective = inner.in_coordinates(moments.coordinates(penalty.l2 / inner.loss.smoothness(), self.fit_intercept))
+
+    def _by_gram_matrix(self) -> tuple[np.ndarray, np.ndarray]:
+        """Z and Q from X_c X_c' = V S V': fast, but it squares singular values."""
+        values, V = la.eigh(sum(C @ C.T for _, C in self._centred()), check_finite=False)
+        kept = values > SINGULAR * values[-1]
+        roots = np.sqrt(values[kept])
+        basis, Q = V[:, kept] / roots, np.empty((self.outer.d, int(kept.sum())))
+        for part, C in self._centred():
+            Q[part] = C.T @ basis
+        return np.ascontiguousarray(V[:, kept] * roots), Q
+
+    def _by_orthogonalisation(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same from X_c' = Q R: for columns in units so different that squares would lose the smaller ones."""
+        Q, R = la.qr(np.concatenate([C.T for _, C in self._centred()]), mode="economic", overwrite_a=True, check_finite=False)
+        U, values, Vt = la.svd(R, check_finite=False)
+        kept = values > len(Q) * EPS * values[0]
+        return np.ascontiguousarray(Vt[kept].T * values[kept]), Q @ U[:, kept]
 
     def _centred(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Slices of columns, and these columns of X_c."""
@@ -64,25 +79,19 @@ class RowSpace:
         """The coefficients here whose scores are nearest to those of theta: its projection."""
         W, b = self.outer.coordinates.raw(theta)
         b = b + self.mean @ W
-        U = np.zeros((self.objective.d, self.outer.K))
-        if W.any():
-            U = self.basis.T @ sum(C @ W[part] for part, C in self._centred())
-        return self.objective.coordinates.theta(U, b)
+        return self.objective.coordinates.theta(self.Q.T @ W, b)
 
     def outside(self, theta: np.ndarray) -> np.ndarray:
         """The coefficients of the outer objective that are theta here."""
         U, b = self.objective.coordinates.raw(theta)
-        Q_of = self.basis @ U
-        W = np.empty((self.outer.d, self.outer.K))
-        for part, C in self._centred():
-            W[part] = C.T @ Q_of
+        W = self.Q @ U
         return self.outer.coordinates.theta(W, b - self.mean @ W)
 
 
 def pays(objective: Objective) -> bool:
     """Whether the minimiser is there, and rows are so few that their Gram matrix costs less than the passes it saves.
 
-    The Gram matrix squares singular values: it must still resolve every column that has a say.
+    Columns with a say must still be resolved beside the largest.
     """
     n, d, shortest = objective.n, objective.d, least_norm.matters(objective)
     ridge = objective.raw_penalty.ridge
@@ -92,6 +101,12 @@ def pays(objective: Objective) -> bool:
     passes = INTERPOLATING if shortest else PASSES
     if 0.5 * PRODUCT * n * n * d + decomposition > passes * (OVERHEAD + n * pass_cost(objective)):
         return False
+    return _resolved(objective, ORTHOGONAL)
+
+
+def _resolved(objective: Objective, least: float) -> bool:
+    """Whether the variance of every column that has a say is at least that share of the largest."""
     squares = objective.data.column_moments.mean_squares(objective.coordinates.centred)
-    relevant = squares[(objective.coordinates.scale[:-1] > 0.0) & (squares > NEGLIGIBLE * ridge)]
-    return len(relevant) > 0 and relevant.min() > RESOLVED * relevant.max()
+    has_say = squares > NEGLIGIBLE * objective.raw_penalty.ridge
+    relevant = squares[(objective.coordinates.scale[:-1] > 0.0) & has_say]
+    return len(relevant) > 0 and bool(relevant.min() > least * relevant.max())

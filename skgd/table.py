@@ -104,6 +104,12 @@ class Table:
         table.team = team
         return table
 
+    def with_targets(self, Y: np.ndarray) -> Table:
+        """The same rows with other targets (T, n)."""
+        table = copy(self)
+        table.Y = writable(np.ascontiguousarray(Y))
+        return table
+
     def thins(self, stride: int) -> bool:
         """Whether a sample of every `stride`-th row is worth its memory."""
         return self.entries * self.dtype.itemsize // stride <= SAMPLE

@@ -8,6 +8,8 @@ see the same methods of either kind:
 ``residuals(y, s, Z)``
     turn scores Z (K, m) of m rows with targets y (a row per target, or the class codes) and weights s (m,) into
     weighted derivatives, in place; return the weighted sum of the values.
+``column_residuals(y, s, Z, totals)``
+    do the same, and add the weighted sum of each column's values to ``totals`` (K,); a coupled loss has one sum, the first.
 ``curvatures(y, s, Z)``
     turn scores into what `curvature_block` needs, in place.
 ``curvature_block(s, Z, k, l, c)``
@@ -16,7 +18,8 @@ see the same methods of either kind:
     do the columns interact?
 
 Solvers also ask ``quadratic()`` (is the curvature constant?), ``smooth()`` (is the derivative continuous?),
-``bounded()`` (does ``smoothness()`` bound the curvature everywhere?), ``smoothness()`` (the curvature per unit weight
+``has_flat_rows()`` (do rows that pay nothing
+have no curvature either?), ``bounded()`` (does ``smoothness()`` bound the curvature everywhere?), ``smoothness()`` (the curvature per unit weight
 that sizes steps; where there is none, the reciprocal of the natural size of a score), ``scores_are_targets()`` (are
 scores in the unit of the targets, or log-odds, margins, logarithms?) and ``constant_scores(y, s)`` (the best scores that
 ignore X, or close to them: where solvers start).  Estimators ask which targets are ``valid(y)``, and what to say of
@@ -24,8 +27,7 @@ others: ``domain()``.
 
 A loss with kinks has a field ``width`` of the parabolas that round them: 0 is the loss itself, and ``smooth()`` is false.
 One whose curvature vanishes where its slope does not has a field ``far``, from which on rows count with more: infinity is the
-curvature itself.  One whose curvature ends where a row pays nothing has a field ``slack``: rows that are short of their margin
-by no more count with none, 0 being the curvature itself.
+curvature itself.
 """
 
 from __future__ import annotations

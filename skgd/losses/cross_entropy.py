@@ -89,6 +89,9 @@ class Softmax(NamedTuple):
             Z[int(y[0, i]), i] -= s[i]
         return loss
 
+    def column_residuals(self, y, s, Z, totals):
+        totals[0] += self.residuals(y, s, Z)
+
     def curvatures(self, y, s, Z):
         top, total = np.empty(Z.shape[1]), np.empty(Z.shape[1])
         self.exponentials(Z, top, total)
@@ -113,7 +116,7 @@ class Softmax(NamedTuple):
 
 def as_softmax(cls):
     """Give a class what does not depend on the form of the labels."""
-    for name in ("coupled", "exponentials", "probabilities", "curvatures", "curvature_block", "smoothness"):
+    for name in ("coupled", "exponentials", "probabilities", "column_residuals", "curvatures", "curvature_block", "smoothness"):
         setattr(cls, name, vars(Softmax)[name])
     return cls
 

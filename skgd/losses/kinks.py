@@ -40,8 +40,14 @@ def bend(t, width):
 
 
 class Ramps(NamedTuple):
-    """A loss of one column of n scores z, as slope z + constant + the sum of max(0, sign z + offset) of all ramps."""
+    """A loss of one column of n scores z, as slope z + constant + the sum of rho(sign z + offset) of all ramps.
+
+    rho(t) = max of p t - roundness p^2 / 2 over 0 <= p <= box.  That is box max(0, t) where the roundness is 0, and a parabola
+    that ends in a straight line elsewhere: a linear-quadratic loss, piece by piece (Rockafellar and Wets, 1998, example 11.18).
+    """
 
     slope: np.ndarray | float  # (n,), or one for all rows
     constant: np.ndarray | float
     ramps: list[tuple[np.ndarray | float, np.ndarray | float]]  # sign and offset
+    box: float = 1.0
+    roundness: float = 0.0

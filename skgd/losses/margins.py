@@ -48,7 +48,9 @@ class SquaredHinge(NamedTuple):
     """max(0, 1 - y z)^2."""
 
     columns: int = 1
-    slack: float = 0.0  # of rows without curvature
+
+    def has_flat_rows(self):
+        return True
 
     def value(self, y, z):
         short = max(1.0 - y * z, 0.0)
@@ -58,7 +60,7 @@ class SquaredHinge(NamedTuple):
         return -2.0 * y * max(1.0 - y * z, 0.0)
 
     def curvature(self, y, z):
-        return 2.0 if y * z < 1.0 - self.slack else 0.0
+        return 2.0 if y * z < 1.0 else 0.0
 
     def smoothness(self):
         return 2.0
@@ -66,13 +68,18 @@ class SquaredHinge(NamedTuple):
     def constant_scores(self, y, s):
         return y @ s / s.sum()
 
+    def ramps(self, y):
+        return Ramps(0.0, 0.0, [(-y, 1.0)], box=np.inf, roundness=0.5)
+
 
 @separable
 class ModifiedHuber(NamedTuple):
     """max(0, 1 - y z)^2 where y z >= -1, and -4 y z beyond (Zhang, 2004)."""
 
     columns: int = 1
-    slack: float = 0.0  # of rows without curvature
+
+    def has_flat_rows(self):
+        return True
 
     def value(self, y, z):
         short = max(1.0 - y * z, 0.0)
@@ -86,13 +93,16 @@ class ModifiedHuber(NamedTuple):
         # Where it is linear: a share of that of the parabola which touches the loss at +-z and lies above it, as for Huber.
         if y * z < -1.0:
             return SHARE * 2.0 / (-y * z)
-        return 2.0 if y * z < 1.0 - self.slack else 0.0
+        return 2.0 if y * z < 1.0 else 0.0
 
     def smoothness(self):
         return 2.0
 
     def constant_scores(self, y, s):
         return y @ s / s.sum()
+
+    def ramps(self, y):
+        return Ramps(0.0, 0.0, [(-y, 1.0)], box=4.0, roundness=0.5)
 
 
 @separable

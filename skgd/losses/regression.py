@@ -71,6 +71,10 @@ class Huber(NamedTuple):
     def constant_scores(self, y, s):
         return np.array([_weighted_quantile(column, s, 0.5) for column in y])
 
+    def ramps(self, y):
+        constant = self.epsilon * (y - 0.5 * self.epsilon)
+        return Ramps(-self.epsilon, constant, [(1.0, self.epsilon - y)], box=2.0 * self.epsilon, roundness=1.0)
+
 
 @separable
 class EpsilonInsensitive(NamedTuple):
@@ -117,6 +121,9 @@ class SquaredEpsilonInsensitive(NamedTuple):
     columns: int = 1
     epsilon: float = 0.1
 
+    def has_flat_rows(self):
+        return True
+
     def value(self, y, z):
         outer = max(abs(z - y) - self.epsilon, 0.0)
         return outer * outer
@@ -136,6 +143,9 @@ class SquaredEpsilonInsensitive(NamedTuple):
 
     def constant_scores(self, y, s):
         return y @ s / s.sum()
+
+    def ramps(self, y):
+        return Ramps(0.0, 0.0, [(1.0, -y - self.epsilon), (-1.0, y - self.epsilon)], box=np.inf, roundness=0.5)
 
 
 @separable

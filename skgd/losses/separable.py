@@ -12,7 +12,7 @@ def separable(cls):
 
     Where the derivative is continuous it defines the curvature, too; and it may answer otherwise than most losses.
     """
-    for method in (coupled, residuals, curvatures, curvature_block):
+    for method in (coupled, column_residuals, residuals, curvatures, curvature_block):
         setattr(cls, method.__name__, method)
     with_usual_answers(cls)
     return struct(cls)
@@ -20,7 +20,7 @@ def separable(cls):
 
 def with_usual_answers(cls):
     """Let a class answer solvers and estimators as most losses do, where it does not say otherwise."""
-    for usual in (quadratic, smooth, bounded, scores_are_targets, valid, domain):
+    for usual in (quadratic, smooth, bounded, has_flat_rows, scores_are_targets, valid, domain):
         if usual.__name__ not in vars(cls):
             setattr(cls, usual.__name__, usual)
     return cls
@@ -28,6 +28,16 @@ def with_usual_answers(cls):
 
 def coupled(self):
     return False
+
+
+def column_residuals(self, y, s, Z, totals):
+    for k in range(Z.shape[0]):
+        total = 0.0
+        for i in range(Z.shape[1]):
+            z = Z[k, i]
+            total += s[i] * self.value(y[k, i], z)
+            Z[k, i] = s[i] * self.derivative(y[k, i], z)
+        totals[k] += total
 
 
 def residuals(self, y, s, Z):
@@ -61,6 +71,10 @@ def smooth(self):
 
 def bounded(self):
     return True
+
+
+def has_flat_rows(self):
+    return False
 
 
 def scores_are_targets(self):

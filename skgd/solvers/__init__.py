@@ -12,6 +12,7 @@ class Solution(NamedTuple):
 
     theta: np.ndarray  # (d + 1, K), in the coordinates of the objective
     iterations: int
-    gap: float  # estimate of (F - F*) / F*
+    gap: float  # (F - F*) / F, or a bound of it; NaN where it is not known
     converged: bool
     remark: str = ""  # what is to be said of it, where that is more than the gap
+    bound: bool = False  # whether the gap is a bound that duality gives, or an estimate

@@ -7,7 +7,8 @@ One iteration reads X once.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,9 @@ from ..losses import LogLoss, Perceptron, Softmax
 from ..objective import Objective
 from ..proximal_metric import Full, Limited, proximal_metric
 from ..quasi_newton import QuasiNewton
-from . import Solution, interior_point, smoothing, working_sets
+from . import Solution, interior_point, smoothing, together, working_sets
+from .certificates import Rounding, imbalance, newton_direction
+from .together import Answer, Descent, Share
 
 EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 ROUNDING = 1e-13  # relative gap that the arithmetic cannot tell from none
@@ -30,7 +33,8 @@ SOON, MORE = 3, 4.0  # a curvature that stalls after so few iterations came from
 OUTDATED = 3.0  # fall of F since its curvature was taken, after which that says nothing of what is still to come
 WINDOW = 10  # iterations over which a limited metric has to have gained little
 SLOW, SLOWEST = 0.9, 0.99  # rates of convergence that are believed, at most: of one curvature, and of one for every step
-RARE, SLACK = 0.01, 0.1  # share of the weight of a class, and of the margin: see `_freed`
+SHORT = 12  # iterations of Newton's method on rows that may be flat; it has mostly ended before
+SURE = 1e-3  # share of the tolerance that a model promises at most, where its curvature may end at the next row
 CLOSE = 1e-3  # relative gap from which rows far off count as they are
 FEW = 10  # iterations for an exact model: more are steps in rounding
 SEPARABLE = (
@@ -42,6 +46,13 @@ SHORTER, TRIALS = 0.25, 32  # from one trial of a step to the next, and how many
 STRAIGHT, LONGER = 0.9, 4.0  # share of its slope that a step keeps where a fifth of the curvature is there; how it goes on
 AT_ONCE = 8  # trials in one pass, where that is dear
 SUFFICIENT = 0.2  # share of the slope that a step keeps on average (Armijo); a quadratic model promises 1/2
+
+
+class Start(NamedTuple):
+    """Where a fit starts, and the objective there as far as a sample of the rows tells it."""
+
+    theta: np.ndarray
+    F: float
 
 
 def takes(loss: Any, automatic: bool) -> bool:
@@ -56,11 +67,27 @@ def minimise(
     how: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
     if row_space.pays(objective):
         return _in_row_space(objective, theta, tol, max_iter, history)
-    if interior_point.takes(objective):
-        return interior_point.minimise(objective, theta, **how, history=history)
     if not objective.loss.smooth():
+        if interior_point.takes(objective):
+            return interior_point.minimise(objective, theta, **how, history=history)
         return smoothing.minimise(objective, theta, **how, history=history, descend=from_samples)
+    if objective.loss.has_flat_rows() and interior_point.takes(objective):
+        return _finished(objective, theta, tol, max_iter, history)
     return from_samples(objective, theta, **how, history=history, warm=warm)
+
+
+def _finished(objective: Objective, theta: np.ndarray, tol: float, max_iter: int, history: History) -> Solution:
+    """By Newton's method, which ends soon where many rows pay, and where it does not by an interior-point method.
+
+    Rows that pay nothing have no curvature.  Where those that pay are fewer than coefficients, the Hessian is singular but for
+    the penalty, and steps are short.
+    """
+    first = from_samples(objective, theta, tol=tol, max_iter=min(max_iter, SHORT), history=history)
+    left = max_iter - first.iterations
+    if first.converged or left <= 0:
+        return first
+    second = interior_point.minimise(objective, first.theta, tol=tol, max_iter=left, history=history)
+    return second._replace(iterations=first.iterations + second.iterations)
 
 
 def from_samples(
@@ -71,11 +98,14 @@ def from_samples(
         return working_sets.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history, descend=descend)
     if least_squares.pays(objective):
         return _least_squares(objective, theta, tol, max_iter, history)
-    near = warm or objective.memory.point is not None
+    near, start = warm or objective.memory.point is not None, Start(theta, np.inf)
     for stride in [] if near else sample_strides(objective):
-        noise = theta.size * stride / (8.0 * objective.n)
-        theta = descend(objective.sample(stride), theta, tol=max(tol, noise), max_iter=20, history=History("gd")).theta
-    return descend(objective, theta, tol=tol, max_iter=max_iter, history=history)
+        noise, of_sample = theta.size * stride / (8.0 * objective.n), History("gd")
+        theta = descend(
+            objective.sample(stride), theta, tol=max(tol, noise), max_iter=20, history=of_sample, start=start
+        ).theta
+        start = start._replace(F=min(start.F, of_sample.curve[0]))
+    return descend(objective, theta, tol=tol, max_iter=max_iter, history=history, start=start)
 
 
 def _in_row_space(objective: Objective, theta: np.ndarray, tol: float, max_iter: int, history: History) -> Solution:
@@ -86,7 +116,7 @@ def _in_row_space(objective: Objective, theta: np.ndarray, tol: float, max_iter:
     theta, F_inside = space.outside(solution.theta), history.curve[-1]
     F, left = objective.evaluate(theta)[0], max_iter - solution.iterations
     history.begin(F, theta)
-    if F <= (1.0 + tol) * F_inside + _negligible(objective, history) or left == 0:
+    if F <= (1.0 + tol) * F_inside + Rounding(objective, history.curve[0]).below(F) or left == 0:
         return solution._replace(theta=theta)
     more = from_samples(objective, theta, tol=tol, max_iter=left, history=history, warm=True)
     history.begin(objective.evaluate(more.theta)[0], more.theta)
@@ -135,11 +165,34 @@ def descend(
     history: History,
     metric: Metric | None = None,
     certain: bool = True,
+    start: Start | None = None,
 ) -> Solution:
-    """Iterate on all rows of the objective, at first in the given metric.
+    """Iterate on all rows of the objective, at first in the given metric; each of several columns by itself.
 
-    `certain`: until it has been looked for what sampled and rough models hide.
+    `certain`: until it has been looked for what sampled and rough models hide.  Where theta is worse than the `start`, the
+    descent begins there: a row far out may be in no sample, and make its minimiser worthless.
     """
+    how: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "certain": certain}
+    if metric is None and together.pays(objective):
+        starts = [None if start is None else Start(start.theta[:, [k]], start.F) for k in range(objective.K)]
+        return together.minimise(objective, theta, starts, history=history, descend=_descent, **how)
+    descent = _descent(objective, theta, start, history=history, metric=metric, share=Share(), **how)
+    return together.alone(objective, descent)
+
+
+def _descent(
+    objective: Objective,
+    theta: np.ndarray,
+    start: Start | None,
+    *,
+    tol: float,
+    max_iter: int,
+    history: History,
+    share: Share,
+    metric: Metric | None = None,
+    certain: bool = True,
+) -> Descent:
+    """`descend`, as a generator: see `together`."""
     # A coupled loss does not see equal shifts of all scores, and an L2 penalty prefers none.
     kinked = bool(objective.penalty.kinked.any())
     shifts = objective.loss.coupled() and not kinked
@@ -150,12 +203,18 @@ def descend(
     # Rows far off count with more than their curvature: steps are shorter, but slow and no measure of what is left.
     cautious = hasattr(objective.loss, "far")
     metric = metric or make(objective, theta, remembered=True)
-    F, gradient = objective.evaluate(theta)
+    F, gradient = yield theta
+    if start is not None and not start.F >= F:
+        F_start, gradient_start = yield start.theta
+        if not F_start >= F:
+            theta, F, gradient = start.theta, F_start, gradient_start
+            metric = make(objective, theta)
     history.begin(F, theta)
-    negligible = _negligible(objective, history)
+    rounding = Rounding(objective, F)
     # The curvature of a rounded kink ends where a row leaves it: a step has to tell how far that is.
     rounded = getattr(objective.loss, "width", 0.0) > 0.0
-    pinned = certain and _pinned(objective)
+    # Where rows that pay nothing are flat, a model is exact once no row changes sides: the one after it promises nothing.
+    sure = SURE if objective.loss.has_flat_rows() else 1.0
     values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
     effort, F_then = 1.0, F
@@ -165,31 +224,41 @@ def descend(
 
     while len(values) <= max_iter:
         # 1. minimise the model
-        goal = min(tol, 1e-3) * F
+        zero = rounding.below(F)
+        unit = max(F, share.value, zero, TINY)
+        goal = min(tol, 1e-3) * unit
         precision = 1e-3 * goal
         target, slope, decrease = metric.minimise(theta, gradient, precision, goal=goal if certain else 0.0)
         if shifts:
             target -= target.mean(axis=1, keepdims=True)
         decreases.append(max(decrease, 0.0))
         # 2. stop on the gap
-        gap = _gap(metric, decreases, values, tol, whole) / max(F, negligible, TINY)
-        if cautious and gap <= max(0.25 * tol, CLOSE) and metric.renewable and metric.cheap and F > negligible:
+        gap = _gap(metric, decreases, values, tol, whole) / unit
+        if cautious and gap <= max(0.25 * tol, CLOSE) and metric.renewable and metric.cheap and F > zero:
             objective, cautious = objective.with_own_curvature(), False
             if gap <= 0.25 * tol:  # else the next step, and new curvature after it, will tell
                 metric, decreases, F_then, old = renewed(theta, F)
                 continue
-        near = gap <= 0.25 * tol and not (old and len(decreases) == 1) and (len(values) > 1 or not rounded)
-        near = near and not (pinned and _freed(objective, make, theta, gradient, precision) > tol * F)
+        near = gap <= 0.25 * tol * (sure if metric.faithful else 1.0)
+        near = near and not (old and len(decreases) == 1) and (len(values) > 1 or not rounded)
         outdated = metric.renewable and OUTDATED * F < F_then
-        doubtful = near and certain and metric.unshrunk_decrease(theta, gradient, precision) > tol * F
-        if (near and not outdated and not doubtful) or F <= negligible:
-            return Solution(theta, max(len(values) - 1, 1), gap, True)
+        doubtful = near and certain and metric.unshrunk_decrease(theta, gradient, precision) > tol * unit
+        if near and certain and isinstance(metric, QuasiNewton) and not metric.faithful and F > zero:
+            slopes = gradient + metric.l2 * theta
+            step, promise = newton_direction(objective, theta, slopes, metric.inverse, 0.25 * tol * unit)
+            gap = max(gap, promise / unit)
+            if promise > 0.25 * tol * unit:
+                near, target, slope = False, theta + step, float(np.vdot(slopes, step))
+        if (near and not outdated and not doubtful) or F <= zero:
+            return _ended(objective, theta, F, gradient, len(values), gap, tol, unit)
         if F <= tol * values[0] and _separates(objective, F):
             return Solution(theta, len(values) - 1, 1.0, False, SEPARABLE.format(tol=tol))
         if metric.renewable and metric.cheap:
             objective.look_ahead(target)
         # 3. step, shortened where it has to be, unless new curvature pays, or has to confirm the gap
-        found = None if near or _stalled(metric, decreases) else _search(objective, theta, target, F, slope)
+        found = None
+        if not (near or _stalled(metric, decreases)):
+            found = yield from _search(objective, theta, target, F, slope)
         if found is None:
             if (len(decreases) == 1 and not doubtful) or not metric.renewable:
                 break  # rounding: no step along this direction lowers the objective
@@ -206,28 +275,18 @@ def descend(
         theta, F, gradient = new, F_new, new_gradient
         values.append(F)
         history.record(F, theta)
-    return Solution(theta, max(len(values) - 1, 1), gap, gap <= max(tol, ROUNDING))
+    return _ended(objective, theta, F, gradient, len(values), gap, tol, unit)
 
 
-def _pinned(objective: Objective) -> bool:
-    """Whether the best constants hold the rows of all classes but a rare one at their margins, where their curvature ends."""
-    loss = objective.loss
-    return hasattr(loss, "slack") and bool(np.abs(objective.data.constant_scores(loss)).max() > 1.0 - 2.0 * RARE)
-
-
-def _freed(objective: Objective, make: Any, theta: np.ndarray, gradient: np.ndarray, precision: float) -> float:
-    """The decrease of a model without the curvature of rows that are barely short of their margin.
-
-    They would hold their scores there against a rare class, though to one side they can move and pay nothing.
-    """
-    free = objective.with_loss(objective.loss._replace(slack=SLACK))
-    return float(make(free, theta).minimise(theta, gradient, precision)[2])
-
-
-def _negligible(objective: Objective, history: History) -> float:
-    """An objective that fell to this share of its start, or of the best constants', is zero but for rounding."""
-    constant = 0.5 * objective.data.target_moments().variance.sum() if objective.loss.quadratic() else 0.0
-    return float(8 * EPS * max(history.curve[0], constant))
+def _ended(
+    objective: Objective, theta: np.ndarray, F: float, gradient: np.ndarray, values: int, gap: float, tol: float, unit: float
+) -> Solution:
+    """The solution at theta: with the gap that duality proves, where that is small, else with the one that models promise."""
+    bound = max(imbalance(theta, gradient, objective.penalty), 0.0) / unit
+    proven = bound <= tol and not getattr(objective.loss, "width", 0.0)
+    gap = bound if proven else gap
+    converged = proven or gap <= max(tol, ROUNDING)
+    return Solution(theta, max(values - 1, 1), gap * unit / max(F, TINY) if F > 0.0 else 0.0, converged, bound=proven)
 
 
 def _stalled(metric: Metric, decreases: list[float]) -> bool:
@@ -266,15 +325,16 @@ def _gap(metric: Metric, decreases: list[float], values: list[float], tol: float
     return max(estimate, values[-WINDOW] - values[-1]) if len(values) >= WINDOW else max(estimate, tol * values[-1])
 
 
-def _extended(
-    objective: Objective, theta: np.ndarray, F: float, slope: float, found: tuple[np.ndarray, float, np.ndarray]
-) -> tuple[np.ndarray, float, np.ndarray]:
+Found = tuple[np.ndarray, float, np.ndarray]  # theta, F and the gradient there
+
+
+def _extended(theta: np.ndarray, F: float, slope: float, found: Found) -> Generator[np.ndarray, Answer, Found]:
     """Go on along a step while F falls nearly as straight as its slope says: the model has too much curvature."""
     target, t = found[0], 1.0
     while found[1] <= F + STRAIGHT * t * slope:
         t *= LONGER
         new = theta + t * (target - theta)
-        F_new, gradient = objective.evaluate(new)
+        F_new, gradient = yield new
         if not F_new < found[1]:
             break
         found = new, F_new, gradient
@@ -283,22 +343,35 @@ def _extended(
 
 def _search(
     objective: Objective, theta: np.ndarray, target: np.ndarray, F: float, slope: float
-) -> tuple[np.ndarray, float, np.ndarray] | None:
+) -> Generator[np.ndarray, Answer, Found | None]:
     """Backtrack from target towards theta; (new theta, F, gradient), or None if nothing lowers F."""
 
     def lowers(F_new: float, t: float) -> bool:
         return F_new <= F + SUFFICIENT * t * slope + 4 * EPS * abs(F)
 
-    F_new, gradient = objective.evaluate(target)
+    F_new, gradient = yield target
     if lowers(F_new, 1.0):
-        return _extended(objective, theta, F, slope, (target, F_new, gradient))
+        return (yield from _extended(theta, F, slope, (target, F_new, gradient)))
     # The minimum of the parabola through both values and the slope, and ever shorter steps.
     t = float(np.clip(-0.5 * slope / (F_new - F - slope), 0.1, 0.5)) if np.isfinite(F_new) else 0.1
     lengths = t * SHORTER ** np.arange(TRIALS)
-    for some in np.split(lengths, TRIALS // AT_ONCE) if objective.data.dear else lengths[:, None]:
+    if objective.data.dear:
+        return _first_lower(objective, theta, target, lengths, lowers)
+    for t in lengths:
+        new = theta + t * (target - theta)
+        F_new, gradient = yield new
+        if lowers(F_new, t):
+            return new, F_new, gradient
+    return None
+
+
+def _first_lower(
+    objective: Objective, theta: np.ndarray, target: np.ndarray, lengths: np.ndarray, lowers: Callable[[float, float], bool]
+) -> Found | None:
+    """The same where passes are dear: each tries several lengths at once."""
+    for some in np.split(lengths, TRIALS // AT_ONCE):
         points = [theta + t * (target - theta) for t in some]
-        values = objective.values(points) if len(points) > 1 else [objective.evaluate(points[0])[0]]
-        for t, new, value in zip(some, points, values, strict=True):
+        for t, new, value in zip(some, points, objective.values(points), strict=True):
             if lowers(value, t):
                 return new, *objective.evaluate(new)
     return None

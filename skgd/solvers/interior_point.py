@@ -36,6 +36,9 @@ FAR = 5.0  # first mu, in units of the mean |t|: starts nearer to the boundary t
 INSIDE = 0.99  # share of the longest step that keeps all variables positive
 PATIENCE = 8  # iterations without a smaller gap, which end a column: rounding
 MANY = 20_000  # coefficients, up to which conjugate gradients take seconds
+SETTLED = 0.25  # share of the tolerance that an estimate has to be below
+SHARES = (1.0, 0.1, 0.01, 1e-4)  # see `Column.sparse`
+FEW = 0.25  # share of the gap that is allowed, which exact zeros may cost
 ENOUGH = 0.05  # share of the gap that is allowed, which mu need not fall below
 SPARED = 0.03  # share of it that conjugate gradients may leave
 MOST = 1000  # of their iterations
@@ -75,13 +78,23 @@ class Ramps:
     box : ndarray of shape (n,)
     mu : float
         At the start.
+    roundness : float
     """
 
-    def __init__(self, weight: np.ndarray, share: float, sign: np.ndarray, t: np.ndarray, box: np.ndarray, mu: float) -> None:
-        self.weight, self.share, self.sign, self.t, self.box = weight, share, sign, t, box
+    def __init__(
+        self,
+        weight: np.ndarray,
+        share: float,
+        sign: np.ndarray,
+        t: np.ndarray,
+        box: np.ndarray,
+        mu: float,
+        roundness: float = 0.0,
+    ) -> None:
+        self.weight, self.share, self.sign, self.t, self.box, self.roundness = weight, share, sign, t, box, roundness
         self.p, self.u, self.v, self.D, self.e = np.empty((5, len(t)))
         self.changes = np.zeros((3, len(t)))
-        centre(t, box, 0.0, share * mu, self.p, self.u, self.v)
+        centre(t, box, roundness, share * mu, self.p, self.u, self.v)
         self.pairs = len(t) + int(np.isfinite(box).sum())
 
     def slopes(self) -> np.ndarray:
@@ -90,7 +103,7 @@ class Ramps:
 
     def condense(self, mu: float) -> tuple[np.ndarray, np.ndarray]:
         """Curvature (n,) by what the ramps are of, and what has to be added to minus the gradient."""
-        condense(self.t, self.box, 0.0, self.share * mu, self.p, self.u, self.v, *self.changes, self.D, self.e)
+        condense(self.t, self.box, self.roundness, self.share * mu, self.p, self.u, self.v, *self.changes, self.D, self.e)
         curvature = self.weight * self.D
         return curvature, curvature * self.sign * self.e
 
@@ -109,9 +122,12 @@ class Ramps:
         return float(self.p @ self.u + left @ self.v) / self.share
 
     def values(self) -> tuple[float, float]:
-        """Of the ramps, and of p t: these are less by the gap of the ramps."""
-        box = np.where(np.isfinite(self.box), self.box, 0.0)
-        return float(self.weight @ (box * np.maximum(self.t, 0.0))), float(self.weight @ (self.p * self.t))
+        """Of the ramps, and of what p makes of them: these are less by the gap of the ramps."""
+        if self.roundness > 0.0:
+            best = np.clip(self.t / self.roundness, 0.0, self.box)
+        else:  # an infinite box keeps t below zero
+            best = np.where((self.t > 0.0) & np.isfinite(self.box), self.box, 0.0)
+        return tuple(float(self.weight @ (p * (self.t - 0.5 * self.roundness * p))) for p in (best, self.p))
 
 
 class Column:
@@ -148,7 +164,9 @@ class Column:
         self.slope, self.constant = self.weight * form.slope, float(np.sum(self.weight * form.constant))
         pairs = [(np.broadcast_to(np.asarray(sign, dtype=float), n), sign * z + offset) for sign, offset in form.ramps]
         mu = FAR * float(np.mean([np.abs(t).mean() for _, t in pairs])) or 1.0
-        self.rows = [Ramps(self.weight, 1.0, np.ascontiguousarray(sign), t, np.ones(n), mu) for sign, t in pairs]
+        self.rows = [
+            Ramps(self.weight, 1.0, np.ascontiguousarray(sign), t, np.full(n, form.box), mu, form.roundness) for sign, t in pairs
+        ]
         self.kinked, self.pull = np.flatnonzero(objective.penalty.kinked), np.zeros(len(theta))
         self.parts = [*self.rows, *self._coefficients(objective.penalty.of(self.kinked), mu)]
         self.pairs = sum(part.pairs for part in self.parts)
@@ -224,6 +242,21 @@ class Column:
         enough = ENOUGH * self.allowed / len(self.rows)
         return max(mu * min(max(left / mu, 0.0), 1.0) ** 3, min(enough, mu))
 
+    def sparse(self, share: float) -> np.ndarray:
+        """The best point, with zeros where the dual variable is far from its bounds beside the size of the coefficient.
+
+        Where complementarity is small, one of the two is.  The smaller the share, the fewer zeros.
+        """
+        theta = self.best.copy()
+        for part in self.parts[len(self.rows) :]:
+            here = theta[self.kinked]
+            box = np.where(np.isfinite(part.box), part.box, np.maximum(part.p, TINY))
+            slack = np.where(np.isfinite(part.box), np.minimum(part.p, part.box - part.p), part.p) / box
+            small = np.abs(here) <= share * slack * np.abs(theta[:-1]).max()
+            ruled_out = (part.sign < 0.0) & (here < 0.0)
+            theta[self.kinked] = np.where(small | ruled_out, 0.0, here)
+        return theta
+
     def advance(self, longest: float) -> None:
         step = INSIDE * longest if longest < 1.0 else 1.0
         self.theta = self.theta + step * self.d
@@ -255,10 +288,31 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
         iterations += 1
         best = np.column_stack([column.best for column in columns])
         history.record(sum(column.F for column in columns), best)
-    best = np.column_stack([column.best for column in columns])
-    F, bound = sum(column.F for column in columns), sum(column.bound for column in columns)
-    gap = (F - bound) / max(F, TINY) if F > zero else 0.0
-    return Solution(best, max(iterations, 1), gap, gap <= tol)
+    best, F = _sparse(objective, columns, zero)
+    bound = sum(column.bound for column in columns)
+    history.begin(F, best)
+    gap, estimate = ((value / max(F, TINY) if F > zero else 0.0) for value in (F - bound, _estimate(columns)))
+    proven = gap <= tol
+    return Solution(best, max(iterations, 1), gap if proven else estimate, proven or estimate <= SETTLED * tol, bound=proven)
+
+
+def _estimate(columns: list[Column]) -> float:
+    """Of the gap, where rounding or conjugate gradients keep the bound from rising."""
+    return sum(min(column.F - column.bound, column.estimate) for column in columns)
+
+
+def _sparse(objective: Objective, columns: list[Column], zero: float) -> tuple[np.ndarray, float]:
+    """The best points and the objective there; with an L1 penalty with exact zeros, as many as cost next to nothing."""
+    theta, F = np.column_stack([column.best for column in columns]), sum(column.F for column in columns)
+    if not objective.penalty.kinked.any():
+        return theta, F
+    most = F + FEW * sum(column.allowed for column in columns) + zero
+    for share in SHARES:
+        candidate = np.column_stack([column.sparse(share) for column in columns])
+        value = objective.evaluate(candidate)[0]
+        if value <= most:
+            return candidate, value
+    return theta, F
 
 
 def _look(objective: Objective, columns: list[Column]) -> None:

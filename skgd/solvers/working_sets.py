@@ -49,7 +49,7 @@ def minimise(
         working = _working_set(objective, theta, gradient)
         coefficients = np.append(working, objective.d)
         left = max_iter - (len(history.curve) - first)
-        chosen = objective.columns(working)
+        chosen = objective.features(working)
         whole = partial(_placed, coefficients=coefficients, D=len(theta))
         seen = history.through(whole)
         part = descend(chosen, theta[coefficients], tol=goal, max_iter=left, history=seen, certain=False)
