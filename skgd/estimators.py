@@ -221,10 +221,13 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         watchers = tuple(watcher for watcher in (validation, tasks) if watcher is not None)
         fit = minimise(data, loss, penalty, options, start, memory, watchers, begun)
         W, b = fit.W, fit.b
+        moved = False
         if validation is not None:
             validation.finish(W, b)
+            moved = not (np.array_equal(W, validation.best[0]) and np.array_equal(b, validation.best[1]))
             W, b = validation.best
         self.__dict__.pop("_online", None)
+        self._set_gap(fit.converged and not moved, np.nan if moved else fit.gap, fit.bound)
         self._known = None if fit.coordinates is None else tuple(fit.coordinates)
         self.n_iter_ = fit.iterations
         self.t_ = 1 + fit.iterations * data.n
@@ -234,6 +237,10 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         self._set_coefficients(W, b, data.dtype)
         if tasks is not None:
             tasks.finish()
+
+    def _set_gap(self, converged: bool, gap: float, bound: bool) -> None:
+        self.converged_, self.gap_ = converged, gap
+        self.gap_kind_ = None if np.isnan(gap) else "bound" if bound else "estimate"
 
     def _fit_parts(self, parts: Parts, classes: Any, init: Start, X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
         """Fit rows that come, or lie, in parts; set the attributes of the fit."""
@@ -293,6 +300,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             online = Online(W, b, visits, visits // getattr(self, "n_iter_", 1), known, options.random_state)
         online.learn(rows.X, Y, rows.weights, loss, self._penalty(d), options)
         self._online, self.n_iter_, self.t_ = online, 1, getattr(self, "t_", 1) + m
+        self._set_gap(False, np.nan, False)
         self._set_coefficients(online.W, online.b, rows.X.dtype)
 
     def _set_coefficients(self, W: np.ndarray, b: np.ndarray, dtype: np.dtype) -> None:
@@ -634,6 +642,16 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         Intercepts b.
     n_iter_ : int
         Iterations of gd, or epochs.
+    converged_ : bool
+        Whether the fit ended because its objective is known to be within `tol` of the minimum.  False after `partial_fit`,
+        with ``tol=None``, and where early stopping or a callback ended the fit.  With an explicit `learning_rate`, and for the
+        perceptron: whether the objective has settled.
+    gap_ : float
+        How far the objective at the coefficients is above its minimum, relative: (F - F*) / F.  NaN where that is not known:
+        after `partial_fit`, with ``tol=None`` or an explicit `learning_rate`, for the perceptron, and where early stopping
+        chose other coefficients than the last.
+    gap_kind_ : {"bound", "estimate"} or None
+        Whether `gap_` is a bound, which duality proves to rounding, or an estimate; None where it is NaN.
     loss_curve_ : list of float
         The objective at the start and after each iteration or epoch; between start and end of gd, where a loss has kinks,
         with its kinks rounded.
@@ -1061,6 +1079,16 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         Intercepts b.
     n_iter_ : int
         Iterations of gd, or epochs.
+    converged_ : bool
+        Whether the fit ended because its objective is known to be within `tol` of the minimum.  False after `partial_fit`,
+        with ``tol=None``, and where early stopping or a callback ended the fit.  With an explicit `learning_rate`, and for the
+        perceptron: whether the objective has settled.
+    gap_ : float
+        How far the objective at the coefficients is above its minimum, relative: (F - F*) / F.  NaN where that is not known:
+        after `partial_fit`, with ``tol=None`` or an explicit `learning_rate`, for the perceptron, and where early stopping
+        chose other coefficients than the last.
+    gap_kind_ : {"bound", "estimate"} or None
+        Whether `gap_` is a bound, which duality proves to rounding, or an estimate; None where it is NaN.
     loss_curve_ : list of float
         The objective at the start and after each iteration or epoch; between start and end of gd, where a loss has kinks,
         with its kinks rounded.

@@ -23,6 +23,7 @@ from .warning import warn
 SOLVERS = {"gd": gd, "sgd": sgd, "adam": adam}
 NOTICEABLE = 1e-4  # share of a coefficient that rounding costs it
 NEGLIGIBLE = 1e-6  # rise of the objective, as a share of its start, that is left to float32 without a word
+TINY = float(np.finfo(float).tiny)
 ONE_EPOCH = "One epoch (max_iter=1) does not tell how far the objective is from its minimum. Raise max_iter, or set tol=None."
 SCATTERED = 4  # entries in memory order that take the time of one of CSR
 
@@ -36,6 +37,9 @@ class Fit(NamedTuple):
     curve: list[float]
     seconds: list[float]
     coordinates: Coordinates | None  # in which columns are standardised, where they were
+    converged: bool  # whether the gap is known to be at most `tol`
+    gap: float  # (F - F*) / F at W and b; NaN where it was not asked for
+    bound: bool  # whether that is a bound that duality gives, or an estimate
 
 
 class Begun(NamedTuple):
@@ -91,6 +95,7 @@ def minimise(
         kept = None if isinstance(data, Table) else memory
         objective = Objective(data.shared_by(team), loss, penalty, identity(data.d, options.fit_intercept), kept)
         W, b = start if start is not None else _first_guess(objective, options)
+        halted = False
         history = History(
             options.solver, not options.automatic, options.verbose, watchers, None if begun is None else begun.began
         )
@@ -107,15 +112,19 @@ def minimise(
                     solution = solution._replace(iterations=solution.iterations + 1)
             else:
                 solution, coordinates = Solution(np.empty(0), 1, np.inf, False, "" if options.tol is None else ONE_EPOCH), None
-        except Halted as halted:
-            W, b, coordinates = halted.W, halted.b, None
+        except Halted as end:
+            W, b, coordinates, halted = end.W, end.b, None, True
             solution = Solution(np.empty(0), len(history.curve) - 1, np.nan, True)
+        # Explicit rates and the perceptron end where the objective falls no more, which says nothing of its minimum.
+        aimed = options.tol is not None and options.automatic and gd.takes(loss, automatic=True)
         if not (np.isfinite(W).all() and np.isfinite(b).all()):
             history.overflow()
-        W, b = _rounded(objective, W, b, coordinates, options, history.curve)
+        W, b, risen = _rounded(objective, W, b, coordinates, options, history.curve)
     if solution.remark or not (solution.converged or options.tol is None):
         _warn(solution, options, loss)
-    return Fit(W, b, solution.iterations, history.curve, history.seconds, coordinates)
+    gap = solution.gap + risen if aimed and np.isfinite(solution.gap) else np.nan
+    converged = options.tol is not None and solution.converged and not halted
+    return Fit(W, b, solution.iterations, history.curve, history.seconds, coordinates, converged, gap, solution.bound)
 
 
 def _first_guess(objective: Objective, options: Options) -> tuple[np.ndarray, np.ndarray]:
@@ -177,14 +186,17 @@ def _descend(objective: Objective, theta: np.ndarray, options: Options, history:
 
 def _rounded(
     objective: Objective, W: np.ndarray, b: np.ndarray, coordinates: Coordinates | None, options: Options, curve: list[float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients that float32 holds, where X is that; intercepts make up for what rounding moves mean scores by."""
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Coefficients that float32 holds, where X is that; intercepts make up for what rounding moves mean scores by.
+
+    The last result is what rounding adds to the objective at most, as a share of it.
+    """
     if objective.data.dtype != np.float32 or coordinates is None:
-        return W, b
+        return W, b, 0.0
     with np.errstate(over="ignore"):
         coef = W.astype(np.float32).astype(np.float64)
     if not np.isfinite(coef).all():
-        return W, b  # which is an error where they are turned into attributes
+        return W, b, 0.0  # which is an error where they are turned into attributes
     intercept, scale = b + coordinates.mean @ (W - coef), coordinates.scale[:-1, None]
     tiny = np.abs(coef - W) > NOTICEABLE * np.abs(W)  # below the normal range, where float32 has few digits
     off = np.abs(intercept.astype(np.float32) - intercept)
@@ -192,11 +204,13 @@ def _rounded(
     error = off + spread.sum(axis=0)
     rise = 0.5 * objective.loss.smoothness() * error @ error if objective.loss.smooth() else error.sum()
     allowed, noise = options.tol or 0.0, NEGLIGIBLE * curve[0]
+    risen = rise / max(curve[-1], TINY)
     if tiny.any() or not rise <= allowed * curve[-1] + noise:
         F, F_rounded = (
             objective.mean_loss(*at) + penalty_value(at[0], objective.raw_penalty)
             for at in ((W, b), (coef, intercept.astype(np.float32).astype(np.float64)))
         )
+        risen = max(F_rounded - F, 0.0) / max(F, TINY)
         if not F_rounded <= F * (1.0 + allowed) + noise:
             what, value, error = "intercept", intercept[off.argmax()], off.max()
             if tiny.any() or spread.max() > off.max():
@@ -207,7 +221,7 @@ def _rounded(
                 f"{F:.3g}: pass X as float64, or {'rescale y' if tiny.any() else 'subtract an offset from its columns'}.",
                 ConvergenceWarning,
             )
-    return coef, intercept
+    return coef, intercept, risen
 
 
 def _warn(solution: Solution, options: Options, loss: Any) -> None:

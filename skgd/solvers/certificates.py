@@ -20,20 +20,29 @@ from ..penalties import Penalty, penalty_value
 EPS = float(np.finfo(float).eps)
 LOOK_BACK, LITTLE = 5, 0.01  # iterations of conjugate gradients whose share of all that was gained ends them
 MOST = 300  # of these iterations
+NEGLIGIBLE = 1e-2  # share of a gap that slopes without a square penalty may be guessed to cost
 NUDGE = 1e-4  # change of scores over which gradients are differenced
 
 
-def imbalance(theta: np.ndarray, gradient: np.ndarray, penalty: Penalty) -> float:
-    """The bound of F - F* above, given the gradient (D, K) of the loss at theta (D, K).
+def imbalance(theta: np.ndarray, gradient: np.ndarray, penalty: Penalty) -> tuple[float, float]:
+    """The bound of F - F* above, given the gradient (D, K) of the loss at theta (D, K), and the part of it that is no bound.
 
-    The conjugate is infinite where nothing penalises a coefficient that has a slope.  Rounding leaves slopes everywhere:
+    The conjugate is infinite where no square penalises a coefficient that has a slope.  Rounding leaves slopes everywhere:
     their price is taken to be that of a coefficient which moves by as much as it is, and at least by one deviation.
     """
     lower, upper, l2 = (weights[:, None] for weights in penalty)
     beyond = np.maximum(-gradient - upper, 0.0) - np.maximum(lower + gradient, 0.0)
     square = np.divide(beyond**2, 2.0 * l2, out=np.full_like(beyond, np.inf), where=l2 > 0.0)
-    conjugate = np.minimum(square, np.abs(beyond) * np.maximum(np.abs(theta), 1.0))
-    return penalty_value(theta, penalty) + float(conjugate.sum()) + float(np.vdot(gradient, theta))
+    price = np.abs(beyond) * np.maximum(np.abs(theta), 1.0)
+    conjugate = float(np.minimum(square, price).sum())
+    total = penalty_value(theta, penalty) + conjugate + float(np.vdot(gradient, theta))
+    return max(total, 0.0), float(price[price < square].sum())
+
+
+def proves(theta: np.ndarray, gradient: np.ndarray, penalty: Penalty, most: float) -> float | None:
+    """The bound of F - F*, if it is at most `most` and true but for rounding."""
+    bound, priced = imbalance(theta, gradient, penalty)
+    return bound if bound <= most and priced <= NEGLIGIBLE * most else None
 
 
 class Rounding:

@@ -59,7 +59,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
         if gaps[-1] <= tol:
             gaps[-1] = _relative(state.gap(F), F)
         if gaps[-1] <= tol:
-            return Solution(state.theta(), epoch, gaps[-1], True)
+            return Solution(state.theta(), epoch, gaps[-1], True, bound=True)
         # 3. give way where this would take long
         if options.solver == "auto" and _epochs_left(gaps, tol) > PATIENCE:
             break

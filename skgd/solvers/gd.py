@@ -20,7 +20,7 @@ from ..objective import Objective
 from ..proximal_metric import Full, Limited, proximal_metric
 from ..quasi_newton import QuasiNewton
 from . import Solution, interior_point, smoothing, together, working_sets
-from .certificates import Rounding, imbalance, newton_direction
+from .certificates import Rounding, newton_direction, proves
 from .together import Answer, Descent, Share
 
 EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
@@ -215,7 +215,7 @@ def _descent(
     rounded = getattr(objective.loss, "width", 0.0) > 0.0
     # Where rows that pay nothing are flat, a model is exact once no row changes sides: the one after it promises nothing.
     sure = SURE if objective.loss.has_flat_rows() else 1.0
-    values, gap, whole = [F], np.inf, True  # whole: the last step went all the way
+    values, gap, unit, whole = [F], np.inf, max(F, TINY), True  # whole: the last step went all the way
     decreases: list[float] = []  # of this metric's models
     effort, F_then = 1.0, F
 
@@ -282,11 +282,10 @@ def _ended(
     objective: Objective, theta: np.ndarray, F: float, gradient: np.ndarray, values: int, gap: float, tol: float, unit: float
 ) -> Solution:
     """The solution at theta: with the gap that duality proves, where that is small, else with the one that models promise."""
-    bound = max(imbalance(theta, gradient, objective.penalty), 0.0) / unit
-    proven = bound <= tol and not getattr(objective.loss, "width", 0.0)
-    gap = bound if proven else gap
-    converged = proven or gap <= max(tol, ROUNDING)
-    return Solution(theta, max(values - 1, 1), gap * unit / max(F, TINY) if F > 0.0 else 0.0, converged, bound=proven)
+    bound = proves(theta, gradient, objective.penalty, tol * unit)
+    gap = gap * unit if bound is None else bound
+    converged = gap <= max(tol, ROUNDING) * unit
+    return Solution(theta, max(values - 1, 1), gap / F if F > 0.0 else 0.0, converged, bound=bound is not None)
 
 
 def _stalled(metric: Metric, decreases: list[float]) -> bool:
