@@ -187,8 +187,7 @@ class Online:
         for r, theta in enumerate(thetas):
             if penalty.kinked.any():
                 theta[:-1] = _shrunk(theta[:-1], float(s.sum()) * _diagonal(learners.P[r])[:-1], penalty)
-            W, learners.b[r] = here.raw(theta)
-            learners.W[r] = np.where(here.scale[:-1, None] > 0.0, W, learners.W[r])
+            learners.W[r], learners.b[r] = _raw(here, theta, learners.W[r])
         best = int(np.argmin(learners.losses))
         self.W, self.b = learners.W[best].copy(), learners.b[best].copy()
 
@@ -219,9 +218,9 @@ class Online:
         units = np.divide(here.scale, steps.scale, out=np.ones(d + 1), where=steps.scale > 0.0)[:, None]
         state.memory = steps.memory * np.stack([units, units**2])  # moments of gradients
         run_epoch(objective, plan, state, self.random_state, History(options.solver, not options.automatic))
-        W, b = here.raw(state.phi)
-        self.steps = Steps(W, b, here.raw(state.average), state.memory, state.steps, here.scale)
-        self.W, self.b = here.raw(state.result())
+        now, average = _raw(here, state.phi, steps.W), _raw(here, state.average, steps.average[0])
+        self.steps = Steps(*now, average, state.memory, state.steps, here.scale)
+        self.W, self.b = average if state.averaged else now
 
     def _plan(self, objective: Objective, options: Options) -> Plan:
         rule = Adam(options.beta_1, options.beta_2, options.adam_epsilon) if options.solver == "adam" else None
@@ -269,6 +268,14 @@ def _carry_over(learners: Learners, here: Coordinates, h: float, settled: bool) 
     bound = np.sqrt(np.minimum(1.0, PRIOR / h / np.maximum(diagonal, np.finfo(float).tiny)))
     P *= bound[..., :, None] * bound[..., None, :] if full else bound**2
     learners.coordinates = here
+
+
+def _raw(here: Coordinates, theta: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Raw W and b of theta; a column that has not varied yet keeps the coefficients (d, K) that it had before."""
+    W, b = here.raw(theta)
+    still = here.scale[:-1] == 0.0
+    W[still] = before[still]
+    return W, b - here.mean[still] @ before[still]  # theta's intercept has what these columns add to the scores
 
 
 def _standardised(X: Any, coordinates: Coordinates) -> np.ndarray:
