@@ -27,6 +27,7 @@ from ._jit import interruptible
 from .callbacks import CallbackSupportMixin, Tasks
 from .coordinates import Coordinates, identity
 from .gathering import gather, reader_of
+from .history import TOO_LONG
 from .labels import encode, encode_as, most_likely, shares, signs
 from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, LogLoss, SoftLabels, Softmax, loss_for
 from .memory import Memory
@@ -298,7 +299,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
     def _set_coefficients(self, W: np.ndarray, b: np.ndarray, dtype: np.dtype) -> None:
         self.__dict__.update(self._attributes(W, b, dtype))
         if not (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all()):
-            raise ValueError("Coefficients exceed the range of float32: pass X as float64, or rescale its columns.")
+            remedy = "pass X as float64, or rescale its columns." if self.learning_rate == "auto" else TOO_LONG
+            raise ValueError(f"Coefficients exceed the range of float32: {remedy}")
 
     def _attributes(self, W: np.ndarray, b: np.ndarray, dtype: np.dtype) -> dict[str, np.ndarray]:
         """The fitted attributes that depend on the coefficients."""

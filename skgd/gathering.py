@@ -81,7 +81,8 @@ def gather(estimator: Any, reader: Reader, overview: Overview | None, parts: Par
     else:
         options, epoch, before = None, None, None
         stride = 1 << (overview.entries // LARGEST).bit_length()  # of what comes here, no more than a sample is left
-        survey = _merged(list(tables.map(partial(_surveyed, stride))))
+        with np.errstate(over="ignore", invalid="ignore"):  # which the fit finds out
+            survey = _merged(list(tables.map(partial(_surveyed, stride))))
         parts.release()
     if survey is None:
         raise ValueError("There are no rows with a weight in any part.")

@@ -147,7 +147,7 @@ class Online:
                 self._learn_rows(X, Y, s, loss, penalty, options.fit_intercept)
         self.rows += X.shape[0]
         if not (np.isfinite(self.W).all() and np.isfinite(self.b).all()):
-            History("online", not options.automatic).overflow()
+            History(options.solver, not options.automatic).overflow()
 
     def _in_its_unit(self, loss: Any) -> Any:
         """The loss, with the unit of all targets so far."""

@@ -60,7 +60,8 @@ class StreamedEpoch:
         state.average, state.steps = plan.whitening.phi(here.theta(*self.average)), self.steps
         if self.memory.shape == state.memory.shape:
             state.memory = self.memory
-        history = History(self.options.solver)
+        too_large = not np.isfinite(survey.columns.squares).all()  # whatever the rate
+        history = History(self.options.solver, not self.options.automatic and not too_large)
         run_epoch(objective, plan, state, self.options.random_state, history)
         self.W, self.b = here.raw(plan.whitening.theta(state.phi))
         self.average = here.raw(plan.whitening.theta(state.average))

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skgd import GDClassifier, GDRegressor
+from skgd.batches import mapped
 
 SOLVERS = ["auto", "gd", "sgd", "adam"]
 TOL = 1e-4  # the default
@@ -322,6 +323,42 @@ def test_rates_far_too_large_raise(learning_rate, solver, regression):
     model = GDRegressor(solver=solver, learning_rate=learning_rate, eta0=1e100, random_state=0)
     with pytest.raises(ValueError, match=r"lower eta0.*learning_rate='auto'"):
         model.fit(X, y)
+
+
+def _in_calls(model, X, y):
+    for _ in range(5):
+        model.partial_fit(X, y)
+
+
+def _elsewhere(model, X, y):
+    parts = [(X[:80], y[:80]), (X[80:], y[80:])]
+    model.fit_batches(mapped(lambda function: [function(number, part) for number, part in enumerate(parts)]))
+
+
+WAYS = {
+    "calls": _in_calls,
+    "batches": lambda model, X, y: model.fit_batches([(X[:80], y[:80]), (X[80:], y[80:])]),
+    "elsewhere": _elsewhere,
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", ["auto", "sgd", "adam"])
+@pytest.mark.parametrize("way", WAYS)
+def test_rates_far_too_large_are_blamed_in_batches_too(way, solver, dtype, regression):
+    X, y = regression
+    eta0 = 1e300 if solver == "adam" or dtype == np.float64 else 1e30
+    model = GDRegressor(solver=solver, learning_rate="constant", eta0=eta0, max_iter=3, tol=None, random_state=0)
+    with pytest.raises(ValueError, match=r"lower eta0.*learning_rate='auto'"):
+        WAYS[way](model, X.astype(dtype), y)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_values_far_too_large_are_not_blamed_on_the_rate(way, regression):
+    X, y = regression
+    model = GDRegressor(learning_rate="constant", eta0=0.01, random_state=0)
+    with pytest.raises(ValueError, match="squares exceed the range of floats"):
+        WAYS[way](model, 1e300 * X, y)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
