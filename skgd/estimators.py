@@ -296,6 +296,13 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         self._online, self.n_iter_, self.t_ = online, 1, getattr(self, "t_", 1) + m
         self._set_coefficients(online.W, online.b, rows.X.dtype)
 
+    def _learn_nothing(self, rows: Rows, columns: int) -> None:
+        """From a batch without a row that counts; a first one makes coefficients of zero, for so many columns of scores."""
+        d = rows.X.shape[1]
+        if self._start(d, columns, Start(None, None), resume=True) is None:
+            self._set_coefficients(np.zeros((d, columns)), np.zeros(columns), rows.X.dtype)
+            self.n_iter_, self.t_ = 1, 1
+
     def _set_coefficients(self, W: np.ndarray, b: np.ndarray, dtype: np.dtype) -> None:
         self.__dict__.update(self._attributes(W, b, dtype))
         if not (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all()):
@@ -516,14 +523,19 @@ def _warn_of_copy(X: Any) -> None:
         )
 
 
-def _validated(estimator, X, y, sample_weight, **how) -> Rows:
-    """The rows that count: a row of weight zero is as good as absent."""
+def _validated(estimator, X, y, sample_weight, allow_none: bool = False, **how) -> Rows:
+    """The rows that count: a row of weight zero is as good as absent.  `allow_none`: there may be none that counts."""
     given = X
     _warn_of_copy(X)
     X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", **how)
     if sample_weight is None:
         return Rows(X, y, np.ones(len(y)), False, given)
+    none = allow_none and not np.any(sample_weight)
+    if none:  # checked as ones: scikit-learn refuses zeros from 1.9 on
+        sample_weight = np.asarray(sample_weight) + 1.0
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if none:
+        return Rows(X, y, weights, True, given).of(np.zeros(len(y), dtype=bool))
     counted = weights > 0.0
     if not counted.any():  # scikit-learn says so from 1.9 on
         raise ValueError("Sample weights must contain at least one non-zero number.")
@@ -817,6 +829,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows; 2 counts as the row twice, 0 as no row.
+            A batch in which all weights are zero changes nothing.  If it is the first batch, the model has coefficients of
+            zero after it, and can predict.
 
         Returns
         -------
@@ -832,9 +846,12 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         with unchanged_on_error(self):
             self._refuse_early_stopping()
             first = not hasattr(self, "coef_")
-            rows = _validated(self, X, y, sample_weight, multi_output=True, y_numeric=True, reset=first)
+            rows = _validated(self, X, y, sample_weight, allow_none=True, multi_output=True, y_numeric=True, reset=first)
             Y = _columns(rows.y)
             self._one_dimensional = len(Y) == 1
+            if not Y.size:
+                self._learn_nothing(rows, len(Y))
+                return self
             loss = self._separable_loss(REGRESSION_LOSSES[self.loss], Y, rows.weights)
             self._check_targets(loss, Y, sample_weight, "y")
             self._learn(rows, Y, loss)
@@ -1250,6 +1267,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             All labels that may ever come; the first call needs them, later ones do not.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows; 2 counts as the row twice, 0 as no row.
+            A batch in which all weights are zero changes nothing.  If it is the first batch, the model has coefficients of
+            zero after it, and can predict.
 
         Returns
         -------
@@ -1273,12 +1292,15 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
                 )
             first = not hasattr(self, "coef_")
             _check_partial_fit_first_call(self, classes)
-            rows = _validated(self, X, y, sample_weight, reset=first)
+            rows, K = _validated(self, X, y, sample_weight, allow_none=True, reset=first), len(self.classes_)
+            self._one_dimensional = False
+            if not len(rows.y):
+                self._learn_nothing(rows, 1 if K == 2 else K)
+                return self
             labels = encode_as(rows.y, self.classes_)
             of_classes = self._class_weights(self.classes_, labels, rows.weights)
             rows = _class_weighted(rows, labels, of_classes)
-            self._one_dimensional = False
-            Y, K = self._targets(labels, len(self.classes_)), len(self.classes_)
+            Y = self._targets(labels, K)
             if self.loss == "log_loss":
                 loss = LogLoss(1) if K == 2 else Softmax(K, 0.25)
             else:

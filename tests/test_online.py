@@ -307,6 +307,65 @@ def test_rows_of_weight_zero_do_not_exist(rng):
     assert_allclose(model.coef_, kept.coef_, rtol=1e-12)
 
 
+NOTHING = pytest.mark.parametrize(
+    "weights", [np.zeros(50), [0.0] * 50, np.zeros(50, dtype=int), 0], ids=["float", "list", "int", "0"]
+)
+
+
+@NOTHING
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("begin", ["fit", "partial_fit"])
+def test_a_batch_without_weight_changes_nothing(begin, dtype, weights, three_classes):
+    X, y = three_classes
+    for model, target in ((GDClassifier(), y), (GDRegressor(), X[:, 0]), (GDRegressor(), X[:, :2])):
+        how = {"classes": [0, 1, 2]} if isinstance(model, GDClassifier) and begin == "partial_fit" else {}
+        getattr(model, begin)(X.astype(dtype), target, **how)
+        before = pickle.dumps(model)
+        assert model.partial_fit(X[:50], target[:50], sample_weight=weights) is model
+        assert pickle.dumps(model) == before
+
+
+@NOTHING
+def test_a_first_batch_without_weight_leaves_coefficients_of_zero(weights, three_classes):
+    """And what comes after it is learned as if it had not been there."""
+    X, y = three_classes
+    cases = [
+        (GDClassifier(), y, {"classes": [0, 1, 2]}, (3, 6)),
+        (GDClassifier("hinge"), y > 0, {"classes": [False, True]}, (1, 6)),
+        (GDClassifier(learning_rate="constant", random_state=0), y > 0, {"classes": [False, True]}, (1, 6)),
+        (GDRegressor(), X[:, 0], {}, (6,)),
+        (GDRegressor(), X[:, :2], {}, (2, 6)),
+    ]
+    for model, target, how, shape in cases:
+        plain = clone(model).partial_fit(X, target, **how)
+        model.partial_fit(X[:50], target[:50], sample_weight=weights, **how)
+        assert_array_equal(model.coef_, np.zeros(shape))
+        assert_array_equal(model.intercept_, np.zeros(plain.intercept_.shape))
+        assert model.t_ == 1
+        assert model.n_features_in_ == 6
+        assert model.predict(X).shape == target.shape
+        if how:
+            assert_array_equal(model.classes_, how["classes"])
+        model.partial_fit(X, target)
+        assert_array_equal(model.coef_, plain.coef_)
+        assert model.t_ == plain.t_
+
+
+def test_a_batch_without_weight_is_checked(regression):
+    X, y = regression
+    model = GDRegressor().partial_fit(X, y)
+    zeros = np.zeros(len(y))
+    with pytest.raises(ValueError, match="5 features"):
+        model.partial_fit(X[:, :5], y, zeros)
+    with pytest.raises(ValueError, match="have the shape"):
+        model.partial_fit(X, np.column_stack([y, y]), zeros)
+    with pytest.raises(ValueError, match=r"sample_weight\.shape"):
+        model.partial_fit(X, y, zeros[:5])
+    with pytest.raises(ValueError, match="classes must be passed"):
+        GDClassifier().partial_fit(X, y > 0, sample_weight=zeros)
+    assert model.predict(X).shape == y.shape
+
+
 # ---------------------------------------------------------------- explicit rates: the textbook, resumed
 @pytest.mark.parametrize("rate", ["constant", "invscaling", "optimal"])
 @pytest.mark.parametrize("average", [False, True])
