@@ -70,6 +70,7 @@ class Steps:
     memory: np.ndarray
     steps: int
     scale: np.ndarray
+    average_from: int | None = None  # the step that averaging started at
 
 
 class Online:
@@ -81,9 +82,9 @@ class Online:
     b : ndarray of shape (K,)
         Where to begin.
     visits : int
-        Of rows, that made W and b.
+        Of rows, that made W and b.  It grows with every batch.
     rows : int
-        That were visited.
+        That were visited, each counted once.  It grows, too.
     known : Coordinates or None
         Standardised ones of these rows.
     random_state : RandomState
@@ -145,7 +146,7 @@ class Online:
                 self._step(X, Y, s, loss, penalty, options)
             else:
                 self._learn_rows(X, Y, s, loss, penalty, options.fit_intercept)
-        self.rows += X.shape[0]
+        self.rows, self.visits = self.rows + X.shape[0], self.visits + X.shape[0]
         if not (np.isfinite(self.W).all() and np.isfinite(self.b).all()):
             History(options.solver, not options.automatic).overflow()
 
@@ -208,19 +209,29 @@ class Online:
             penalty = penalty.scaled(np.divide(1.0, here.scale[:-1], out=np.zeros(d), where=here.scale[:-1] > 0.0))
         objective = Objective(Table(X, Y, s / s.mean()), loss, penalty, here)
         plan = self._plan(objective, options)
+        batch = min(plan.batch, objective.n)
         if self.steps is None:
-            batch = min(plan.batch, objective.n)
-            memory = np.zeros((2, d + 1, loss.columns))
-            self.steps = Steps(self.W, self.b, (self.W, self.b), memory, -(-self.visits // batch), here.scale)
+            memory, made = np.zeros((2, d + 1, loss.columns)), sgd.steps_of(self.visits, batch, max(self.rows, 1))
+            self.steps = Steps(self.W, self.b, (self.W, self.b), memory, made, here.scale)
         steps = self.steps
         state = State(objective, here.theta(steps.W, steps.b), plan)
         state.average, state.steps = here.theta(*steps.average), steps.steps
+        state.average_from = self._average_from(options, steps, batch, objective.n)
         units = np.divide(here.scale, steps.scale, out=np.ones(d + 1), where=steps.scale > 0.0)[:, None]
         state.memory = steps.memory * np.stack([units, units**2])  # moments of gradients
         run_epoch(objective, plan, state, self.random_state, History(options.solver, not options.automatic))
         now, average = _raw(here, state.phi, steps.W), _raw(here, state.average, steps.average[0])
-        self.steps = Steps(*now, average, state.memory, state.steps, here.scale)
+        self.steps = Steps(*now, average, state.memory, state.steps, here.scale, state.average_from)
         self.W, self.b = average if state.averaged else now
+
+    def _average_from(self, options: Options, steps: Steps, batch: int, n: int) -> int | None:
+        """The step that averaging starts at: that of the same row, whatever batches the rows before it came in."""
+        row = sgd.averaging_row(options, default=False)
+        if row is None:
+            return None
+        if row > self.visits:
+            return steps.steps + sgd.steps_of(row - self.visits, batch, n)
+        return sgd.steps_of(row, batch, max(self.rows, 1)) if steps.average_from is None else steps.average_from
 
     def _plan(self, objective: Objective, options: Options) -> Plan:
         rule = Adam(options.beta_1, options.beta_2, options.adam_epsilon) if options.solver == "adam" else None
@@ -236,7 +247,6 @@ class Online:
             penalty=ElasticNet(explicit=0.0),
             unit=unit,
             whitening=unmixed(objective),
-            average_from=sgd.averaging(options, BATCH, default=False),
             growing=True,
             shuffle=options.shuffle,
         )

@@ -368,17 +368,63 @@ def test_a_batch_without_weight_is_checked(regression):
 
 # ---------------------------------------------------------------- explicit rates: the textbook, resumed
 @pytest.mark.parametrize("rate", ["constant", "invscaling", "optimal"])
-@pytest.mark.parametrize("average", [False, True])
-def test_calls_on_the_same_rows_are_epochs(average, rate, two_classes):
+@pytest.mark.parametrize("average", [False, True, 1, 40, 150, 190, 301, 10_000])
+@pytest.mark.parametrize("batch_size", ["auto", 4, 64])
+def test_calls_on_the_same_rows_are_epochs(batch_size, average, rate, two_classes):
+    """Of which the last batch may be smaller."""
     X, y = two_classes
     X = (X - X.mean(axis=0)) / X.std(axis=0)
-    how = {"learning_rate": rate, "eta0": 0.01, "alpha": 0.01, "shuffle": False, "average": average}
+    how = {"learning_rate": rate, "eta0": 0.01, "alpha": 0.01, "shuffle": False}
+    how |= {"batch_size": batch_size, "average": average}
     fitted = GDClassifier(max_iter=3, tol=None, **how).fit(X, y)
     resumed = GDClassifier(**how)
     for _ in range(3):
         resumed.partial_fit(X, y, classes=[0, 1])
     assert_allclose(resumed.coef_, fitted.coef_, rtol=1e-12)
     assert resumed.t_ == fitted.t_
+
+
+@pytest.mark.parametrize("solver", ["sgd", "gd", "adam"])
+@pytest.mark.parametrize("average", [1, 13, 14, 20, 41, 47, 60, 100])
+def test_averaging_starts_at_the_same_row_in_calls_of_any_size(average, solver, regression):
+    """One step a call: the average is that of the iterates after the row was seen."""
+    X, y = regression
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    how = {"solver": solver, "learning_rate": "constant", "eta0": 0.05, "shuffle": False}
+    how |= {} if solver == "gd" else {"batch_size": 64}
+    averaged, plain, iterates, seen = GDRegressor(average=average, **how), GDRegressor(**how), [], 0
+    for size in (10, 3, 1, 30, 2, 20, 9, 5):
+        rows = slice(seen, seen + size)
+        averaged.partial_fit(X[rows], y[rows])
+        plain.partial_fit(X[rows], y[rows])
+        seen += size
+        iterates = [*iterates, plain.coef_] if seen >= average else []
+        assert_allclose(averaged.coef_, np.mean(iterates or [plain.coef_], axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("batch_size", [4, 7])
+def test_averaging_in_a_fit_starts_at_its_row(batch_size, regression):
+    """Where the last batch of an epoch is smaller, too: against steps on each batch, averaged in NumPy."""
+    X, y = regression
+    X, y = ((X - X.mean(axis=0)) / X.std(axis=0))[:30], y[:30]
+    how = {"learning_rate": "constant", "eta0": 0.05, "batch_size": batch_size, "shuffle": False}
+    for average in (1, 29, 30, 31, 57, 61, 62, 65, 88):
+        fitted = GDRegressor(max_iter=3, tol=None, average=average, **how).fit(X, y)
+        plain, iterates, seen = GDRegressor(**how), [], 0
+        for rows, targets in 3 * batches(X, y, batch_size):
+            plain.partial_fit(rows, targets)
+            seen += len(targets)
+            iterates = [*iterates, plain.coef_] if seen >= average else []
+        assert_allclose(fitted.coef_, np.mean(iterates or [plain.coef_], axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("batch_size", [4, 64])
+def test_a_schedule_goes_on_after_epochs_whose_last_batch_is_smaller(batch_size, regression):
+    X, y = regression
+    X, y = ((X - X.mean(axis=0)) / X.std(axis=0))[:30], y[:30]
+    how = {"learning_rate": "invscaling", "eta0": 0.1, "shuffle": False, "tol": None, "batch_size": batch_size}
+    resumed = GDRegressor(max_iter=3, **how).fit(X, y).partial_fit(X, y)
+    assert_allclose(resumed.coef_, GDRegressor(max_iter=4, **how).fit(X, y).coef_, rtol=1e-12)
 
 
 def test_steps_are_those_of_sgd(regression):

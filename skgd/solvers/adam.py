@@ -65,7 +65,7 @@ def _automatic_plan(objective: Objective, options: Options, whitening: Whitening
         penalty=ElasticNet(explicit=0.0),
         unit=objective.score_scale(),
         whitening=whitening,
-        average_from=sgd.averaging(options, batch, default=True),
+        average_from=sgd.averaging(options, batch, objective.n, default=True),
         growing=True,
         reduced=steps > 1,
         run=sgd.neighbours(objective, batch),

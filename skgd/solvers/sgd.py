@@ -106,7 +106,7 @@ def automatic_plan(objective: Objective, whitening: Whitening, options: Options)
         penalty=ElasticNet(explicit=0.0),
         unit=np.ones(objective.K) if smooth else objective.score_scale() * objective.loss.smoothness(),
         whitening=whitening,
-        average_from=averaging(options, batch, default=not (full and smooth)),
+        average_from=averaging(options, batch, objective.n, default=not (full and smooth)),
         growing=True,
         smoothness=0.5 if objective.loss.coupled() else objective.loss.smoothness(),
         reduced=not full,
@@ -166,7 +166,7 @@ def textbook_plan(objective: Objective, options: Options, rule) -> Plan:
         penalty=ElasticNet(explicit=1.0),
         unit=np.ones(objective.K),
         whitening=identity(objective),
-        average_from=averaging(options, batch, default=False),
+        average_from=averaging(options, batch, objective.n, default=False),
         shuffle=options.shuffle,
         patience=options.n_iter_no_change,
         may_plateau=True,
@@ -188,12 +188,22 @@ def _typical_rate(objective: Objective, alpha: float) -> float:
     return typical / max(1.0, derivative)
 
 
-def averaging(options: Options, batch: int, default: bool) -> int | None:
-    """The step that averaging starts at, or None; `average` counts rows, as in SGDClassifier."""
+def averaging(options: Options, batch: int, n: int, default: bool) -> int | None:
+    """The step that averaging starts at in epochs of n rows, or None."""
+    row = averaging_row(options, default)
+    return None if row is None else steps_of(row, batch, n)
+
+
+def averaging_row(options: Options, default: bool) -> int | None:
+    """The number of the row that averaging starts at, counted over all epochs as in SGDClassifier, or None."""
     average = default if options.average == "auto" else options.average
-    if average is False:
-        return None
-    return -(-int(average) // batch)
+    return None if average is False else int(average)
+
+
+def steps_of(rows: int, batch: int, n: int) -> int:
+    """The steps that visit so many rows, in epochs of n rows whose last batch may be smaller."""
+    epochs, rest = divmod(rows, n)
+    return epochs * -(-n // batch) + -(-rest // batch)
 
 
 def balanced_batch(objective: Objective, options: Options, whitening: Whitening) -> tuple[int, int]:
