@@ -136,10 +136,7 @@ def _solve(
         W, b = objective.coordinates.raw(before.theta)
         if before.converged or before.iterations == options.max_iter:
             return W, b, before, None
-    if options.standardize:
-        objective = _standardised(objective, options, memory)
-    elif options.automatic:
-        objective.finite_moments(options.fit_intercept)  # curvature has the squares of columns
+    objective = _remembering(objective, options, memory)
     stochastic = options.solver in ("sgd", "adam") or not options.automatic
     theta = objective.coordinates.theta(W, b)
     if not stochastic:
@@ -158,16 +155,25 @@ def _solve(
     return *objective.coordinates.raw(solution.theta), solution, standard
 
 
-def _standardised(objective: Objective, options: Options, memory: Memory | None) -> Objective:
-    """The objective in standardised coordinates, with what is remembered of the same data."""
+def _remembering(objective: Objective, options: Options, memory: Memory | None) -> Objective:
+    """The objective in coordinates to step in, with what is remembered of the same data there."""
     if memory is None or not objective.in_memory:
-        return objective.in_coordinates(objective.standardise(options.fit_intercept), memory)
-    data = objective.loss, objective.coordinates.centred, *objective.table.fingerprint()
+        return objective.in_coordinates(_coordinates(objective, options), memory)
+    data = objective.loss, objective.coordinates.centred, options.standardize, *objective.table.fingerprint()
     known = memory.coordinates if memory.data == data else None
     if known is None:
-        known = objective.standardise(options.fit_intercept)
+        known = _coordinates(objective, options)
         vars(memory).update(vars(Memory(data, known, curvature={}, progress=memory.progress)))
     return objective.in_coordinates(known, memory)
+
+
+def _coordinates(objective: Objective, options: Options) -> Coordinates:
+    """Standardised ones, or the raw ones that the objective is in."""
+    if options.standardize:
+        return objective.standardise(options.fit_intercept)
+    if options.automatic:
+        objective.finite_moments(options.fit_intercept)  # curvature has the squares of columns
+    return objective.coordinates
 
 
 def _descend(objective: Objective, theta: np.ndarray, options: Options, history: History, most: int) -> Solution:
