@@ -105,7 +105,10 @@ def _first_pass(
     survey, options, epoch, before, edges = None, None, None, None, [0]
     for number, part in enumerate(parts.map(itself)):
         rows = 0 if survey is None else survey.n
-        table, classes = reader.read(number, part, rows, reset=survey is None and reader.edges is None)
+        if reader.edges is None:
+            table, classes = reader.read(number, part, rows, reset=survey is None)
+        else:  # labels were read before
+            table, classes = reader.read_again(number, part)
         edges.append(rows if table is None else rows + table.n)
         if table is None:
             continue
