@@ -36,7 +36,7 @@ from .online import Online
 from .options import Options
 from .parts import Parted, Parts, parts_of
 from .penalties import Penalty, elastic_net, penalty_value
-from .prediction import blocks_of, fast_scores, probabilities
+from .prediction import blocks_of, explained_deviance, fast_scores, probabilities
 from .prediction import scores as scores_of
 from .reading import Glance, Reader
 from .survey import Survey
@@ -46,7 +46,7 @@ from .validation import Validation
 from .warning import warn
 
 SOLVERS = ("auto", "gd", "sgd", "adam")
-LOG_LINK = ("poisson", "gamma")  # losses whose scores are logarithms of predictions
+LOG_LINK = {"poisson": 1, "gamma": 2}  # losses whose scores are logarithms of predictions; power of the mean in the variance
 NOTICEABLE = 1 << 24  # bytes of a memory map whose copy is worth a warning
 WITH_PROBABILITIES = ("log_loss", "modified_huber")
 
@@ -628,8 +628,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     validation_fraction : float, default=0.1
         Share of the rows that are set aside for validation, where there is no `X_val`; of every class the same share.
     scoring : str, callable or None, default=None
-        The validation score: None is that of `score`, "loss" the loss without the penalty, with its sign changed, and
-        others are those of `sklearn.metrics.check_scoring`.
+        The validation score: None is that of `score`, R^2 or D^2; "loss" is the loss without the penalty, with its sign
+        changed; others are those of `sklearn.metrics.check_scoring`.
     n_iter_no_change : int, default=5
         Epochs in a row without progress after which an explicit `learning_rate` stops, or "adaptive" slows down; iterations
         or epochs in a row without a better validation score after which early stopping ends the fit.
@@ -947,6 +947,30 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         if self.loss in LOG_LINK:
             scores = np.exp(scores)
         return scores[:, 0] if self._one_dimensional else scores
+
+    def score(self, X, y, sample_weight=None):
+        """R^2; or D^2, the explained share of the deviance, where `loss` is "poisson" or "gamma".
+
+        D^2 is that of `PoissonRegressor` and `GammaRegressor`: one minus the deviance of the predictions over that of the mean
+        of y.  Of several targets it is the mean of theirs.  It is 0 for a target that does not vary, as R^2 is.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Raw features.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            As `sklearn.metrics.r2_score` or `sklearn.metrics.d2_tweedie_score`: at most 1, and 0 for the mean of y.
+        """
+        if self.loss not in LOG_LINK:
+            return super().score(X, y, sample_weight)
+        return explained_deviance(_columns(np.asarray(y)), self._scores(X), sample_weight, LOG_LINK[self.loss])
 
 
 def _columns(y: np.ndarray) -> np.ndarray:
