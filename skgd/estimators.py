@@ -586,7 +586,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         Most iterations of gd, or epochs.
     tol : float or None, default=1e-4
         Stop where the objective is within this share of its minimum, as estimated from the progress.  None: run all
-        of `max_iter`.
+        of `max_iter`.  With `early_stopping` it also bounds the rise of the validation score, and there it is no share: it is
+        in the unit of that score.
     shuffle : bool, default=True
         Whether to draw the rows in random order in every epoch.
     batch_size : int or "auto", default="auto"
@@ -624,7 +625,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     early_stopping : bool, default=False
         Whether to watch a validation set, the rows of `X_val` or a share of those of X: after each iteration or epoch the model
         is scored there.  The fit ends when the score has not risen by `tol` for `n_iter_no_change` of them in a row, or when
-        the objective is within `tol` of its minimum; the coefficients of the best score are kept.
+        the objective is within `tol` of its minimum; the coefficients of the best score are kept.  For the score `tol` is an
+        absolute difference, as in scikit-learn, and for the objective a share.
     validation_fraction : float, default=0.1
         Share of the rows that are set aside for validation, where there is no `X_val`; of every class the same share.
     scoring : str, callable or None, default=None
@@ -1039,7 +1041,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         Most iterations of gd, or epochs.
     tol : float or None, default=1e-4
         Stop where the objective is within this share of its minimum, as estimated from the progress.  None: run all
-        of `max_iter`.
+        of `max_iter`.  With `early_stopping` it also bounds the rise of the validation score, and there it is no share: it is
+        in the unit of that score.
     shuffle : bool, default=True
         Whether to draw the rows in random order in every epoch.
     batch_size : int or "auto", default="auto"
@@ -1075,7 +1078,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     early_stopping : bool, default=False
         Whether to watch a validation set, the rows of `X_val` or a share of those of X: after each iteration or epoch the model
         is scored there.  The fit ends when the score has not risen by `tol` for `n_iter_no_change` of them in a row, or when
-        the objective is within `tol` of its minimum; the coefficients of the best score are kept.
+        the objective is within `tol` of its minimum; the coefficients of the best score are kept.  For the score `tol` is an
+        absolute difference, as in scikit-learn, and for the objective a share.
     validation_fraction : float, default=0.1
         Share of the rows that are set aside for validation, where there is no `X_val`; of every class the same share.
     scoring : str, callable or None, default=None
