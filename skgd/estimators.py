@@ -39,13 +39,14 @@ from .penalties import Penalty, elastic_net, penalty_value
 from .prediction import blocks_of, explained_deviance, fast_scores, probabilities
 from .prediction import scores as scores_of
 from .reading import Glance, Reader
+from .solvers.rules import RULES, ruling
 from .survey import Survey
 from .table import Table
 from .training import Begun, minimise, takers
 from .validation import Validation
 from .warning import warn
 
-SOLVERS = ("auto", "gd", "sgd", "adam")
+SOLVERS = ("auto", "gd", *RULES)
 LOG_LINK = {"poisson": 1, "gamma": 2}  # losses whose scores are logarithms of predictions; power of the mean in the variance
 NOTICEABLE = 1 << 24  # bytes of a memory map whose copy is worth a warning
 WITH_PROBABILITIES = ("log_loss", "modified_huber")
@@ -466,10 +467,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             unused += ["eta0"]
         if self.learning_rate != "invscaling":
             unused += ["power_t"]
-        if solver != "adam":
-            unused += ["beta_1", "beta_2", "adam_epsilon"]
-        if solver == "adam" or (solver in ("gd", "auto") and not explicit):
-            unused += ["momentum"]
+        used = ruling(solver).PARAMETERS if solver in RULES or explicit else ()
+        unused += [name for module in RULES.values() for name in module.PARAMETERS if name not in used]
         if solver == "gd":
             unused += ["batch_size"] if explicit else ["batch_size", "average"]
         changed = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != defaults[name]]

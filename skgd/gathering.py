@@ -15,6 +15,7 @@ from .options import Options
 from .parts import Parted, Parts
 from .penalties import Penalty
 from .reading import Glance, Reader, itself
+from .solvers.rules import RULES
 from .streamed import StreamedEpoch
 from .survey import LARGEST, Survey
 from .table import Table
@@ -128,10 +129,10 @@ def _first_pass(
 
 
 def _steps_first(options: Options, loss: Any, started: bool) -> bool:
-    """Whether the first pass makes steps: those of sgd and adam, or for gd to start from."""
+    """Whether the first pass makes steps: those of an update rule, or for gd to start from."""
     if options.solver == "auto":
         return not started and not loss.quadratic() and loss.bounded()
-    return options.solver in ("sgd", "adam")
+    return options.solver in RULES
 
 
 def _of_sample(estimator: Any, survey: Survey, loss: Any, at: Any) -> float:

@@ -5,7 +5,8 @@ drifts changes only the metric of the next steps.  With rates from the data, ste
 (`recursive_newton.py`), and how fast the past should be forgotten is found out: a few learners forget at different rates, each
 batch is a test for all of them before they learn from it, and the one that lost least lately is the model.
 
-With an explicit rate, steps are those of `fit`, resumed.  Adam's have a constant rate in the natural unit of coefficients.
+With an explicit rate, steps are those of `fit`, resumed.  Rules with an `online_rate`, such as Adam, have that one with rates
+from the data, too, in the natural unit of coefficients.
 
 With rates from the data, the penalty acts on the coefficients of standardised columns: behind a scaler that runs along,
 where others would learn, it does so too, and nobody can know beforehand in which unit a stream will come.
@@ -23,17 +24,15 @@ import scipy.sparse as sp
 from . import schedules
 from .coordinates import Coordinates, identity
 from .history import History
-from .losses import Perceptron
 from .moments import LATE, RECENT, Moments
 from .objective import Objective
 from .options import Options
 from .penalties import ElasticNet, Penalty
 from .recursive_newton import batch_loss, diagonal_steps, full_steps
 from .solvers import sgd
-from .solvers.adam import RATE
+from .solvers.rules import ruling
 from .solvers.steps import Plan, State, run_epoch
 from .table import Table
-from .updates import Adam, Momentum
 from .whitening import identity as unmixed
 
 MEMORIES = (np.inf, 1000.0, 200.0, 40.0)  # rows that learners remember, roughly: their drift is 1/memory^2
@@ -42,7 +41,7 @@ LEAP = 10.0  # times the deviation, from one batch to the next: the unit has cha
 PRIOR = 0.25  # of h P before anything is seen, and its bound: a row cannot move a coefficient further
 LARGEST = 400_000  # entries of P, beyond which its diagonal has to do
 ENTRIES = 1 << 20  # of rows that are standardised at one time
-BATCH = 32  # rows a step of Adam
+BATCH = 32  # rows a step of a rule
 
 
 @dataclass
@@ -142,7 +141,7 @@ class Online:
             self.moments.follow(self.late)
             self.targets.add(rows.target_moments())
             loss = self._in_its_unit(loss)
-            if not options.automatic or options.solver == "adam" or isinstance(loss, Perceptron):
+            if not options.automatic or ruling(options.solver).online_rate(loss) is not None:
                 self._step(X, Y, s, loss, penalty, options)
             else:
                 self._learn_rows(X, Y, s, loss, penalty, options.fit_intercept)
@@ -234,14 +233,13 @@ class Online:
         return sgd.steps_of(row, batch, max(self.rows, 1)) if steps.average_from is None else steps.average_from
 
     def _plan(self, objective: Objective, options: Options) -> Plan:
-        rule = Adam(options.beta_1, options.beta_2, options.adam_epsilon) if options.solver == "adam" else None
-        momentum = Momentum(options.momentum, options.nesterovs_momentum)
+        solver = ruling(options.solver)
         if not options.automatic:
-            return sgd.textbook_plan(objective, options, rule or momentum)
-        rate = RATE / np.sqrt(objective.loss.smoothness()) if rule else 1.0
+            return sgd.textbook_plan(objective, options, solver.rule(options))
+        rate = solver.online_rate(objective.loss)
         unit = self.targets.units if objective.loss.scores_are_targets() else np.ones(objective.K)
         return Plan(
-            rule=rule or momentum,
+            rule=solver.rule(options),
             schedule=lambda t: schedules.constant(t, rate),
             batch=BATCH if isinstance(options.batch_size, str) else options.batch_size,
             penalty=ElasticNet(explicit=0.0),

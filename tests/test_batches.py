@@ -210,11 +210,13 @@ def test_sgd_of_rows_in_the_order_of_their_labels(rows, objective):
     assert objective(model, X, y) <= 1.01 * objective(GDClassifier().fit(X, y), X, y)
 
 
-def test_explicit_rates_go_on_from_batch_to_batch(rows):
-    """As one epoch of the textbook on all rows, of which no batch is shuffled."""
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("rule", [{"solver": "sgd"}, {"solver": "sgd", "momentum": 0.9}, {"solver": "adam"}], ids=str)
+def test_explicit_rates_go_on_from_batch_to_batch(rule, epochs, rows):
+    """As epochs of the textbook on all rows, of which no batch is shuffled; a momentum is that of all rows, too."""
     X, z, _ = rows
     X = (X - X.mean(axis=0)) / X.std(axis=0)
-    textbook = {"solver": "sgd", "learning_rate": "invscaling", "eta0": 0.05, "shuffle": False, "max_iter": 1, "tol": None}
+    textbook = {"learning_rate": "invscaling", "eta0": 0.01, "shuffle": False, "max_iter": epochs, "tol": None, **rule}
     together = GDRegressor(**textbook).fit(X, z)
     apart = GDRegressor(**textbook).fit_batches(cut(X, z, size=500))
     assert_allclose(apart.coef_, together.coef_, rtol=1e-10)

@@ -32,12 +32,18 @@ SMALL = 64  # fewer rows make one batch
 FEWEST, MOST = 16, 64  # rows a step, where a row is worth more than the sweep over all columns
 RARE = 16.0  # times its variance: what a single row of a column may add to the curvature of a batch
 STEPS = 500  # of an epoch, from which on larger batches cost it little
+PARAMETERS = ("momentum",)
 PATIENT = 500.0  # steps before rates are damped, where an epoch is shorter than that
 
 
 def takes(loss: Any, automatic: bool) -> bool:
     """Whether the loss has what rates are derived from, or none are."""
     return loss.bounded() or not automatic
+
+
+def online_rate(loss: Any) -> float | None:
+    """1 for the perceptron, whose coefficients have no natural size; other losses take Newton's steps."""
+    return 1.0 if isinstance(loss, Perceptron) else None
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
@@ -48,7 +54,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
 def planned(objective: Objective, options: Options) -> tuple[Objective, Plan]:
     """The objective in coordinates to step in, and how."""
     if not options.automatic:
-        return objective, textbook_plan(objective, options, _rule(options))
+        return objective, textbook_plan(objective, options, rule(options))
     return automatic_plan(*prepared(objective, options), options)
 
 
@@ -100,7 +106,7 @@ def automatic_plan(objective: Objective, whitening: Whitening, options: Options)
         return schedules.constant(t, rate) if steady else schedules.damped(t, rate, delay)
 
     plan = Plan(
-        rule=_rule(options),
+        rule=rule(options),
         schedule=schedule,
         batch=batch,
         penalty=ElasticNet(explicit=0.0),
@@ -174,7 +180,8 @@ def textbook_plan(objective: Objective, options: Options, rule) -> Plan:
     )
 
 
-def _rule(options: Options) -> Momentum:
+def rule(options: Options) -> Momentum:
+    """Gradient steps, with a momentum or not."""
     return Momentum(options.momentum, options.nesterovs_momentum)
 
 
