@@ -193,11 +193,16 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         coef = np.atleast_2d(self.coef_)
         return scores_of(X, coef, np.broadcast_to(self.intercept_, len(coef)), self.n_jobs)[0]
 
-    def _minimise(self, rows: Rows, Y: np.ndarray, loss, init: Start, held_out: tuple[Rows, np.ndarray] | None) -> None:
-        """Solve for targets Y (T, n); set the attributes of the fit.  Those that shape a prediction are set already."""
+    def _minimise(
+        self, rows: Rows, Y: np.ndarray, loss, init: Start, held_out: tuple[Rows, np.ndarray] | None, own: bool
+    ) -> None:
+        """Solve for targets Y (T, n); set the attributes of the fit.  Those that shape a prediction are set already.
+
+        `own`: whether the rows that are held out are the user's own.
+        """
         memory = getattr(self, "_memory", Memory()) if self.warm_start else None
         start = self._start(rows.X.shape[1], loss.columns, init)
-        penalty, options = self._penalty(rows.X.shape[1]), self._options(loss)
+        penalty, options = self._penalty(rows.X.shape[1]), self._options(loss, splits=self.early_stopping and not own)
         self._solve(rows.table(Y), rows.of_hooks(), loss, penalty, options, start, memory, held_out)
         if memory is not None:
             self._memory = memory
@@ -415,7 +420,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         changed = {name: value for name, value in parameters if value is not defaults.get(name, Parameter.empty)}
         validate_parameter_constraints(self._parameter_constraints, changed, type(self).__name__)
 
-    def _options(self, loss) -> Options:
+    def _options(self, loss, splits: bool = False) -> Options:
+        """What solvers need to know; `splits`: whether rows are set aside for validation."""
         explicit = self.learning_rate != "auto"
         if self.learning_rate == "optimal" and (np.ndim(self.alpha) or self.alpha == 0):
             raise ValueError("learning_rate='optimal' divides by alpha: set one alpha > 0, or use learning_rate='auto'.")
@@ -443,7 +449,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             random_state=check_random_state(self.random_state),
         )
         options = replace(options, solver=self._solver(options, takers(loss, options.automatic)))
-        self._warn_unused(options.solver, explicit, loss)
+        self._warn_unused(options.solver, explicit, loss, splits)
         return options
 
     def _solver(self, options: Options, able: list[str]) -> str:
@@ -459,8 +465,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             )
         return solver
 
-    def _warn_unused(self, solver: str, explicit: bool, loss) -> None:
-        """Warn of parameters that were set and mean nothing to this solver or loss."""
+    def _warn_unused(self, solver: str, explicit: bool, loss, splits: bool) -> None:
+        """Warn of parameters that were set and mean nothing to this solver or loss, to the penalty, or without a validation."""
         defaults = self._defaults()
         unused = [name for name in defaults if name in ("epsilon", "quantile") and name not in loss._fields]
         if self.learning_rate in ("auto", "optimal"):
@@ -471,11 +477,18 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         unused += [name for module in RULES.values() for name in module.PARAMETERS if name not in used]
         if solver == "gd":
             unused += ["batch_size"] if explicit else ["batch_size", "average"]
+        if self.penalty != "elasticnet" and self.l1_ratio is not None:  # None says that there is no elastic net
+            unused += ["l1_ratio"]
+        if not self.early_stopping:
+            unused += ["scoring"]
+        if not splits:
+            unused += ["validation_fraction"]
         changed = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != defaults[name]]
         if changed:
             warn(
                 f"{', '.join(changed)} has no effect with loss={self.loss!r}, solver={solver!r}, "
-                f"learning_rate={self.learning_rate!r}.",
+                f"learning_rate={self.learning_rate!r}, penalty={self.penalty!r}, early_stopping={self.early_stopping!r}"
+                f"{' and X_val' if self.early_stopping and not splits else ''}.",
                 UserWarning,
             )
 
@@ -810,7 +823,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
                 watched = held_out, _columns(held_out.y)
                 if X_val is not None:
                     self._check_targets(loss, watched[1], sample_weight_val, "y_val")
-            self._minimise(rows, Y, loss, Start(coef_init, intercept_init), watched)
+            self._minimise(rows, Y, loss, Start(coef_init, intercept_init), watched, X_val is not None)
         return self
 
     @available_if(_learns_online)
@@ -1272,7 +1285,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
                 watched = held_out, self._targets(labels_val, len(classes))
             self.classes_, self._one_dimensional = classes, False
             Y = self._targets(labels, len(classes))
-            self._minimise(rows, Y, self._loss(labels, Y, rows.weights), Start(coef_init, intercept_init), watched)
+            loss, init = self._loss(labels, Y, rows.weights), Start(coef_init, intercept_init)
+            self._minimise(rows, Y, loss, init, watched, X_val is not None)
         return self
 
     @available_if(_learns_online)

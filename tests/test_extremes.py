@@ -409,6 +409,10 @@ def test_the_named_distance_is_right(data, max_iter, request):
     assert said <= 10 * (model.loss_curve_[-2] / best - 1)
 
 
+def accuracy_of(model, X, y):
+    return model.score(X, y)
+
+
 @pytest.mark.parametrize(
     ("parameters", "names"),
     [
@@ -425,6 +429,13 @@ def test_the_named_distance_is_right(data, max_iter, request):
         ({"solver": "gd", "average": True}, ["average=True"]),
         ({"learning_rate": "constant", "power_t": 0.7}, ["power_t=0.7"]),
         ({"learning_rate": "optimal", "alpha": 0.1, "eta0": 0.5}, ["eta0=0.5"]),
+        ({"l1_ratio": 0.5}, ["l1_ratio=0.5", "penalty='l2'"]),
+        ({"penalty": "l1", "l1_ratio": 0.5}, ["l1_ratio=0.5", "penalty='l1'"]),
+        ({"penalty": None, "alpha": 0.1, "l1_ratio": 0.5}, ["l1_ratio=0.5", "penalty=None"]),
+        ({"scoring": "loss"}, ["scoring='loss'", "early_stopping=False"]),
+        ({"scoring": accuracy_of}, ["accuracy_of"]),
+        ({"validation_fraction": 0.3}, ["validation_fraction=0.3", "early_stopping=False"]),
+        ({"scoring": "loss", "beta_1": 0.5}, ["scoring='loss'", "beta_1=0.5"]),
     ],
     ids=str,
 )
@@ -434,6 +445,35 @@ def test_parameters_without_effect_warn(parameters, names, two_classes):
         GDClassifier(max_iter=3, tol=None, **parameters).fit((X - X.mean(axis=0)) / X.std(axis=0), y)
     assert len(caught) == 1
     assert all(name in str(caught[0].message) for name in names)
+
+
+def test_a_share_of_rows_to_hold_out_means_nothing_where_there_are_rows_to_validate_on(two_classes):
+    X, y = two_classes
+    own = {"X_val": X[:50], "y_val": y[:50]}
+    model = GDClassifier(early_stopping=True, validation_fraction=0.3, scoring="loss")
+    message = "^validation_fraction=0.3 has no effect with .*, early_stopping=True and X_val"
+    with pytest.warns(UserWarning, match=message):
+        model.fit(X[50:], y[50:], **own)
+    with pytest.warns(UserWarning, match=message):
+        model.fit_batches([(X[50:], y[50:])], **own)
+
+
+def test_what_online_learning_does_not_use_warns(two_classes):
+    with pytest.warns(UserWarning, match=r"l1_ratio=0.5, scoring='loss', validation_fraction=0.3 has no effect"):
+        GDClassifier(l1_ratio=0.5, scoring="loss", validation_fraction=0.3).partial_fit(*two_classes, classes=[0, 1])
+
+
+def test_what_penalties_and_validation_use_does_not_warn(two_classes):
+    """Warnings are errors."""
+    X, y = two_classes
+    GDClassifier(penalty="elasticnet", l1_ratio=0.5).fit(X, y)
+    GDClassifier(early_stopping=True, validation_fraction=0.3, scoring="loss").fit(X, y)
+    GDClassifier(early_stopping=True, scoring="loss").fit_batches([(X[50:], y[50:])], X_val=X[:50], y_val=y[:50])
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1", None])
+def test_no_share_of_an_elastic_net_that_is_not_there(penalty, two_classes):
+    GDClassifier(penalty=penalty, l1_ratio=None).fit(*two_classes)  # warnings are errors
 
 
 @pytest.mark.parametrize(

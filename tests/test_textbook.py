@@ -215,9 +215,10 @@ def test_adam_keeps_bias_corrected_moments(problem, batch_size, params):
 def test_l1_is_a_soft_threshold_of_the_rate_of_the_step(problem, penalty, ratio, batch_size):
     l1, l2 = (0.0, 0.0) if penalty is None else (ALPHA * ratio, ALPHA * (1.0 - ratio))
     path = follow(problem, partial(plain_l1, l1=l1), epoch_batches(batch_size, EPOCHS, True), l2=l2)
-    model = problem.estimator(
-        solver="sgd", penalty=penalty, l1_ratio=0.4, max_iter=EPOCHS, batch_size=batch_size, random_state=SEED
-    ).fit(problem.X, problem.y)
+    model = problem.estimator(solver="sgd", penalty=penalty, max_iter=EPOCHS, batch_size=batch_size, random_state=SEED)
+    if penalty == "elasticnet":
+        model.set_params(l1_ratio=ratio)
+    model.fit(problem.X, problem.y)
     assert_follows(model, path[-1])
 
 
