@@ -271,9 +271,9 @@ def test_optimal(problem, solver):
 
 
 # ---------------------------------------------------------------- averages, weights, storage, intercept
-@pytest.mark.parametrize(("average", "first"), [(True, 0), (1, 0), (100, 19)])
+@pytest.mark.parametrize(("average", "first"), [(True, 0), (1, 0), (100, 20)])
 def test_average_is_the_mean_of_the_iterates(problem, average, first):
-    """An integer counts rows: the 20th batch of five holds the 100th."""
+    """An integer counts rows: the 21st batch holds the 100th, because the 17th, the last of an epoch, has three rows."""
     path = follow(problem, plain, epoch_batches(5, EPOCHS, True))
     model = problem.estimator(solver="sgd", max_iter=EPOCHS, batch_size=5, random_state=SEED).set_params(average=average)
     assert_follows(model.fit(problem.X, problem.y), np.mean(path[first:], axis=0))
