@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from . import GDClassifier, GDRegressor, __version__
 from ._cache import CACHE_FOLDER
+from .solvers.rules import RULES
 
 
 def show() -> None:
@@ -55,7 +56,7 @@ def compile_all() -> None:
         "squared error": (GDRegressor(), target),
         "Huber": (GDRegressor("huber"), target),
     }
-    solvers = [("gd", "l2"), ("gd", "l1"), ("sgd", "l2"), ("adam", "l2")]
+    solvers = [("gd", "l2"), ("gd", "l1"), *((name, "l2") for name in RULES)]
     cases = [
         (*case, way)
         for case in product(storages, problems)

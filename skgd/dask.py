@@ -19,16 +19,20 @@ import numpy as np
 from dask.base import is_dask_collection
 from distributed import Client, get_client, get_worker, wait
 from distributed.protocol.pickle import dumps, loads
+from scipy.special import xlogy
 from sklearn.base import _fit_context, clone
 
 from .coordinates import ColumnMoments
-from .estimators import GDClassifier, GDRegressor, Start, _GDEstimator, unchanged_on_error
+from .estimators import LOG_LINK, GDClassifier, GDRegressor, Start, _GDEstimator, unchanged_on_error
+from .losses import REGRESSION_LOSSES
 from .parts import Function, Parts
+from .prediction import means
 from .table import Table
 from .tally import Node, Record, Tally
 from .threads import threads
 
 LARGE = 1 << 20  # bytes of a question, beyond which it does not travel with the tasks
+ROUNDING = 1e-13  # share of a sum
 OWN = ("client", "_sklearn_version")  # what a local estimator does not have
 
 __all__ = ["DaskGDClassifier", "DaskGDRegressor"]
@@ -387,7 +391,7 @@ class DaskGDRegressor(_DaskEstimator, GDRegressor):
         return self._lazily("predict", X, self.coef_.dtype, None if self._one_dimensional else len(self.coef_))
 
     def score(self, X, y, sample_weight=None):
-        """R^2, the mean of those of several targets, in one pass.
+        """R^2, or D^2 of "poisson" and "gamma" as `GDRegressor.score`, the mean of those of several targets, in one pass.
 
         Parameters
         ----------
@@ -401,8 +405,10 @@ class DaskGDRegressor(_DaskEstimator, GDRegressor):
         Returns
         -------
         float
-            As `sklearn.metrics.r2_score`.
+            As `sklearn.metrics.r2_score` or `sklearn.metrics.d2_tweedie_score`.
         """
+        if self.loss in LOG_LINK:
+            return _explained(LOG_LINK[self.loss], *self._scored(X, y, sample_weight, _deviances))
         errors, targets = self._scored(X, y, sample_weight, _errors)
         constant = np.where(errors > 0.0, 1.0, 0.0)  # what targets that do not vary leave unexplained
         return float(1.0 - np.mean(np.divide(errors, targets.squares, out=constant, where=targets.squares > 0.0)))
@@ -416,6 +422,27 @@ def _errors(model: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> Record:
     Y, errors = np.atleast_2d(y.T), np.atleast_2d((y - model.predict(X)).T) ** 2 @ weights
     mean = Y @ weights / weights.sum()
     return errors, ColumnMoments(float(weights.sum()), mean, (Y - mean[:, None]) ** 2 @ weights)
+
+
+def _generator(power: int, y: np.ndarray) -> np.ndarray:
+    """The convex function whose Bregman divergence is half the deviance: its mean less that of the mean is that of the mean."""
+    return xlogy(y, y) if power == 1 else -np.log(y)
+
+
+def _deviances(model: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> Record:
+    """Of all targets (T,): sums of half the deviances, of y, of the generator and of its size; and the weight."""
+    Y, mu, power = np.atleast_2d(y.T).astype(float), means(model._scores(X)).T, LOG_LINK[model.loss]
+    model._check_targets(model._separable_loss(REGRESSION_LOSSES[model.loss], Y, weights), Y, None, "y", part=True)
+    halves = xlogy(Y, Y / mu) - Y + mu if power == 1 else Y / mu - 1.0 - np.log(Y / mu)
+    values = _generator(power, Y)
+    return halves @ weights, Y @ weights, values @ weights, np.abs(values) @ weights, float(weights.sum())
+
+
+def _explained(power: int, halves: Any, total: Any, values: Any, sizes: Any, weight: float) -> float:
+    """D^2 of these sums; 0 for a target that does not vary but for rounding."""
+    null = values - weight * _generator(power, total / weight)
+    shares = np.divide(halves, null, out=np.ones(len(null)), where=null > ROUNDING * sizes)
+    return float(1.0 - np.mean(shares))
 
 
 def _score_part(sums: Callable[..., Record], model: Any, number: int, part: tuple[Any, ...]) -> Record | None:

@@ -27,6 +27,7 @@ from ._jit import interruptible
 from .callbacks import CallbackSupportMixin, Tasks
 from .coordinates import Coordinates, identity
 from .gathering import gather, reader_of
+from .history import TOO_LONG
 from .labels import encode, encode_as, most_likely, shares, signs
 from .losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, LogLoss, SoftLabels, Softmax, loss_for
 from .memory import Memory
@@ -35,17 +36,18 @@ from .online import Online
 from .options import Options
 from .parts import Parted, Parts, parts_of
 from .penalties import Penalty, elastic_net, penalty_value
-from .prediction import blocks_of, fast_scores, probabilities
+from .prediction import blocks_of, explained_deviance, fast_scores, probabilities
 from .prediction import scores as scores_of
 from .reading import Glance, Reader
+from .solvers.rules import RULES, ruling
 from .survey import Survey
 from .table import Table
 from .training import Begun, minimise, takers
 from .validation import Validation
 from .warning import warn
 
-SOLVERS = ("auto", "gd", "sgd", "adam")
-LOG_LINK = ("poisson", "gamma")  # losses whose scores are logarithms of predictions
+SOLVERS = ("auto", "gd", *RULES)
+LOG_LINK = {"poisson": 1, "gamma": 2}  # losses whose scores are logarithms of predictions; power of the mean in the variance
 NOTICEABLE = 1 << 24  # bytes of a memory map whose copy is worth a warning
 WITH_PROBABILITIES = ("log_loss", "modified_huber")
 
@@ -191,11 +193,16 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         coef = np.atleast_2d(self.coef_)
         return scores_of(X, coef, np.broadcast_to(self.intercept_, len(coef)), self.n_jobs)[0]
 
-    def _minimise(self, rows: Rows, Y: np.ndarray, loss, init: Start, held_out: tuple[Rows, np.ndarray] | None) -> None:
-        """Solve for targets Y (T, n); set the attributes of the fit.  Those that shape a prediction are set already."""
+    def _minimise(
+        self, rows: Rows, Y: np.ndarray, loss, init: Start, held_out: tuple[Rows, np.ndarray] | None, own: bool
+    ) -> None:
+        """Solve for targets Y (T, n); set the attributes of the fit.  Those that shape a prediction are set already.
+
+        `own`: whether the rows that are held out are the user's own.
+        """
         memory = getattr(self, "_memory", Memory()) if self.warm_start else None
         start = self._start(rows.X.shape[1], loss.columns, init)
-        penalty, options = self._penalty(rows.X.shape[1]), self._options(loss)
+        penalty, options = self._penalty(rows.X.shape[1]), self._options(loss, splits=self.early_stopping and not own)
         self._solve(rows.table(Y), rows.of_hooks(), loss, penalty, options, start, memory, held_out)
         if memory is not None:
             self._memory = memory
@@ -303,10 +310,18 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         self._set_gap(False, np.nan, False)
         self._set_coefficients(online.W, online.b, rows.X.dtype)
 
+    def _learn_nothing(self, rows: Rows, columns: int) -> None:
+        """From a batch without a row that counts; a first one makes coefficients of zero, for so many columns of scores."""
+        d = rows.X.shape[1]
+        if self._start(d, columns, Start(None, None), resume=True) is None:
+            self._set_coefficients(np.zeros((d, columns)), np.zeros(columns), rows.X.dtype)
+            self.n_iter_, self.t_ = 1, 1
+
     def _set_coefficients(self, W: np.ndarray, b: np.ndarray, dtype: np.dtype) -> None:
         self.__dict__.update(self._attributes(W, b, dtype))
         if not (np.isfinite(self.coef_).all() and np.isfinite(self.intercept_).all()):
-            raise ValueError("Coefficients exceed the range of float32: pass X as float64, or rescale its columns.")
+            remedy = "pass X as float64, or rescale its columns." if self.learning_rate == "auto" else TOO_LONG
+            raise ValueError(f"Coefficients exceed the range of float32: {remedy}")
 
     def _attributes(self, W: np.ndarray, b: np.ndarray, dtype: np.dtype) -> dict[str, np.ndarray]:
         """The fitted attributes that depend on the coefficients."""
@@ -413,7 +428,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         changed = {name: value for name, value in parameters if value is not defaults.get(name, Parameter.empty)}
         validate_parameter_constraints(self._parameter_constraints, changed, type(self).__name__)
 
-    def _options(self, loss) -> Options:
+    def _options(self, loss, splits: bool = False) -> Options:
+        """What solvers need to know; `splits`: whether rows are set aside for validation."""
         explicit = self.learning_rate != "auto"
         if self.learning_rate == "optimal" and (np.ndim(self.alpha) or self.alpha == 0):
             raise ValueError("learning_rate='optimal' divides by alpha: set one alpha > 0, or use learning_rate='auto'.")
@@ -441,7 +457,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             random_state=check_random_state(self.random_state),
         )
         options = replace(options, solver=self._solver(options, takers(loss, options.automatic)))
-        self._warn_unused(options.solver, explicit, loss)
+        self._warn_unused(options.solver, explicit, loss, splits)
         return options
 
     def _solver(self, options: Options, able: list[str]) -> str:
@@ -457,25 +473,30 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             )
         return solver
 
-    def _warn_unused(self, solver: str, explicit: bool, loss) -> None:
-        """Warn of parameters that were set and mean nothing to this solver or loss."""
+    def _warn_unused(self, solver: str, explicit: bool, loss, splits: bool) -> None:
+        """Warn of parameters that were set and mean nothing to this solver or loss, to the penalty, or without a validation."""
         defaults = self._defaults()
         unused = [name for name in defaults if name in ("epsilon", "quantile") and name not in loss._fields]
         if self.learning_rate in ("auto", "optimal"):
             unused += ["eta0"]
         if self.learning_rate != "invscaling":
             unused += ["power_t"]
-        if solver != "adam":
-            unused += ["beta_1", "beta_2", "adam_epsilon"]
-        if solver == "adam" or (solver in ("gd", "auto") and not explicit):
-            unused += ["momentum"]
+        used = ruling(solver).PARAMETERS if solver in RULES or explicit else ()
+        unused += [name for module in RULES.values() for name in module.PARAMETERS if name not in used]
         if solver == "gd":
             unused += ["batch_size"] if explicit else ["batch_size", "average"]
+        if self.penalty != "elasticnet" and self.l1_ratio is not None:  # None says that there is no elastic net
+            unused += ["l1_ratio"]
+        if not self.early_stopping:
+            unused += ["scoring"]
+        if not splits:
+            unused += ["validation_fraction"]
         changed = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != defaults[name]]
         if changed:
             warn(
                 f"{', '.join(changed)} has no effect with loss={self.loss!r}, solver={solver!r}, "
-                f"learning_rate={self.learning_rate!r}.",
+                f"learning_rate={self.learning_rate!r}, penalty={self.penalty!r}, early_stopping={self.early_stopping!r}"
+                f"{' and X_val' if self.early_stopping and not splits else ''}.",
                 UserWarning,
             )
 
@@ -522,14 +543,19 @@ def _warn_of_copy(X: Any) -> None:
         )
 
 
-def _validated(estimator, X, y, sample_weight, **how) -> Rows:
-    """The rows that count: a row of weight zero is as good as absent."""
+def _validated(estimator, X, y, sample_weight, allow_none: bool = False, **how) -> Rows:
+    """The rows that count: a row of weight zero is as good as absent.  `allow_none`: there may be none that counts."""
     given = X
     _warn_of_copy(X)
     X, y = validate_data(estimator, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", **how)
     if sample_weight is None:
         return Rows(X, y, np.ones(len(y)), False, given)
+    none = allow_none and not np.any(sample_weight)
+    if none:  # checked as ones: scikit-learn refuses zeros from 1.9 on
+        sample_weight = np.asarray(sample_weight) + 1.0
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if none:
+        return Rows(X, y, weights, True, given).of(np.zeros(len(y), dtype=bool))
     counted = weights > 0.0
     if not counted.any():  # scikit-learn says so from 1.9 on
         raise ValueError("Sample weights must contain at least one non-zero number.")
@@ -580,7 +606,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         Most iterations of gd, or epochs.
     tol : float or None, default=1e-4
         Stop where the objective is within this share of its minimum, as estimated from the progress.  None: run all
-        of `max_iter`.
+        of `max_iter`.  With `early_stopping` it also bounds the rise of the validation score, and there it is no share: it is
+        in the unit of that score.
     shuffle : bool, default=True
         Whether to draw the rows in random order in every epoch.
     batch_size : int or "auto", default="auto"
@@ -618,12 +645,13 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     early_stopping : bool, default=False
         Whether to watch a validation set, the rows of `X_val` or a share of those of X: after each iteration or epoch the model
         is scored there.  The fit ends when the score has not risen by `tol` for `n_iter_no_change` of them in a row, or when
-        the objective is within `tol` of its minimum; the coefficients of the best score are kept.
+        the objective is within `tol` of its minimum; the coefficients of the best score are kept.  For the score `tol` is an
+        absolute difference, as in scikit-learn, and for the objective a share.
     validation_fraction : float, default=0.1
         Share of the rows that are set aside for validation, where there is no `X_val`; of every class the same share.
     scoring : str, callable or None, default=None
-        The validation score: None is that of `score`, "loss" the loss without the penalty, with its sign changed, and
-        others are those of `sklearn.metrics.check_scoring`.
+        The validation score: None is that of `score`, R^2 or D^2; "loss" is the loss without the penalty, with its sign
+        changed; others are those of `sklearn.metrics.check_scoring`.
     n_iter_no_change : int, default=5
         Epochs in a row without progress after which an explicit `learning_rate` stops, or "adaptive" slows down; iterations
         or epochs in a row without a better validation score after which early stopping ends the fit.
@@ -813,7 +841,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
                 watched = held_out, _columns(held_out.y)
                 if X_val is not None:
                     self._check_targets(loss, watched[1], sample_weight_val, "y_val")
-            self._minimise(rows, Y, loss, Start(coef_init, intercept_init), watched)
+            self._minimise(rows, Y, loss, Start(coef_init, intercept_init), watched, X_val is not None)
         return self
 
     @available_if(_learns_online)
@@ -833,6 +861,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows; 2 counts as the row twice, 0 as no row.
+            A batch in which all weights are zero changes nothing.  If it is the first batch, the model has coefficients of
+            zero after it, and can predict.
 
         Returns
         -------
@@ -848,9 +878,12 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         with unchanged_on_error(self):
             self._refuse_early_stopping()
             first = not hasattr(self, "coef_")
-            rows = _validated(self, X, y, sample_weight, multi_output=True, y_numeric=True, reset=first)
+            rows = _validated(self, X, y, sample_weight, allow_none=True, multi_output=True, y_numeric=True, reset=first)
             Y = _columns(rows.y)
             self._one_dimensional = len(Y) == 1
+            if not Y.size:
+                self._learn_nothing(rows, len(Y))
+                return self
             loss = self._separable_loss(REGRESSION_LOSSES[self.loss], Y, rows.weights)
             self._check_targets(loss, Y, sample_weight, "y")
             self._learn(rows, Y, loss)
@@ -947,6 +980,30 @@ class GDRegressor(RegressorMixin, _GDEstimator):
             scores = np.exp(scores)
         return scores[:, 0] if self._one_dimensional else scores
 
+    def score(self, X, y, sample_weight=None):
+        """R^2; or D^2, the explained share of the deviance, where `loss` is "poisson" or "gamma".
+
+        D^2 is that of `PoissonRegressor` and `GammaRegressor`: one minus the deviance of the predictions over that of the mean
+        of y.  Of several targets it is the mean of theirs.  It is 0 for a target that does not vary, as R^2 is.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Raw features.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            As `sklearn.metrics.r2_score` or `sklearn.metrics.d2_tweedie_score`: at most 1, and 0 for the mean of y.
+        """
+        if self.loss not in LOG_LINK:
+            return super().score(X, y, sample_weight)
+        return explained_deviance(_columns(np.asarray(y)), self._scores(X), sample_weight, LOG_LINK[self.loss])
+
 
 def _columns(y: np.ndarray) -> np.ndarray:
     """Targets (T, n) of y (n,) or (n, T)."""
@@ -1014,7 +1071,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         Most iterations of gd, or epochs.
     tol : float or None, default=1e-4
         Stop where the objective is within this share of its minimum, as estimated from the progress.  None: run all
-        of `max_iter`.
+        of `max_iter`.  With `early_stopping` it also bounds the rise of the validation score, and there it is no share: it is
+        in the unit of that score.
     shuffle : bool, default=True
         Whether to draw the rows in random order in every epoch.
     batch_size : int or "auto", default="auto"
@@ -1050,7 +1108,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     early_stopping : bool, default=False
         Whether to watch a validation set, the rows of `X_val` or a share of those of X: after each iteration or epoch the model
         is scored there.  The fit ends when the score has not risen by `tol` for `n_iter_no_change` of them in a row, or when
-        the objective is within `tol` of its minimum; the coefficients of the best score are kept.
+        the objective is within `tol` of its minimum; the coefficients of the best score are kept.  For the score `tol` is an
+        absolute difference, as in scikit-learn, and for the objective a share.
     validation_fraction : float, default=0.1
         Share of the rows that are set aside for validation, where there is no `X_val`; of every class the same share.
     scoring : str, callable or None, default=None
@@ -1254,7 +1313,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
                 watched = held_out, self._targets(labels_val, len(classes))
             self.classes_, self._one_dimensional = classes, False
             Y = self._targets(labels, len(classes))
-            self._minimise(rows, Y, self._loss(labels, Y, rows.weights), Start(coef_init, intercept_init), watched)
+            loss, init = self._loss(labels, Y, rows.weights), Start(coef_init, intercept_init)
+            self._minimise(rows, Y, loss, init, watched, X_val is not None)
         return self
 
     @available_if(_learns_online)
@@ -1276,6 +1336,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             All labels that may ever come; the first call needs them, later ones do not.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights of the rows; 2 counts as the row twice, 0 as no row.
+            A batch in which all weights are zero changes nothing.  If it is the first batch, the model has coefficients of
+            zero after it, and can predict.
 
         Returns
         -------
@@ -1299,12 +1361,15 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
                 )
             first = not hasattr(self, "coef_")
             _check_partial_fit_first_call(self, classes)
-            rows = _validated(self, X, y, sample_weight, reset=first)
+            rows, K = _validated(self, X, y, sample_weight, allow_none=True, reset=first), len(self.classes_)
+            self._one_dimensional = False
+            if not len(rows.y):
+                self._learn_nothing(rows, 1 if K == 2 else K)
+                return self
             labels = encode_as(rows.y, self.classes_)
             of_classes = self._class_weights(self.classes_, labels, rows.weights)
             rows = _class_weighted(rows, labels, of_classes)
-            self._one_dimensional = False
-            Y, K = self._targets(labels, len(self.classes_)), len(self.classes_)
+            Y = self._targets(labels, K)
             if self.loss == "log_loss":
                 loss = LogLoss(1) if K == 2 else Softmax(K, 0.25)
             else:

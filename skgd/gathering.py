@@ -15,6 +15,7 @@ from .options import Options
 from .parts import Parted, Parts
 from .penalties import Penalty
 from .reading import Glance, Reader, itself
+from .solvers.rules import RULES
 from .streamed import StreamedEpoch
 from .survey import LARGEST, Survey
 from .table import Table
@@ -81,7 +82,8 @@ def gather(estimator: Any, reader: Reader, overview: Overview | None, parts: Par
     else:
         options, epoch, before = None, None, None
         stride = 1 << (overview.entries // LARGEST).bit_length()  # of what comes here, no more than a sample is left
-        survey = _merged(list(tables.map(partial(_surveyed, stride))))
+        with np.errstate(over="ignore", invalid="ignore"):  # which the fit finds out
+            survey = _merged(list(tables.map(partial(_surveyed, stride))))
         parts.release()
     if survey is None:
         raise ValueError("There are no rows with a weight in any part.")
@@ -104,7 +106,10 @@ def _first_pass(
     survey, options, epoch, before, edges = None, None, None, None, [0]
     for number, part in enumerate(parts.map(itself)):
         rows = 0 if survey is None else survey.n
-        table, classes = reader.read(number, part, rows, reset=survey is None and reader.edges is None)
+        if reader.edges is None:
+            table, classes = reader.read(number, part, rows, reset=survey is None)
+        else:  # labels were read before
+            table, classes = reader.read_again(number, part)
         edges.append(rows if table is None else rows + table.n)
         if table is None:
             continue
@@ -124,10 +129,10 @@ def _first_pass(
 
 
 def _steps_first(options: Options, loss: Any, started: bool) -> bool:
-    """Whether the first pass makes steps: those of sgd and adam, or for gd to start from."""
+    """Whether the first pass makes steps: those of an update rule, or for gd to start from."""
     if options.solver == "auto":
         return not started and not loss.quadratic() and loss.bounded()
-    return options.solver in ("sgd", "adam")
+    return options.solver in RULES
 
 
 def _of_sample(estimator: Any, survey: Survey, loss: Any, at: Any) -> float:

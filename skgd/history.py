@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+TOO_LONG = "The steps were too long: lower eta0, or use learning_rate='auto'."
+TOO_LARGE = "X, y or sample_weight hold values whose squares exceed the range of floats: rescale them."
 Watcher = Callable[[int, np.ndarray, np.ndarray], bool]
 
 
@@ -63,7 +65,8 @@ class History:
 
     def begin(self, objective: float, theta: np.ndarray) -> None:
         """A solver starts at theta, where the one before it ended, if there was one; raise ValueError if not finite."""
-        self._check(objective, theta)
+        if not (np.isfinite(objective) and np.isfinite(theta).all()):
+            self.overflow(stepped=bool(self.curve))
         if self.curve:
             self.curve[-1] = objective
         else:
@@ -71,16 +74,13 @@ class History:
 
     def record(self, objective: float, theta: np.ndarray) -> None:
         """An iteration ended at theta; raise ValueError if it is not finite, `Halted` if a watcher ends the fit."""
-        self._check(objective, theta)
+        if not (np.isfinite(objective) and np.isfinite(theta).all()):
+            self.overflow()
         self._append(objective)
         if self.watchers:
             W, b = self._raw(theta)
             if any([watcher(len(self.curve) - 1, W, b) for watcher in self.watchers]):  # all of them, whoever ends it
                 raise Halted(W, b)
-
-    def _check(self, objective: float, theta: np.ndarray) -> None:
-        if not (np.isfinite(objective) and np.isfinite(theta).all()):
-            self.overflow()
 
     def _append(self, objective: float) -> None:
         self.curve.append(objective)
@@ -88,11 +88,7 @@ class History:
         if self.verbose:
             print(f"skgd {self.solver}, pass {len(self.curve):4d}: objective {objective:.10g}")
 
-    def overflow(self) -> None:
-        """Raise the error of a fit whose numbers left the range of floats."""
-        cause = (
-            "The steps were too long: lower eta0, or use learning_rate='auto'."
-            if self.explicit and self.curve
-            else "X, y or sample_weight hold values whose squares exceed the range of floats: rescale them."
-        )
+    def overflow(self, stepped: bool = True) -> None:
+        """Raise the error of a fit whose numbers left the range of floats, `stepped`: when steps had been made."""
+        cause = TOO_LONG if self.explicit and stepped else TOO_LARGE
         raise ValueError(f"The objective overflowed after {len(self.curve)} passes of solver={self.solver!r}. {cause}")

@@ -40,7 +40,7 @@ class Memory:
     Attributes
     ----------
     data : tuple or None
-        The loss, whether there is an intercept, and `Table.fingerprint`.
+        The loss, whether there is an intercept, whether columns are standardised, and `Table.fingerprint`.
     coordinates : Coordinates or None
     point : Point or None
         Where the loss was evaluated last.

@@ -5,7 +5,8 @@ drifts changes only the metric of the next steps.  With rates from the data, ste
 (`recursive_newton.py`), and how fast the past should be forgotten is found out: a few learners forget at different rates, each
 batch is a test for all of them before they learn from it, and the one that lost least lately is the model.
 
-With an explicit rate, steps are those of `fit`, resumed.  Adam's have a constant rate in the natural unit of coefficients.
+With an explicit rate, steps are those of `fit`, resumed.  Rules with an `online_rate`, such as Adam, have that one with rates
+from the data, too, in the natural unit of coefficients.
 
 With rates from the data, the penalty acts on the coefficients of standardised columns: behind a scaler that runs along,
 where others would learn, it does so too, and nobody can know beforehand in which unit a stream will come.
@@ -23,17 +24,15 @@ import scipy.sparse as sp
 from . import schedules
 from .coordinates import Coordinates, identity
 from .history import History
-from .losses import Perceptron
 from .moments import LATE, RECENT, Moments
 from .objective import Objective
 from .options import Options
 from .penalties import ElasticNet, Penalty
 from .recursive_newton import batch_loss, diagonal_steps, full_steps
 from .solvers import sgd
-from .solvers.adam import RATE
+from .solvers.rules import ruling
 from .solvers.steps import Plan, State, run_epoch
 from .table import Table
-from .updates import Adam, Momentum
 from .whitening import identity as unmixed
 
 MEMORIES = (np.inf, 1000.0, 200.0, 40.0)  # rows that learners remember, roughly: their drift is 1/memory^2
@@ -42,7 +41,7 @@ LEAP = 10.0  # times the deviation, from one batch to the next: the unit has cha
 PRIOR = 0.25  # of h P before anything is seen, and its bound: a row cannot move a coefficient further
 LARGEST = 400_000  # entries of P, beyond which its diagonal has to do
 ENTRIES = 1 << 20  # of rows that are standardised at one time
-BATCH = 32  # rows a step of Adam
+BATCH = 32  # rows a step of a rule
 
 
 @dataclass
@@ -70,6 +69,7 @@ class Steps:
     memory: np.ndarray
     steps: int
     scale: np.ndarray
+    average_from: int | None = None  # the step that averaging started at
 
 
 class Online:
@@ -81,9 +81,9 @@ class Online:
     b : ndarray of shape (K,)
         Where to begin.
     visits : int
-        Of rows, that made W and b.
+        Of rows, that made W and b.  It grows with every batch.
     rows : int
-        That were visited.
+        That were visited, each counted once.  It grows, too.
     known : Coordinates or None
         Standardised ones of these rows.
     random_state : RandomState
@@ -141,13 +141,13 @@ class Online:
             self.moments.follow(self.late)
             self.targets.add(rows.target_moments())
             loss = self._in_its_unit(loss)
-            if not options.automatic or options.solver == "adam" or isinstance(loss, Perceptron):
+            if not options.automatic or ruling(options.solver).online_rate(loss) is not None:
                 self._step(X, Y, s, loss, penalty, options)
             else:
                 self._learn_rows(X, Y, s, loss, penalty, options.fit_intercept)
-        self.rows += X.shape[0]
+        self.rows, self.visits = self.rows + X.shape[0], self.visits + X.shape[0]
         if not (np.isfinite(self.W).all() and np.isfinite(self.b).all()):
-            History("online", not options.automatic).overflow()
+            History(options.solver, not options.automatic).overflow()
 
     def _in_its_unit(self, loss: Any) -> Any:
         """The loss, with the unit of all targets so far."""
@@ -187,8 +187,7 @@ class Online:
         for r, theta in enumerate(thetas):
             if penalty.kinked.any():
                 theta[:-1] = _shrunk(theta[:-1], float(s.sum()) * _diagonal(learners.P[r])[:-1], penalty)
-            W, learners.b[r] = here.raw(theta)
-            learners.W[r] = np.where(here.scale[:-1, None] > 0.0, W, learners.W[r])
+            learners.W[r], learners.b[r] = _raw(here, theta, learners.W[r])
         best = int(np.argmin(learners.losses))
         self.W, self.b = learners.W[best].copy(), learners.b[best].copy()
 
@@ -209,35 +208,43 @@ class Online:
             penalty = penalty.scaled(np.divide(1.0, here.scale[:-1], out=np.zeros(d), where=here.scale[:-1] > 0.0))
         objective = Objective(Table(X, Y, s / s.mean()), loss, penalty, here)
         plan = self._plan(objective, options)
+        batch = min(plan.batch, objective.n)
         if self.steps is None:
-            batch = min(plan.batch, objective.n)
-            memory = np.zeros((2, d + 1, loss.columns))
-            self.steps = Steps(self.W, self.b, (self.W, self.b), memory, -(-self.visits // batch), here.scale)
+            memory, made = np.zeros((2, d + 1, loss.columns)), sgd.steps_of(self.visits, batch, max(self.rows, 1))
+            self.steps = Steps(self.W, self.b, (self.W, self.b), memory, made, here.scale)
         steps = self.steps
         state = State(objective, here.theta(steps.W, steps.b), plan)
         state.average, state.steps = here.theta(*steps.average), steps.steps
+        state.average_from = self._average_from(options, steps, batch, objective.n)
         units = np.divide(here.scale, steps.scale, out=np.ones(d + 1), where=steps.scale > 0.0)[:, None]
         state.memory = steps.memory * np.stack([units, units**2])  # moments of gradients
         run_epoch(objective, plan, state, self.random_state, History(options.solver, not options.automatic))
-        W, b = here.raw(state.phi)
-        self.steps = Steps(W, b, here.raw(state.average), state.memory, state.steps, here.scale)
-        self.W, self.b = here.raw(state.result())
+        now, average = _raw(here, state.phi, steps.W), _raw(here, state.average, steps.average[0])
+        self.steps = Steps(*now, average, state.memory, state.steps, here.scale, state.average_from)
+        self.W, self.b = average if state.averaged else now
+
+    def _average_from(self, options: Options, steps: Steps, batch: int, n: int) -> int | None:
+        """The step that averaging starts at: that of the same row, whatever batches the rows before it came in."""
+        row = sgd.averaging_row(options, default=False)
+        if row is None:
+            return None
+        if row > self.visits:
+            return steps.steps + sgd.steps_of(row - self.visits, batch, n)
+        return sgd.steps_of(row, batch, max(self.rows, 1)) if steps.average_from is None else steps.average_from
 
     def _plan(self, objective: Objective, options: Options) -> Plan:
-        rule = Adam(options.beta_1, options.beta_2, options.adam_epsilon) if options.solver == "adam" else None
-        momentum = Momentum(options.momentum, options.nesterovs_momentum)
+        solver = ruling(options.solver)
         if not options.automatic:
-            return sgd.textbook_plan(objective, options, rule or momentum)
-        rate = RATE / np.sqrt(objective.loss.smoothness()) if rule else 1.0
+            return sgd.textbook_plan(objective, options, solver.rule(options))
+        rate = solver.online_rate(objective.loss)
         unit = self.targets.units if objective.loss.scores_are_targets() else np.ones(objective.K)
         return Plan(
-            rule=rule or momentum,
+            rule=solver.rule(options),
             schedule=lambda t: schedules.constant(t, rate),
             batch=BATCH if isinstance(options.batch_size, str) else options.batch_size,
             penalty=ElasticNet(explicit=0.0),
             unit=unit,
             whitening=unmixed(objective),
-            average_from=sgd.averaging(options, BATCH, default=False),
             growing=True,
             shuffle=options.shuffle,
         )
@@ -269,6 +276,14 @@ def _carry_over(learners: Learners, here: Coordinates, h: float, settled: bool) 
     bound = np.sqrt(np.minimum(1.0, PRIOR / h / np.maximum(diagonal, np.finfo(float).tiny)))
     P *= bound[..., :, None] * bound[..., None, :] if full else bound**2
     learners.coordinates = here
+
+
+def _raw(here: Coordinates, theta: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Raw W and b of theta; a column that has not varied yet keeps the coefficients (d, K) that it had before."""
+    W, b = here.raw(theta)
+    still = here.scale[:-1] == 0.0
+    W[still] = before[still]
+    return W, b - here.mean[still] @ before[still]  # theta's intercept has what these columns add to the scores
 
 
 def _standardised(X: Any, coordinates: Coordinates) -> np.ndarray:

@@ -23,6 +23,7 @@ BLOCK = 1 << 16  # entries of X that are copied at one time, where its rows are 
 FEW = 1 << 12  # rows that are never too many
 SCORES = 1 << 21  # that are kept beside labels: 16 MiB
 WHOLE = [slice(None)]
+FARTHEST = 300.0  # logarithm of a prediction whose deviance is still a number
 
 
 @kernel
@@ -208,3 +209,30 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
     P = np.empty((n, max(K, 2)), scores.dtype)
     fill_probabilities(scores, P)
     return P
+
+
+def explained_deviance(Y: np.ndarray, Z: np.ndarray, sample_weight: Any, power: int) -> float:
+    """D^2 of targets Y (T, n), given logarithms Z (n, T) of their predictions; the mean of several targets.
+
+    The variance of a target is proportional to the `power` of its mean: 1 for Poisson, 2 for gamma.
+    """
+    from sklearn.metrics import d2_tweedie_score  # which takes long to import
+
+    if Y.shape != Z.T.shape:
+        raise ValueError(f"y is of shape {Y.T.shape}, but the predictions are of shape {Z.shape}.")
+    counted = np.ones(len(Z), dtype=bool) if sample_weight is None else np.asarray(sample_weight) > 0.0
+    return float(
+        np.mean(
+            [
+                d2_tweedie_score(y, mu, sample_weight=sample_weight, power=power)
+                if len(y) < 2 or np.ptp(y[counted]) > 0.0  # else there is no deviance to explain
+                else 0.0
+                for y, mu in zip(Y, means(Z).T, strict=True)
+            ]
+        )
+    )
+
+
+def means(Z: np.ndarray) -> np.ndarray:
+    """Predictions of which Z are the logarithms, none of them zero or infinite."""
+    return np.exp(np.clip(Z.astype(np.float64), -FARTHEST, FARTHEST))

@@ -53,17 +53,21 @@ class Reader:
 
     def __call__(self, number: int, part: Any) -> Table | None:
         """The table of a part, as it was first read; None where no row counts."""
+        return self.read_again(number, part)[0]
+
+    def read_again(self, number: int, part: Any) -> tuple[Table | None, np.ndarray]:
+        """The same, and the weights of the classes in it; ValueError if its rows, or the parts, are others than at first."""
         edges = self.edges or [0]
         if number >= len(edges) - 1:
             raise ValueError(f"There is a part {number} now, but there were {len(edges) - 1} parts when they were first read.")
-        table, _ = self.read(number, part, edges[number])
+        table, classes = self.read(number, part, edges[number])
         rows, before = 0 if table is None else table.n, edges[number + 1] - edges[number]
         if rows != before:
             raise ValueError(f"Part {number} has {rows} rows that count now, and had {before} when it was first read.")
-        return table
+        return table, classes
 
     def read(self, number: int, part: Any, first: int, reset: bool = False) -> tuple[Table | None, np.ndarray]:
-        """The same, given the number of its first row, and the weights of the classes in it.
+        """The table of a part whose first row has the number `first`, and the weights of the classes in it.
 
         `reset`: this part tells the estimator what columns there are.
         """

@@ -1,4 +1,4 @@
-"""The first pass over a stream: an epoch of sgd or adam, and the survey of the rows, at once.
+"""The first pass over a stream: an epoch of sgd or another rule, and the survey of the rows, at once.
 
 Columns are standardised by what was seen so far.  Coordinates, and the rates that follow from them, are chosen on the first
 batch, and anew whenever the rows have doubled: then steps go on from the same raw coefficients.  So even a stream that can be
@@ -20,7 +20,7 @@ from .memory import Progress
 from .objective import Objective
 from .options import Options
 from .penalties import Penalty
-from .solvers import adam, sgd
+from .solvers.rules import ruling
 from .solvers.steps import State, run_epoch
 from .survey import Survey
 from .table import Table
@@ -60,7 +60,8 @@ class StreamedEpoch:
         state.average, state.steps = plan.whitening.phi(here.theta(*self.average)), self.steps
         if self.memory.shape == state.memory.shape:
             state.memory = self.memory
-        history = History(self.options.solver)
+        too_large = not np.isfinite(survey.columns.squares).all()  # whatever the rate
+        history = History(self.options.solver, not self.options.automatic and not too_large)
         run_epoch(objective, plan, state, self.options.random_state, history)
         self.W, self.b = here.raw(plan.whitening.theta(state.phi))
         self.average = here.raw(plan.whitening.theta(state.average))
@@ -73,8 +74,12 @@ class StreamedEpoch:
         return self.average if averaged else (self.W, self.b)
 
     def progress(self) -> Progress:
-        """For the epochs that follow, in coordinates of their own: so without a memory."""
-        return Progress(self.steps, 1.0, np.empty(0), self.options.random_state)
+        """For the epochs that follow."""
+        return Progress(self.steps, 1.0, self._kept(), self.options.random_state)
+
+    def _kept(self) -> np.ndarray:
+        """The memory of the rule for steps in the coordinates that come next: none, where those may be others."""
+        return np.empty(0) if self.options.automatic or self.options.standardize else self.memory
 
     def _choose(self, table: Table, loss: Any, survey: Survey) -> None:
         """Coordinates of what was seen, and rates for them."""
@@ -82,9 +87,8 @@ class StreamedEpoch:
         if self.options.standardize:
             ridge = self.penalty.l2 / loss.smoothness()
             coordinates = survey.columns.coordinates(ridge, self.options.fit_intercept)
-        solver = adam if self.options.solver == "adam" else sgd
-        objective, plan = solver.planned(Objective(table, loss, self.penalty, coordinates), self.options)
+        objective, plan = ruling(self.options.solver).planned(Objective(table, loss, self.penalty, coordinates), self.options)
         if self.options.automatic:
             rate = float(plan.schedule(np.ones(1))[0])
             plan = replace(plan, schedule=partial(schedules.damped, eta0=rate, delay=DELAY), reduced=False)
-        self.choice, self.chosen_at, self.memory = (objective.coordinates, plan), survey.n, np.empty(0)
+        self.choice, self.chosen_at, self.memory = (objective.coordinates, plan), survey.n, self._kept()

@@ -15,12 +15,12 @@ from .objective import Objective
 from .options import Options
 from .parts import Parted
 from .penalties import Penalty, penalty_value
-from .solvers import Solution, adam, dual, gd, sgd
+from .solvers import Solution, dual, gd
+from .solvers.rules import RULES, ruling
 from .table import Table
 from .threads import thread_count, threads
 from .warning import warn
 
-SOLVERS = {"gd": gd, "sgd": sgd, "adam": adam}
 NOTICEABLE = 1e-4  # share of a coefficient that rounding costs it
 NEGLIGIBLE = 1e-6  # rise of the objective, as a share of its start, that is left to float32 without a word
 TINY = float(np.finfo(float).tiny)
@@ -52,7 +52,7 @@ class Begun(NamedTuple):
 
 def takers(loss: Any, automatic: bool) -> list[str]:
     """The solvers that take a loss, with rates derived from the data or not."""
-    return [name for name, solver in SOLVERS.items() if solver.takes(loss, automatic)]
+    return [name for name, solver in {"gd": gd, **RULES}.items() if solver.takes(loss, automatic)]
 
 
 def minimise(
@@ -145,11 +145,8 @@ def _solve(
         W, b = objective.coordinates.raw(before.theta)
         if before.converged or before.iterations == options.max_iter:
             return W, b, before, None
-    if options.standardize:
-        objective = _standardised(objective, options, memory)
-    elif options.automatic:
-        objective.finite_moments(options.fit_intercept)  # curvature has the squares of columns
-    stochastic = options.solver in ("sgd", "adam") or not options.automatic
+    objective = _remembering(objective, options, memory)
+    stochastic = options.solver in RULES or not options.automatic
     theta = objective.coordinates.theta(W, b)
     if not stochastic:
         theta = objective.memory.near(theta)
@@ -157,26 +154,33 @@ def _solve(
     if before is not None:
         solution = _descend(objective, theta, options, history, options.max_iter - before.iterations)
         solution = solution._replace(iterations=before.iterations + solution.iterations)
-    elif options.solver == "adam":
-        solution = adam.minimise(objective, theta, options, history)
     elif stochastic:
-        solution = sgd.minimise(objective, theta, options, history)
+        solution = ruling(options.solver).minimise(objective, theta, options, history)
     else:
         solution = _descend(objective, theta, options, history, options.max_iter)
     standard = objective.coordinates if options.standardize else None
     return *objective.coordinates.raw(solution.theta), solution, standard
 
 
-def _standardised(objective: Objective, options: Options, memory: Memory | None) -> Objective:
-    """The objective in standardised coordinates, with what is remembered of the same data."""
+def _remembering(objective: Objective, options: Options, memory: Memory | None) -> Objective:
+    """The objective in coordinates to step in, with what is remembered of the same data there."""
     if memory is None or not objective.in_memory:
-        return objective.in_coordinates(objective.standardise(options.fit_intercept), memory)
-    data = objective.loss, objective.coordinates.centred, *objective.table.fingerprint()
+        return objective.in_coordinates(_coordinates(objective, options), memory)
+    data = objective.loss, objective.coordinates.centred, options.standardize, *objective.table.fingerprint()
     known = memory.coordinates if memory.data == data else None
     if known is None:
-        known = objective.standardise(options.fit_intercept)
+        known = _coordinates(objective, options)
         vars(memory).update(vars(Memory(data, known, curvature={}, progress=memory.progress)))
     return objective.in_coordinates(known, memory)
+
+
+def _coordinates(objective: Objective, options: Options) -> Coordinates:
+    """Standardised ones, or the raw ones that the objective is in."""
+    if options.standardize:
+        return objective.standardise(options.fit_intercept)
+    if options.automatic:
+        objective.finite_moments(options.fit_intercept)  # curvature has the squares of columns
+    return objective.coordinates
 
 
 def _descend(objective: Objective, theta: np.ndarray, options: Options, history: History, most: int) -> Solution:
@@ -232,7 +236,7 @@ def _warn(solution: Solution, options: Options, loss: Any) -> None:
         remedies = ["raise max_iter or tol"]
         if not options.automatic:
             remedies.append("tune eta0 or use learning_rate='auto'")
-        elif options.solver in ("sgd", "adam") and gd.takes(loss, automatic=True):
+        elif options.solver in RULES and gd.takes(loss, automatic=True):
             remedies.append("use solver='auto'")
         near = solution.gap <= (options.tol or 0.0)
         distance = f"is about {solution.gap:.1e} (relative) above its minimum" if not near else "has not settled yet"

@@ -15,7 +15,7 @@ class Validation:
     score : callable
         Of raw coefficients W (d, K) and b (K,); larger is better.
     tol : float or None
-        None: it never ends the fit.
+        An absolute difference of scores, which may be zero or negative.  None: it never ends the fit.
     patience : int
 
     Attributes

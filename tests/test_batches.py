@@ -210,11 +210,13 @@ def test_sgd_of_rows_in_the_order_of_their_labels(rows, objective):
     assert objective(model, X, y) <= 1.01 * objective(GDClassifier().fit(X, y), X, y)
 
 
-def test_explicit_rates_go_on_from_batch_to_batch(rows):
-    """As one epoch of the textbook on all rows, of which no batch is shuffled."""
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("rule", [{"solver": "sgd"}, {"solver": "sgd", "momentum": 0.9}, {"solver": "adam"}], ids=str)
+def test_explicit_rates_go_on_from_batch_to_batch(rule, epochs, rows):
+    """As epochs of the textbook on all rows, of which no batch is shuffled; a momentum is that of all rows, too."""
     X, z, _ = rows
     X = (X - X.mean(axis=0)) / X.std(axis=0)
-    textbook = {"solver": "sgd", "learning_rate": "invscaling", "eta0": 0.05, "shuffle": False, "max_iter": 1, "tol": None}
+    textbook = {"learning_rate": "invscaling", "eta0": 0.01, "shuffle": False, "max_iter": epochs, "tol": None, **rule}
     together = GDRegressor(**textbook).fit(X, z)
     apart = GDRegressor(**textbook).fit_batches(cut(X, z, size=500))
     assert_allclose(apart.coef_, together.coef_, rtol=1e-10)
@@ -486,6 +488,36 @@ def test_batches_have_to_stay_the_same(rows):
 
     with pytest.raises(ValueError, match=r"Part 0 has \d+ rows that count now, and had \d+"):
         GDClassifier().fit_batches(shifting, classes=[0, 1])
+
+
+@pytest.mark.parametrize(
+    "how", [{"classes": None}, {"classes": [0, 1], "class_weight": "balanced"}], ids=["labels", "balanced"]
+)
+@pytest.mark.parametrize("solver", ["auto", "gd", "sgd"])
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (lambda X, y: cut(X[:-7], y[:-7]), "Part 3 has 293 rows that count now, and had 300 when it was first read"),
+        (lambda X, y: cut(X, y, size=500), "Part 0 has 500 rows that count now, and had 400"),
+        (lambda X, y: cut(X, y)[:3], "batches had 3 parts in pass 2 and 4 before"),
+        (lambda X, y: [*cut(X, y), (X[:3], y[:3])], "There is a part 4 now, but there were 4 parts"),
+        (lambda X, y: [(X[:0], y[:0]), *cut(X, y)[1:]], "Part 0 has 0 rows that count now, and had 400"),
+    ],
+    ids=["rows", "cuts", "fewer", "more", "empty"],
+)
+def test_batches_have_to_stay_the_same_after_labels_were_read(second, message, solver, how, rows):
+    """The pass that finds the labels, or what classes weigh, is a pass like others."""
+    X, z, _ = rows
+    y, passes = (z > 0).astype(int), []
+
+    def read():
+        passes.append(1)
+        return iter(cut(X, y) if len(passes) == 1 else second(X, y))
+
+    model = GDClassifier(solver=solver, class_weight=how.get("class_weight"), max_iter=1, tol=None)
+    with pytest.raises(ValueError, match=message):
+        model.fit_batches(read, classes=how["classes"])
+    assert len(passes) == 2
 
 
 @pytest.mark.parametrize("batches", [[], [(np.empty((0, 3)), np.empty(0))], [(np.ones((2, 3)), [0, 1], [0.0, 0.0])]])

@@ -104,6 +104,18 @@ def test_csr_blocks_and_several_targets(targets, client, rows):
     assert model.score(dX, dy) == pytest.approx(r2_score(y, local.predict(X)), rel=1e-9)
 
 
+@pytest.mark.parametrize("targets", [1, 2])
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+def test_the_score_of_counts_is_that_of_the_local_model(loss, targets, client, rows):
+    X, z, weights = rows
+    y = np.exp(0.3 * np.column_stack([z, np.cos(z)]))[:, :targets].squeeze()
+    model = DaskGDRegressor(loss).fit(*shared(X, y))
+    local = model.to_local()
+    assert model.score(*shared(X, y)) == pytest.approx(local.score(X, y), rel=1e-9)
+    assert model.score(*shared(X, y, weights)) == pytest.approx(local.score(X, y, weights), rel=1e-9)
+    assert model.score(*shared(X, np.full_like(y, 3.0))) == local.score(X, np.full_like(y, 3.0)) == 0.0
+
+
 def _delayed(value):
     import dask
 

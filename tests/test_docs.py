@@ -1,6 +1,10 @@
 """The code of the README and of the guide runs and prints what the page says; links between files lead somewhere."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -33,6 +37,65 @@ def test_code_runs_and_prints_what_the_page_says(page, monkeypatch):
         with redirect_stdout(printed):
             exec(code, namespace)
         assert printed.getvalue() == shown or not shown
+
+
+ADAGRAD = """
+import numpy as np
+from skgd import GDClassifier, GDRegressor
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 3))
+y = X @ [1.0, -2.0, 0.5] + 0.1 * rng.normal(size=60)
+textbook = {"solver": "adagrad", "learning_rate": "constant", "eta0": 0.5, "penalty": None, "shuffle": False, "tol": None}
+
+A, theta, squares = np.column_stack([X, np.ones(60)]), np.zeros(4), np.zeros(4)
+for x, target in zip(np.tile(A, (2, 1)), np.tile(y, 2)):
+    gradient = x * (x @ theta - target)
+    squares += gradient**2
+    theta = theta - 0.5 * gradient / (np.sqrt(squares) + 1e-8)
+fitted = GDRegressor(max_iter=2, **textbook).fit(X, y)
+in_calls = GDRegressor(**textbook)
+for first in (0, 20, 40, 0, 20, 40):
+    in_calls.partial_fit(X[first : first + 20], y[first : first + 20])
+in_batches = GDRegressor(max_iter=2, **textbook).fit_batches([(X[:25], y[:25]), (X[25:], y[25:])])
+for model in (fitted, in_calls, in_batches):
+    np.testing.assert_allclose(np.append(model.coef_, model.intercept_), theta, rtol=1e-8)
+
+labels = (y > 0).astype(int)
+for learn in (
+    lambda model: model.set_params(max_iter=20, tol=None).fit(X, labels),
+    lambda model: model.set_params(max_iter=3, tol=None).fit_batches([(X[:25], labels[:25]), (X[25:], labels[25:])]),
+    lambda model: [model.partial_fit(X, labels, classes=[0, 1]) for _ in range(5)][-1],
+):
+    coefs = [learn(GDClassifier(solver=solver, random_state=0)) for solver in ("adagrad", "adam", "sgd")]
+    assert coefs[0].score(X, labels) > 0.8
+    assert not any(np.allclose(coefs[0].coef_, other.coef_, rtol=1e-3) for other in coefs[1:])
+"""
+
+
+def test_the_rule_of_the_guide_is_a_solver_everywhere(tmp_path):
+    """A copy of the package with what the page on update rules says: every way to learn makes AdaGrad's steps."""
+    rule, solver, table, *_ = (code for code, _ in CODE.findall((ROOT / "docs/adding_an_update_rule.md").read_text()))
+    package = shutil.copytree(ROOT / "skgd", tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__"))
+    with (package / "updates.py").open("a") as updates:
+        updates.write(f"\n\n{rule}")
+    (package / "solvers/adagrad.py").write_text(solver)
+    lines = (package / "solvers/rules.py").read_text().splitlines()
+    for new in table.split("\n\n"):
+        begin = new.split(" =")[0] if " =" in new else "from . import"
+        (old,) = (line for line in lines if line.startswith(begin))
+        lines[lines.index(old)] = new.strip()
+    (package / "solvers/rules.py").write_text("\n".join(lines))
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ADAGRAD],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

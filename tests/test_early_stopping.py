@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgd import GDClassifier, GDRegressor
+from skgd.validation import Validation
 
 SOLVERS = pytest.mark.parametrize("solver", ["auto", "gd", "sgd", "adam"])
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
@@ -83,6 +84,20 @@ def test_a_fit_ends_when_the_score_rises_no_more():
     patient = GDClassifier(early_stopping=True, n_iter_no_change=30, **how).fit(X[:100], y[:100], X_val=X[100:], y_val=y[100:])
     assert patient.n_iter_ > model.n_iter_
     assert patient.validation_scores_[: len(scores)] == model.validation_scores_
+
+
+@pytest.mark.parametrize("estimator", [GDClassifier, GDRegressor])
+def test_the_tolerance_of_scores_is_an_absolute_difference(estimator):
+    """Whatever their size and sign; and the docstrings say so, because that of the objective is a share."""
+    scores = iter([-1000.0, -999.0, -998.95, -998.5])
+    validation = Validation(lambda W, b: next(scores), tol=0.1, patience=1)
+    assert [validation(k, np.zeros((1, 1)), np.zeros(1)) for k in range(4)] == [False, False, True, False]
+    described = (
+        estimator.__doc__.split("    tol : ")[1].split("    shuffle : ")[0],
+        estimator.__doc__.split("early_stopping : ")[1],
+    )
+    assert "in the unit of that score" in " ".join(described[0].split())
+    assert "an absolute difference" in " ".join(described[1].split())
 
 
 def test_without_a_tolerance_nothing_ends_it(two_classes):

@@ -1,6 +1,7 @@
 """Every loss and solver against minimisers of others: SciPy, LIBSVM, linear programs, scikit-learn's Newton methods."""
 
 import warnings
+from copy import copy
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from problems import FORMULAS
 from scipy.optimize import linprog, minimize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import GammaRegressor, PoissonRegressor, QuantileRegressor, SGDClassifier
+from sklearn.metrics import d2_tweedie_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC
 
@@ -132,6 +134,51 @@ def test_generalised_linear_models(loss, peer, storage, data, rng):
         assert_allclose(model.coef_, expected.coef_, rtol=1e-5, atol=1e-6)
         assert_allclose(model.intercept_, expected.intercept_, rtol=1e-5)
         assert_allclose(model.predict(storage(X)), expected.predict(X), rtol=1e-5)
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize(("loss", "peer"), [("poisson", PoissonRegressor), ("gamma", GammaRegressor)])
+def test_the_score_of_a_generalised_linear_model_is_its_explained_deviance(loss, peer, storage, data, rng):
+    """At the same coefficients, which need not be good ones."""
+    X, y = data(GDRegressor, loss)
+    X, weights = StandardScaler().fit_transform(X), rng.integers(0, 3, len(y))
+    model, theirs = GDRegressor(loss).fit(storage(X), y), peer().fit(X, y)
+    for factor in (1.0, 0.5, -1.0):
+        theirs.coef_, theirs.intercept_ = factor * model.coef_, float(model.intercept_[0])
+        other = copy(model)
+        other.coef_ = factor * model.coef_
+        assert other.score(storage(X), y) == pytest.approx(theirs.score(X, y), rel=1e-9)
+        assert other.score(storage(X), y, weights) == pytest.approx(theirs.score(X, y, weights), rel=1e-9)
+    assert model.score(storage(X), y) > 0.0
+
+
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+def test_the_explained_deviance_of_several_targets_is_their_mean(loss, data):
+    X, y = data(GDRegressor, loss)
+    both = GDRegressor(loss).fit(X, np.column_stack([y, y[::-1]]))
+    alone = []
+    for k, target in enumerate((y, y[::-1])):
+        model = GDRegressor(loss).fit(X, target)
+        model.coef_, model.intercept_ = both.coef_[k], both.intercept_[k : k + 1]
+        alone.append(model.score(X, target))
+    assert both.score(X, np.column_stack([y, y[::-1]])) == pytest.approx(np.mean(alone), rel=1e-12)
+    assert model.score(X, np.full(len(y), 3.0)) == 0.0
+    model.coef_, scores = np.array([0.0, 1e6, 0.0, 0.0, 0.0, 0.0]), []  # exponentials leave the range of floats
+    for sign in (1.0, -1.0):
+        model.coef_ = sign * model.coef_
+        scores.append(model.score(X, y))
+    assert np.isfinite(scores).all()
+    assert min(scores) < -1e100
+    with pytest.raises(ValueError, match="y is of shape"):
+        both.score(X, y)
+
+
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+def test_early_stopping_scores_the_explained_deviance(loss, data):
+    X, y = data(GDRegressor, loss)
+    model = GDRegressor(loss, early_stopping=True).fit(X, y, X_val=X[:50], y_val=y[:50])
+    expected = d2_tweedie_score(y[:50], model.predict(X[:50]), power=1 if loss == "poisson" else 2)
+    assert model.best_validation_score_ == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("loss", ["poisson", "gamma"])

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skgd import GDClassifier, GDRegressor
+from skgd.batches import mapped
 
 SOLVERS = ["auto", "gd", "sgd", "adam"]
 TOL = 1e-4  # the default
@@ -324,6 +325,42 @@ def test_rates_far_too_large_raise(learning_rate, solver, regression):
         model.fit(X, y)
 
 
+def _in_calls(model, X, y):
+    for _ in range(5):
+        model.partial_fit(X, y)
+
+
+def _elsewhere(model, X, y):
+    parts = [(X[:80], y[:80]), (X[80:], y[80:])]
+    model.fit_batches(mapped(lambda function: [function(number, part) for number, part in enumerate(parts)]))
+
+
+WAYS = {
+    "calls": _in_calls,
+    "batches": lambda model, X, y: model.fit_batches([(X[:80], y[:80]), (X[80:], y[80:])]),
+    "elsewhere": _elsewhere,
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", ["auto", "sgd", "adam"])
+@pytest.mark.parametrize("way", WAYS)
+def test_rates_far_too_large_are_blamed_in_batches_too(way, solver, dtype, regression):
+    X, y = regression
+    eta0 = 1e300 if solver == "adam" or dtype == np.float64 else 1e30
+    model = GDRegressor(solver=solver, learning_rate="constant", eta0=eta0, max_iter=3, tol=None, random_state=0)
+    with pytest.raises(ValueError, match=r"lower eta0.*learning_rate='auto'"):
+        WAYS[way](model, X.astype(dtype), y)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_values_far_too_large_are_not_blamed_on_the_rate(way, regression):
+    X, y = regression
+    model = GDRegressor(learning_rate="constant", eta0=0.01, random_state=0)
+    with pytest.raises(ValueError, match="squares exceed the range of floats"):
+        WAYS[way](model, 1e300 * X, y)
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive", "optimal"])
 @pytest.mark.parametrize("eta0", [1.0, 1e6])
@@ -372,6 +409,10 @@ def test_the_named_distance_is_right(data, max_iter, request):
     assert said <= 10 * (model.loss_curve_[-2] / best - 1)
 
 
+def accuracy_of(model, X, y):
+    return model.score(X, y)
+
+
 @pytest.mark.parametrize(
     ("parameters", "names"),
     [
@@ -388,6 +429,13 @@ def test_the_named_distance_is_right(data, max_iter, request):
         ({"solver": "gd", "average": True}, ["average=True"]),
         ({"learning_rate": "constant", "power_t": 0.7}, ["power_t=0.7"]),
         ({"learning_rate": "optimal", "alpha": 0.1, "eta0": 0.5}, ["eta0=0.5"]),
+        ({"l1_ratio": 0.5}, ["l1_ratio=0.5", "penalty='l2'"]),
+        ({"penalty": "l1", "l1_ratio": 0.5}, ["l1_ratio=0.5", "penalty='l1'"]),
+        ({"penalty": None, "alpha": 0.1, "l1_ratio": 0.5}, ["l1_ratio=0.5", "penalty=None"]),
+        ({"scoring": "loss"}, ["scoring='loss'", "early_stopping=False"]),
+        ({"scoring": accuracy_of}, ["accuracy_of"]),
+        ({"validation_fraction": 0.3}, ["validation_fraction=0.3", "early_stopping=False"]),
+        ({"scoring": "loss", "beta_1": 0.5}, ["scoring='loss'", "beta_1=0.5"]),
     ],
     ids=str,
 )
@@ -397,6 +445,35 @@ def test_parameters_without_effect_warn(parameters, names, two_classes):
         GDClassifier(max_iter=3, tol=None, **parameters).fit((X - X.mean(axis=0)) / X.std(axis=0), y)
     assert len(caught) == 1
     assert all(name in str(caught[0].message) for name in names)
+
+
+def test_a_share_of_rows_to_hold_out_means_nothing_where_there_are_rows_to_validate_on(two_classes):
+    X, y = two_classes
+    own = {"X_val": X[:50], "y_val": y[:50]}
+    model = GDClassifier(early_stopping=True, validation_fraction=0.3, scoring="loss")
+    message = "^validation_fraction=0.3 has no effect with .*, early_stopping=True and X_val"
+    with pytest.warns(UserWarning, match=message):
+        model.fit(X[50:], y[50:], **own)
+    with pytest.warns(UserWarning, match=message):
+        model.fit_batches([(X[50:], y[50:])], **own)
+
+
+def test_what_online_learning_does_not_use_warns(two_classes):
+    with pytest.warns(UserWarning, match=r"l1_ratio=0.5, scoring='loss', validation_fraction=0.3 has no effect"):
+        GDClassifier(l1_ratio=0.5, scoring="loss", validation_fraction=0.3).partial_fit(*two_classes, classes=[0, 1])
+
+
+def test_what_penalties_and_validation_use_does_not_warn(two_classes):
+    """Warnings are errors."""
+    X, y = two_classes
+    GDClassifier(penalty="elasticnet", l1_ratio=0.5).fit(X, y)
+    GDClassifier(early_stopping=True, validation_fraction=0.3, scoring="loss").fit(X, y)
+    GDClassifier(early_stopping=True, scoring="loss").fit_batches([(X[50:], y[50:])], X_val=X[:50], y_val=y[:50])
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1", None])
+def test_no_share_of_an_elastic_net_that_is_not_there(penalty, two_classes):
+    GDClassifier(penalty=penalty, l1_ratio=None).fit(*two_classes)  # warnings are errors
 
 
 @pytest.mark.parametrize(

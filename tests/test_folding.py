@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import RFE, SelectFromModel, SelectKBest, VarianceThreshold, f_classif
@@ -131,3 +132,74 @@ def test_what_does_not_fold_is_named(steps, message, two_classes):
 def test_only_fitted_pipelines_fold():
     with pytest.raises(NotFittedError):
         fold(make_pipeline(StandardScaler(), GDClassifier()))
+
+
+# ---------------------------------------------------------------- learning on
+def stream(n, seed):
+    """Raw columns that are correlated and on several scales, with labels."""
+    rng = np.random.default_rng(seed)
+    Z = rng.normal(size=(n, 6)) + rng.normal(size=(n, 1))
+    return Z * np.logspace(-2.0, 3.0, 6) + 50.0, (Z @ [1.0, -2.0, 1.0, 0.5, 0.0, 2.0] + rng.logistic(size=n) > 0.0).astype(int)
+
+
+@pytest.mark.parametrize("online", [False, True], ids=["after a fit", "after a stream"])
+@pytest.mark.parametrize("solver", ["auto", "adam"])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["standard"],
+        ["robust", "min and max", "nothing"],
+        ["standard", "pca"],
+        ["whitened"],
+        ["best", "standard"],
+        ["standard", "svd"],
+    ],
+    ids=", ".join,
+)
+@pytest.mark.parametrize("size", [1, 40])
+def test_a_folded_model_learns_on_as_one_that_was_fitted_there(size, steps, solver, online):
+    X, y = stream(800, seed=0)
+    late, labels = stream(400, seed=1)
+    fitted = GDClassifier(solver=solver, random_state=0).fit(X, y)
+    pipeline = make_pipeline(*(clone(STEPS[step], safe=False) for step in steps), clone(fitted)).fit(X, y)
+    if online:
+        pipeline[-1].partial_fit(pipeline[:-1].transform(X[:100]), y[:100])
+    folded = fold(pipeline)
+    coef = folded.coef_.copy()
+    for first in range(0, 400, size):
+        for model in (folded, fitted):
+            model.partial_fit(late[first : first + size], labels[first : first + size])
+    assert folded.score(late, labels) > fitted.score(late, labels) - 0.03
+    assert folded.coef_.shape == (1, 6)
+    assert not np.array_equal(folded.coef_, coef)
+
+
+@pytest.mark.parametrize("step", ["standard", "standard, no mean", "robust", "min and max", "largest"])
+def test_scalers_hand_on_what_is_known_of_the_columns(step):
+    """So that steps on raw columns are those of a model that was fitted to them."""
+    X, y = stream(800, seed=0)
+    late, labels = stream(100, seed=1)
+    folded = fold(make_pipeline(clone(STEPS[step]), GDClassifier(penalty=None, tol=1e-12)).fit(X, y))
+    fitted = GDClassifier(penalty=None, tol=1e-12).fit(X, y)
+    for first in range(0, 100, 5):
+        for model in (folded, fitted):
+            model.partial_fit(late[first : first + 5], labels[first : first + 5])
+    assert_allclose(folded.coef_, fitted.coef_, rtol=1e-4)
+
+
+def test_an_intercept_that_steps_made_is_learned_on():
+    X, _ = stream(400, seed=0)
+    y = X[:, 4] - X[:, 4].mean()
+    pipeline = make_pipeline(StandardScaler(), GDRegressor(fit_intercept=False, tol=1e-12)).fit(X, y)
+    folded = fold(pipeline)
+    folded.partial_fit(X[:40], y[:40])
+    assert_allclose(folded.predict(X), y, atol=1e-2 * y.std())
+
+
+def test_columns_that_have_not_varied_keep_their_effect():
+    """A first row alone tells no deviations."""
+    X, _ = stream(800, seed=0)
+    folded = fold(make_pipeline(TruncatedSVD(5), GDRegressor(tol=1e-12)).fit(X, X[:, 4]))
+    expected = folded.predict(X)
+    folded.partial_fit(X[:1], X[:1, 4])
+    assert np.abs(folded.predict(X) - expected).max() < 0.1 * expected.std()

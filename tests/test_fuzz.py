@@ -126,6 +126,8 @@ def problems(draw, losses, **parameters):
         "max_iter": 200,
         "random_state": 0,
     }
+    if chosen["penalty"] != "elasticnet":
+        del chosen["l1_ratio"]  # it would warn
     if loss in CLASSIFICATION:
         labels = LABELS[draw(st.integers(0, len(LABELS) - 1))]
         cuts = np.sort(rng.choice(z, draw(st.sampled_from([1, 1, 2, 3]))))

@@ -45,11 +45,16 @@ def passes(monkeypatch):
     return made
 
 
+STANDARDIZE = pytest.mark.parametrize("standardize", ["auto", False], ids=["standardised", "raw"])
+
+
 @STORAGE
 @EVERY_MODEL
-def test_a_path_ends_at_the_minima(name, storage, data):
+@STANDARDIZE
+def test_a_path_ends_at_the_minima(standardize, name, storage, data):
     X, z = data
-    y, model = targets(name, z), clone(MODELS[name]).set_params(warm_start=True, tol=1e-5)
+    X = X if standardize else X / X.std(axis=0)
+    y, model = targets(name, z), clone(MODELS[name]).set_params(warm_start=True, tol=1e-5, standardize=standardize)
     for alpha in ALPHAS:
         model.set_params(alpha=alpha).fit(storage(X), y)
         least = clone(model).set_params(warm_start=False, tol=1e-10).fit(storage(X), y).loss_curve_[-1]
@@ -66,19 +71,23 @@ def test_a_path_of_three_classes_ends_at_the_minima(data):
 
 
 @pytest.mark.parametrize("name", ["ridge", "lasso"])
-def test_least_squares_needs_no_further_pass(name, data, passes):
-    model = clone(MODELS[name]).set_params(warm_start=True)
+@STANDARDIZE
+def test_least_squares_needs_no_further_pass(standardize, name, data, passes):
+    X, z = data
+    model = clone(MODELS[name]).set_params(warm_start=True, standardize=standardize)
     for alpha in ALPHAS:
-        model.set_params(alpha=alpha).fit(*data)
-    assert passes == ["standardise", "normal_equations"]
+        model.set_params(alpha=alpha).fit(X / X.std(axis=0), z)
+    assert passes == (["standardise"] if standardize else []) + ["normal_equations"]
 
 
 @pytest.mark.parametrize("name", ["huber", "logistic", "logistic l1"])
-def test_other_losses_need_fewer(name, data, passes):
+@STANDARDIZE
+def test_other_losses_need_fewer(standardize, name, data, passes):
     X, z = data
+    X = X / X.std(axis=0)
     made = {}
     for warm in (False, True):
-        model = clone(MODELS[name]).set_params(warm_start=warm)
+        model = clone(MODELS[name]).set_params(warm_start=warm, standardize=standardize)
         for alpha in np.geomspace(1.0, 1e-4, 30):
             model.set_params(alpha=alpha).fit(X, targets(name, z))
         made[warm] = len(passes)
@@ -98,7 +107,9 @@ def test_a_second_fit_takes_a_step(penalty, dtype, data, passes):
 
 
 @EVERY_MODEL
-@pytest.mark.parametrize("change", ["an entry", "two rows", "a target", "a weight", "fit_intercept", "dtype", "storage"])
+@pytest.mark.parametrize(
+    "change", ["an entry", "two rows", "a target", "a weight", "fit_intercept", "standardize", "dtype", "storage"]
+)
 def test_other_data_is_noticed(change, name, data):
     """Also the same array with other contents."""
     X, z = data[0].copy(), data[1].copy()
@@ -114,6 +125,8 @@ def test_other_data_is_noticed(change, name, data):
         s[99] = 500.0
     elif change == "fit_intercept":
         model.set_params(fit_intercept=False)
+    elif change == "standardize":
+        model.set_params(standardize=False)
     elif change == "dtype":
         X = X.astype(np.float32)
     else:
@@ -135,10 +148,12 @@ def test_memory_is_not_pickled(data):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_stochastic_steps_go_on_where_they_stopped(solver):
+@STANDARDIZE
+def test_stochastic_steps_go_on_where_they_stopped(standardize, solver):
     """Rates are not damped anew and noise is reduced at once; pickled in between, they give the same bits."""
     X, y = load_breast_cancer(return_X_y=True)
-    how = {"solver": solver, "max_iter": 3, "random_state": 0}
+    X = X if standardize else X / X.std(axis=0)
+    how = {"solver": solver, "max_iter": 3, "random_state": 0, "standardize": standardize}
     first = GDClassifier(warm_start=True, **how).fit(X, y)
     anew = GDClassifier(**how).fit(X, y, coef_init=first.coef_, intercept_init=first.intercept_)
     pickled = pickle.loads(pickle.dumps(first))

@@ -307,19 +307,124 @@ def test_rows_of_weight_zero_do_not_exist(rng):
     assert_allclose(model.coef_, kept.coef_, rtol=1e-12)
 
 
+NOTHING = pytest.mark.parametrize(
+    "weights", [np.zeros(50), [0.0] * 50, np.zeros(50, dtype=int), 0], ids=["float", "list", "int", "0"]
+)
+
+
+@NOTHING
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("begin", ["fit", "partial_fit"])
+def test_a_batch_without_weight_changes_nothing(begin, dtype, weights, three_classes):
+    X, y = three_classes
+    for model, target in ((GDClassifier(), y), (GDRegressor(), X[:, 0]), (GDRegressor(), X[:, :2])):
+        how = {"classes": [0, 1, 2]} if isinstance(model, GDClassifier) and begin == "partial_fit" else {}
+        getattr(model, begin)(X.astype(dtype), target, **how)
+        before = pickle.dumps(model)
+        assert model.partial_fit(X[:50], target[:50], sample_weight=weights) is model
+        assert pickle.dumps(model) == before
+
+
+@NOTHING
+def test_a_first_batch_without_weight_leaves_coefficients_of_zero(weights, three_classes):
+    """And what comes after it is learned as if it had not been there."""
+    X, y = three_classes
+    cases = [
+        (GDClassifier(), y, {"classes": [0, 1, 2]}, (3, 6)),
+        (GDClassifier("hinge"), y > 0, {"classes": [False, True]}, (1, 6)),
+        (GDClassifier(learning_rate="constant", random_state=0), y > 0, {"classes": [False, True]}, (1, 6)),
+        (GDRegressor(), X[:, 0], {}, (6,)),
+        (GDRegressor(), X[:, :2], {}, (2, 6)),
+    ]
+    for model, target, how, shape in cases:
+        plain = clone(model).partial_fit(X, target, **how)
+        model.partial_fit(X[:50], target[:50], sample_weight=weights, **how)
+        assert_array_equal(model.coef_, np.zeros(shape))
+        assert_array_equal(model.intercept_, np.zeros(plain.intercept_.shape))
+        assert model.t_ == 1
+        assert model.n_features_in_ == 6
+        assert model.predict(X).shape == target.shape
+        if how:
+            assert_array_equal(model.classes_, how["classes"])
+        model.partial_fit(X, target)
+        assert_array_equal(model.coef_, plain.coef_)
+        assert model.t_ == plain.t_
+
+
+def test_a_batch_without_weight_is_checked(regression):
+    X, y = regression
+    model = GDRegressor().partial_fit(X, y)
+    zeros = np.zeros(len(y))
+    with pytest.raises(ValueError, match="5 features"):
+        model.partial_fit(X[:, :5], y, zeros)
+    with pytest.raises(ValueError, match="have the shape"):
+        model.partial_fit(X, np.column_stack([y, y]), zeros)
+    with pytest.raises(ValueError, match=r"sample_weight\.shape"):
+        model.partial_fit(X, y, zeros[:5])
+    with pytest.raises(ValueError, match="classes must be passed"):
+        GDClassifier().partial_fit(X, y > 0, sample_weight=zeros)
+    assert model.predict(X).shape == y.shape
+
+
 # ---------------------------------------------------------------- explicit rates: the textbook, resumed
 @pytest.mark.parametrize("rate", ["constant", "invscaling", "optimal"])
-@pytest.mark.parametrize("average", [False, True])
-def test_calls_on_the_same_rows_are_epochs(average, rate, two_classes):
+@pytest.mark.parametrize("average", [False, True, 1, 40, 150, 190, 301, 10_000])
+@pytest.mark.parametrize("batch_size", ["auto", 4, 64])
+def test_calls_on_the_same_rows_are_epochs(batch_size, average, rate, two_classes):
+    """Of which the last batch may be smaller."""
     X, y = two_classes
     X = (X - X.mean(axis=0)) / X.std(axis=0)
-    how = {"learning_rate": rate, "eta0": 0.01, "alpha": 0.01, "shuffle": False, "average": average}
+    how = {"learning_rate": rate, "eta0": 0.01, "alpha": 0.01, "shuffle": False}
+    how |= {"batch_size": batch_size, "average": average}
     fitted = GDClassifier(max_iter=3, tol=None, **how).fit(X, y)
     resumed = GDClassifier(**how)
     for _ in range(3):
         resumed.partial_fit(X, y, classes=[0, 1])
     assert_allclose(resumed.coef_, fitted.coef_, rtol=1e-12)
     assert resumed.t_ == fitted.t_
+
+
+@pytest.mark.parametrize("solver", ["sgd", "gd", "adam"])
+@pytest.mark.parametrize("average", [1, 13, 14, 20, 41, 47, 60, 100])
+def test_averaging_starts_at_the_same_row_in_calls_of_any_size(average, solver, regression):
+    """One step a call: the average is that of the iterates after the row was seen."""
+    X, y = regression
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    how = {"solver": solver, "learning_rate": "constant", "eta0": 0.05, "shuffle": False}
+    how |= {} if solver == "gd" else {"batch_size": 64}
+    averaged, plain, iterates, seen = GDRegressor(average=average, **how), GDRegressor(**how), [], 0
+    for size in (10, 3, 1, 30, 2, 20, 9, 5):
+        rows = slice(seen, seen + size)
+        averaged.partial_fit(X[rows], y[rows])
+        plain.partial_fit(X[rows], y[rows])
+        seen += size
+        iterates = [*iterates, plain.coef_] if seen >= average else []
+        assert_allclose(averaged.coef_, np.mean(iterates or [plain.coef_], axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("batch_size", [4, 7])
+def test_averaging_in_a_fit_starts_at_its_row(batch_size, regression):
+    """Where the last batch of an epoch is smaller, too: against steps on each batch, averaged in NumPy."""
+    X, y = regression
+    X, y = ((X - X.mean(axis=0)) / X.std(axis=0))[:30], y[:30]
+    how = {"learning_rate": "constant", "eta0": 0.05, "batch_size": batch_size, "shuffle": False}
+    for average in (1, 29, 30, 31, 57, 61, 62, 65, 88):
+        fitted = GDRegressor(max_iter=3, tol=None, average=average, **how).fit(X, y)
+        plain, iterates, seen = GDRegressor(**how), [], 0
+        for rows, targets in 3 * batches(X, y, batch_size):
+            plain.partial_fit(rows, targets)
+            seen += len(targets)
+            iterates = [*iterates, plain.coef_] if seen >= average else []
+        assert_allclose(fitted.coef_, np.mean(iterates or [plain.coef_], axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("batch_size", [4, 64])
+def test_a_schedule_goes_on_after_epochs_whose_last_batch_is_smaller(batch_size, regression):
+    X, y = regression
+    X, y = ((X - X.mean(axis=0)) / X.std(axis=0))[:30], y[:30]
+    how = {"learning_rate": "invscaling", "eta0": 0.1, "shuffle": False, "tol": None, "batch_size": batch_size}
+    resumed = GDRegressor(max_iter=3, **how).fit(X, y).partial_fit(X, y)
+    assert_allclose(resumed.coef_, GDRegressor(max_iter=4, **how).fit(X, y).coef_, rtol=1e-12)
 
 
 def test_steps_are_those_of_sgd(regression):

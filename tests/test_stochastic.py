@@ -149,8 +149,9 @@ def test_ten_epochs_with_an_l1_penalty(kind, storage, penalty, solver, rng):
     """Within 1 % of the optimum, and zero where it is clearly zero: its slope stays a tenth below the penalty."""
     X, y = sparse_problem(rng, storage, kind)
     alpha, ratio = 0.01, {"l1": 1.0, "elasticnet": 0.7}[penalty]
+    l1_ratio = ratio if penalty == "elasticnet" else None
     estimator = GDRegressor if kind == "regression" else GDClassifier
-    model = estimator(solver="gd", penalty=penalty, l1_ratio=0.7, alpha=alpha, tol=1e-10).fit(X, y)
+    model = estimator(solver="gd", penalty=penalty, l1_ratio=l1_ratio, alpha=alpha, tol=1e-10).fit(X, y)
     expected, best = np.atleast_2d(model.coef_), model.loss_curve_[-1]
     Z = X @ expected.T + model.intercept_
     if kind == "regression":

@@ -24,12 +24,23 @@ from .steps import Plan
 RATE = 0.02  # of a coefficient: 1 over the deviation of its column, times that of the scores, over sqrt(h)
 FULL_BATCH_RATE = 0.1
 FULL_BATCH_EPSILON = 0.1  # without noise, gradients below this would be blown up to steps that overshoot for ever
+PARAMETERS = ("beta_1", "beta_2", "adam_epsilon")
 PATIENT = 3000.0  # steps before rates are damped, where an epoch is shorter than that
 
 
 def takes(loss: Any, automatic: bool) -> bool:
     """As sgd."""
     return sgd.takes(loss, automatic)
+
+
+def rule(options: Options) -> Adam:
+    """Adam with the user's parameters."""
+    return Adam(options.beta_1, options.beta_2, options.adam_epsilon)
+
+
+def online_rate(loss: Any) -> float | None:
+    """That of epochs."""
+    return float(RATE / np.sqrt(loss.smoothness()))
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
@@ -40,7 +51,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
 def planned(objective: Objective, options: Options) -> tuple[Objective, Plan]:
     """As sgd."""
     if not options.automatic:
-        return objective, sgd.textbook_plan(objective, options, Adam(options.beta_1, options.beta_2, options.adam_epsilon))
+        return objective, sgd.textbook_plan(objective, options, rule(options))
     scaled, whitening = sgd.prepared(objective, options)
     return scaled, _automatic_plan(scaled, options, whitening)
 
@@ -65,7 +76,7 @@ def _automatic_plan(objective: Objective, options: Options, whitening: Whitening
         penalty=ElasticNet(explicit=0.0),
         unit=objective.score_scale(),
         whitening=whitening,
-        average_from=sgd.averaging(options, batch, default=True),
+        average_from=sgd.averaging(options, batch, objective.n, default=True),
         growing=True,
         reduced=steps > 1,
         run=sgd.neighbours(objective, batch),

@@ -37,6 +37,8 @@ class LocalEpoch:
     seed: int
     average_from: int | None
     start: tuple[np.ndarray, np.ndarray] | None  # theta, and the gradient of all rows there, where noise is reduced
+    solver: str
+    explicit: bool  # whether a rate that the user chose is to blame for an overflow
 
     def __call__(self, state: Record, table: Table) -> Record:
         phi, average, memory, count = state
@@ -52,7 +54,7 @@ class LocalEpoch:
         here.phi, here.average = phi.copy(), average.copy()
         here.steps, here.average_from = int(count), self.average_from
         random_state = np.random.RandomState([self.seed, table.first % 2**32, table.first >> 32])
-        steps.run_epoch(objective, self.plan, here, random_state, History("sgd", self.plan.may_plateau))
+        steps.run_epoch(objective, self.plan, here, random_state, History(self.solver, self.explicit))
         return here.phi, here.average, here.memory, float(here.steps)
 
 
@@ -74,6 +76,8 @@ def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.r
         int(random_state.randint(2**31)),
         state.average_from,
         start,
+        history.solver,
+        history.explicit and bool(np.isfinite(data.column_moments.squares).all()),  # else X is too large at any rate
     )
     before = state.phi, state.average, state.memory, float(state.steps)
     state.phi, state.average, state.memory, count = data.parts.advance(step, before)

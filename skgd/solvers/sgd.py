@@ -32,12 +32,18 @@ SMALL = 64  # fewer rows make one batch
 FEWEST, MOST = 16, 64  # rows a step, where a row is worth more than the sweep over all columns
 RARE = 16.0  # times its variance: what a single row of a column may add to the curvature of a batch
 STEPS = 500  # of an epoch, from which on larger batches cost it little
+PARAMETERS = ("momentum",)
 PATIENT = 500.0  # steps before rates are damped, where an epoch is shorter than that
 
 
 def takes(loss: Any, automatic: bool) -> bool:
     """Whether the loss has what rates are derived from, or none are."""
     return loss.bounded() or not automatic
+
+
+def online_rate(loss: Any) -> float | None:
+    """1 for the perceptron, whose coefficients have no natural size; other losses take Newton's steps."""
+    return 1.0 if isinstance(loss, Perceptron) else None
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
@@ -48,7 +54,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
 def planned(objective: Objective, options: Options) -> tuple[Objective, Plan]:
     """The objective in coordinates to step in, and how."""
     if not options.automatic:
-        return objective, textbook_plan(objective, options, _rule(options))
+        return objective, textbook_plan(objective, options, rule(options))
     return automatic_plan(*prepared(objective, options), options)
 
 
@@ -100,13 +106,13 @@ def automatic_plan(objective: Objective, whitening: Whitening, options: Options)
         return schedules.constant(t, rate) if steady else schedules.damped(t, rate, delay)
 
     plan = Plan(
-        rule=_rule(options),
+        rule=rule(options),
         schedule=schedule,
         batch=batch,
         penalty=ElasticNet(explicit=0.0),
         unit=np.ones(objective.K) if smooth else objective.score_scale() * objective.loss.smoothness(),
         whitening=whitening,
-        average_from=averaging(options, batch, default=not (full and smooth)),
+        average_from=averaging(options, batch, objective.n, default=not (full and smooth)),
         growing=True,
         smoothness=0.5 if objective.loss.coupled() else objective.loss.smoothness(),
         reduced=not full,
@@ -166,7 +172,7 @@ def textbook_plan(objective: Objective, options: Options, rule) -> Plan:
         penalty=ElasticNet(explicit=1.0),
         unit=np.ones(objective.K),
         whitening=identity(objective),
-        average_from=averaging(options, batch, default=False),
+        average_from=averaging(options, batch, objective.n, default=False),
         shuffle=options.shuffle,
         patience=options.n_iter_no_change,
         may_plateau=True,
@@ -174,7 +180,8 @@ def textbook_plan(objective: Objective, options: Options, rule) -> Plan:
     )
 
 
-def _rule(options: Options) -> Momentum:
+def rule(options: Options) -> Momentum:
+    """Gradient steps, with a momentum or not."""
     return Momentum(options.momentum, options.nesterovs_momentum)
 
 
@@ -188,12 +195,22 @@ def _typical_rate(objective: Objective, alpha: float) -> float:
     return typical / max(1.0, derivative)
 
 
-def averaging(options: Options, batch: int, default: bool) -> int | None:
-    """The step that averaging starts at, or None; `average` counts rows, as in SGDClassifier."""
+def averaging(options: Options, batch: int, n: int, default: bool) -> int | None:
+    """The step that averaging starts at in epochs of n rows, or None."""
+    row = averaging_row(options, default)
+    return None if row is None else steps_of(row, batch, n)
+
+
+def averaging_row(options: Options, default: bool) -> int | None:
+    """The number of the row that averaging starts at, counted over all epochs as in SGDClassifier, or None."""
     average = default if options.average == "auto" else options.average
-    if average is False:
-        return None
-    return -(-int(average) // batch)
+    return None if average is False else int(average)
+
+
+def steps_of(rows: int, batch: int, n: int) -> int:
+    """The steps that visit so many rows, in epochs of n rows whose last batch may be smaller."""
+    epochs, rest = divmod(rows, n)
+    return epochs * -(-n // batch) + -(-rest // batch)
 
 
 def balanced_batch(objective: Objective, options: Options, whitening: Whitening) -> tuple[int, int]:

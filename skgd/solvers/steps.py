@@ -94,9 +94,13 @@ class State:
         self.known = np.zeros(theta.shape)
         self.steps, self.average_from, self.pace = 0, plan.average_from, 1.0
 
+    @property
+    def averaged(self) -> bool:
+        """Whether the average is the result."""
+        return self.average_from is not None and self.steps >= self.average_from
+
     def result(self) -> np.ndarray:
-        averaged = self.average_from is not None and self.steps >= self.average_from
-        return self.whitening.theta(self.average if averaged else self.phi)
+        return self.whitening.theta(self.average if self.averaged else self.phi)
 
 
 def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.random.RandomState, history: History) -> None:
