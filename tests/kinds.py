@@ -142,9 +142,9 @@ def near_copies(n, seed):
 
 
 def ratings(n, seed):
-    """CSR of two one-hot blocks, who rated and what, by root mean squares.  Targets are standardised ratings of 1 to 5."""
+    """CSR of two one-hot blocks, 900 who rated and 1,600 things, by root mean squares.  Targets are ratings, standardised."""
     rng = np.random.default_rng(seed)
-    users, items = max(n // 65, 10), max(n // 35, 20)
+    users, items = 900, 1_600
     user, item = (users * rng.random(n) ** 2).astype(int), (items * rng.random(n) ** 3).astype(int)
     taste = 0.5 * rng.normal(size=users)[user] + 0.6 * rng.normal(size=items)[item] + 0.9 * rng.normal(size=n)
     y = np.round(3.5 + taste).clip(1.0, 5.0)

@@ -223,7 +223,7 @@ class Oracle:
             descended = self._descended_in_parts if self.l1.any() else self._descended
             V = descended(V, rounding * self.unit)
             found.append(self.value(V))
-        return np.nanmin(found)
+        return float(np.nanmin(found))
 
     def _descended(self, start, h):
         """Where L-BFGS leads with steps root @ U from the start."""
@@ -236,7 +236,7 @@ class Oracle:
         return start + self.root @ self._minimised(function, np.zeros(start.size), None).reshape(start.shape)
 
     def _descended_in_parts(self, start, h):
-        """Where L-BFGS-B leads with coefficients root @ (P - N), as P and N are not negative |V| is linear in them."""
+        """Where L-BFGS-B leads with coefficients root @ (P - N).  P and N are not negative, so that |V| is linear in them."""
         size, shape = start.size, start.shape
         unit = self.root.diagonal()[:, None]
         l1 = np.broadcast_to(unit * self.l1, shape).ravel()
@@ -253,7 +253,7 @@ class Oracle:
         return unit * (u[:size] - u[size:]).reshape(shape)
 
     def _minimised(self, function, u, bounds):
-        """Where L-BFGS-B leads from u: SciPy measures decreases against one, so the value at u is made that."""
+        """Where L-BFGS-B leads from u.  SciPy measures decreases against one, so the value at u is made that."""
         unit = max(abs(function(u)[0]), 1e-300)
 
         def scaled(u):

@@ -22,7 +22,51 @@ PENALTIES = ["l2", "l1", "elasticnet", None]
 SOLVERS = ["auto", "sgd", "adam"]
 SEPARATED = "The classes are perfectly separated and nothing is penalised"
 # By day a choice in which each kind has a few, and each loss, penalty and solver is met.
-BY_DAY: list[tuple[str, str, str | None, str]] = []
+BY_DAY: list[tuple[str, str, str | None, str]] = [
+    ("sequences", "squared_hinge", "l2", "auto"),
+    ("sequences", "hinge", "elasticnet", "auto"),
+    ("standardised sequences", "hinge", "l2", "auto"),
+    ("standardised sequences", "squared_hinge", "l2", "auto"),
+    ("standardised sequences", "modified_huber", "l1", "auto"),
+    ("wide", "log_loss", "l2", "auto"),
+    ("wide", "squared_hinge", "l1", "auto"),
+    ("standardised wide", "squared_hinge", "l2", "auto"),
+    ("standardised wide", "modified_huber", "elasticnet", "auto"),
+    ("standardised wide", "hinge", None, "auto"),
+    ("rare class", "log_loss", "l2", "auto"),
+    ("rare class", "hinge", "elasticnet", "auto"),
+    ("rare class, nearer", "hinge", "l2", "auto"),
+    ("rare class, nearer", "log_loss", None, "auto"),
+    ("text", "log_loss", "l2", "sgd"),
+    ("text", "squared_hinge", "l2", "auto"),
+    ("text", "hinge", "l2", "auto"),
+    ("letters", "log_loss", "l2", "auto"),
+    ("letters", "modified_huber", None, "auto"),
+    ("lone row", "log_loss", "l2", "sgd"),
+    ("lone row", "modified_huber", "l2", "sgd"),
+    ("lone row", "hinge", "l1", "auto"),
+    ("units of classes", "log_loss", "l1", "auto"),
+    ("units of classes", "hinge", "l2", "sgd"),
+    ("units of classes", "squared_hinge", None, "adam"),
+    ("units", "epsilon_insensitive", "l2", "auto"),
+    ("units", "huber", "elasticnet", "adam"),
+    ("units", "squared_error", None, "sgd"),
+    ("near copies", "quantile", None, "auto"),
+    ("near copies", "squared_error", "l1", "auto"),
+    ("ratings", "quantile", "l2", "auto"),
+    ("ratings", "epsilon_insensitive", None, "auto"),
+    ("ratings", "huber", "l2", "auto"),
+    ("rare levels", "quantile", "l1", "auto"),
+    ("rare levels", "squared_epsilon_insensitive", "l2", "sgd"),
+    ("counts", "poisson", "elasticnet", "auto"),
+    ("counts", "squared_epsilon_insensitive", "l1", "sgd"),
+    ("claims", "gamma", "l1", "auto"),
+    ("claims", "quantile", "l2", "auto"),
+    ("claims", "squared_error", "elasticnet", "sgd"),
+    ("slip of the pen", "poisson", "l2", "auto"),
+    ("slip of the pen", "gamma", "elasticnet", "auto"),
+    ("slip of the pen", "huber", "l2", "sgd"),
+]
 
 
 def by_night():
