@@ -15,7 +15,7 @@ from sklearn.base import is_classifier
 
 KINKED = ("hinge", "epsilon_insensitive", "quantile")
 LOG_LINK = ("poisson", "gamma")
-ROUNDINGS = (1e-2, 1e-3, 1e-4)  # half widths of a kink, in the unit of the scores, one after the other
+ROUNDINGS = (1e-2, 1e-3, 1e-4, 1e-5)  # half widths of a kink, in the unit of the scores, one after the other
 WHITENED = 1_000  # columns up to which their correlations are taken out
 RIDGE = 1e-10  # share of the mean curvature that is added to all, so that it has a root
 HUGE = 1e100  # in place of what overflows

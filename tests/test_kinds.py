@@ -20,6 +20,7 @@ from skgd import GDClassifier, GDRegressor
 
 PENALTIES = ["l2", "l1", "elasticnet", None]
 SOLVERS = ["auto", "sgd", "adam"]
+ITERATIONS = 500 if NIGHTLY else 200  # of the oracle, each time
 SEPARATED = "The classes are perfectly separated and nothing is penalised"
 # By day a choice in which each kind has a few, and each loss, penalty and solver is met.
 BY_DAY: list[tuple[str, str, str | None, str]] = [
@@ -101,7 +102,7 @@ def test_a_fit_ends_at_the_minimum_or_says_why_not(name, loss, penalty, solver):
     assert {warning.category for warning in said} <= {ConvergenceWarning}, messages
     if messages and solver != "auto":
         return
-    found = judged(model, X, y)
+    found = judged(model, X, y, ITERATIONS)
     if penalty is None and messages and messages[0].startswith(SEPARATED):
         assert found.lowest <= model.tol * model.loss_curve_[0]
         return
