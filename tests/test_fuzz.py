@@ -1,7 +1,8 @@
 """Problems that nobody thought of: a fit ends at the minimum, or says why it does not.
 
 Hypothesis draws shapes, scales, storage, weights, labels and parameters; SciPy finds the minimum in standardised
-coordinates.  ``SKGD_NIGHTLY=1`` draws 10,000 problems instead of 500, from a new seed each time.
+coordinates.  ``SKGD_NIGHTLY=1`` draws 10,000 problems instead of 500, from a new seed each time, and then a hundred larger ones
+that look like data.
 """
 
 import faulthandler
@@ -14,6 +15,8 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
+from kinds import KINDS
+from oracle import ALLOWED, LOG_LINK, judged
 from problems import NIGHTLY
 from reference import KINKED, Reference
 from sklearn.base import clone
@@ -195,6 +198,45 @@ def test_a_fit_ends_at_the_minimum_or_says_why_not(problem):
         kind = "kinked" if model.loss in KINKED else model.loss if model.loss in NEGLIGIBLE else problem.X.dtype.name
         negligible = NEGLIGIBLE[kind] * curve[0] + (WEIGHTLESS * reference.size if kind == "kinked" else 0.0)
         assert F <= best * (1.0 + share) + negligible + reference.rounding, (F, best, F - best)
+
+
+# ---------------------------------------------------------------- problems that look like data
+@st.composite
+def problems_like_data(draw):
+    """A problem of a kind that real data are of: from a tenth of its usual rows to the most that it has."""
+    kind = draw(st.sampled_from(list(KINDS.values())))
+    fewest = kind.rows // 10
+    n = round(fewest * (kind.most / fewest) ** draw(st.floats(0.0, 1.0)))
+    X, y = kind.generate(n, draw(st.integers(0, 2**32 - 1)))
+    loss = draw(st.sampled_from(kind.losses))
+    estimator = (GDClassifier if kind.task == "classes" else GDRegressor)(
+        loss,
+        solver=draw(st.sampled_from(["auto", "gd"] if loss in LOG_LINK else ["auto", "auto", "gd", "sgd", "adam"])),
+        penalty=draw(st.sampled_from(["l2", "l2", "l1", "elasticnet", None])),
+        alpha=draw(st.sampled_from([1e-6, 1e-4, 1e-2])),
+        l1_ratio=draw(st.sampled_from([0.15, 0.9])),
+        max_iter=200,
+        random_state=0,
+    )
+    if loss == "quantile":
+        estimator.quantile = draw(st.sampled_from([0.05, 0.5, 0.9]))
+    note(f"{kind.name}, {n} rows")
+    return Problem(estimator, X, y, None)
+
+
+@pytest.mark.skipif(not NIGHTLY, reason="a large problem takes seconds")
+@fuzz(5)
+@given(problems_like_data())
+def test_a_fit_of_what_looks_like_data_ends_at_the_minimum_or_says_why_not(problem):
+    note(str(problem.estimator))
+    model = clone(problem.estimator)
+    said = fitted(model, problem.X, problem.y, None)
+    assert not isinstance(said, Exception), said
+    assert {warning.category for warning in said} <= {ConvergenceWarning}, [str(warning.message) for warning in said]
+    event("warned" if said else "converged")
+    if not said:
+        found = judged(model, problem.X, problem.y)
+        assert found.excess <= ALLOWED * model.tol, found
 
 
 # ---------------------------------------------------------------- parameters
