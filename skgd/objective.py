@@ -104,7 +104,7 @@ class Objective:
 
     def with_own_curvature(self) -> Objective:
         """The same one, whose rows far off count with the curvature that they have; what is known of the loss is still true."""
-        loss = self.loss._replace(far=np.inf)
+        loss = self.loss.with_own_curvature()
         other = Objective(self.data, loss, self.raw_penalty, self.coordinates, self.memory)
         other._seen = (None, *self._seen[1:3])
         return other

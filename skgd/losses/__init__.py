@@ -26,8 +26,8 @@ ignore X, or close to them: where solvers start).  Estimators ask which targets 
 others: ``domain()``.
 
 A loss with kinks has a field ``width`` of the parabolas that round them: 0 is the loss itself, and ``smooth()`` is false.
-One whose curvature vanishes where its slope does not has a field ``far``, from which on rows count with more: infinity is the
-curvature itself.
+One whose curvature vanishes where its slope does not lets such rows count with more, or steps would have no end;
+``with_own_curvature()`` is the loss without that.  Where they do from a certain distance on, it is a field ``far``.
 """
 
 from __future__ import annotations

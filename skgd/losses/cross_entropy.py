@@ -35,6 +35,9 @@ class LogLoss(NamedTuple):
         wrong = abs(z) > self.far and (z > 0.0) == (y < 0.5)
         return 0.5 * (1.0 - e) / ((1.0 + e) * abs(z)) if wrong else second
 
+    def with_own_curvature(self):
+        return self._replace(far=np.inf)
+
     def smoothness(self):
         return 0.25
 

@@ -61,6 +61,9 @@ class Poisson(NamedTuple):
         below = math.log(y) - z if y > 0.0 else 0.0
         return (y - mu) / below if below > self.far else mu
 
+    def with_own_curvature(self):
+        return self._replace(far=np.inf)
+
     def smoothness(self):
         return self.mean
 
@@ -95,6 +98,9 @@ class Gamma(NamedTuple):
         above = z - math.log(y)
         ratio = exp(-above)
         return (1.0 - ratio) / above if above > self.far else ratio
+
+    def with_own_curvature(self):
+        return self._replace(far=np.inf)
 
     def smoothness(self):
         return 1.0

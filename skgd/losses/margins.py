@@ -77,6 +77,7 @@ class ModifiedHuber(NamedTuple):
     """max(0, 1 - y z)^2 where y z >= -1, and -4 y z beyond (Zhang, 2004)."""
 
     columns: int = 1
+    beyond: float = SHARE  # of the curvature of a parabola above the loss, that rows count with where it is linear
 
     def has_flat_rows(self):
         return True
@@ -92,8 +93,11 @@ class ModifiedHuber(NamedTuple):
     def curvature(self, y, z):
         # Where it is linear: a share of that of the parabola which touches the loss at +-z and lies above it, as for Huber.
         if y * z < -1.0:
-            return SHARE * 2.0 / (-y * z)
+            return self.beyond * 2.0 / (-y * z)
         return 2.0 if y * z < 1.0 else 0.0
+
+    def with_own_curvature(self):
+        return self._replace(beyond=0.0)
 
     def smoothness(self):
         return 2.0

@@ -46,6 +46,7 @@ class Huber(NamedTuple):
 
     columns: int = 1
     epsilon: float = 0.1
+    beyond: float = SHARE  # of the curvature of a parabola above the loss, that rows beyond epsilon count with
 
     def value(self, y, z):
         r = abs(z - y)
@@ -60,7 +61,10 @@ class Huber(NamedTuple):
         # count with a share of what the parabola has that touches the loss at +-(z - y) and lies above it (Huber and
         # Ronchetti, 2009, section 7.8).  With all of it steps become short, and what they gain is taken for all there is.
         off = abs(z - y)
-        return 1.0 if off <= self.epsilon else SHARE * self.epsilon / off
+        return 1.0 if off <= self.epsilon else self.beyond * self.epsilon / off
+
+    def with_own_curvature(self):
+        return self._replace(beyond=0.0)
 
     def smoothness(self):
         return 1.0

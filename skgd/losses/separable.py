@@ -20,7 +20,7 @@ def separable(cls):
 
 def with_usual_answers(cls):
     """Let a class answer solvers and estimators as most losses do, where it does not say otherwise."""
-    for usual in (quadratic, smooth, bounded, has_flat_rows, scores_are_targets, valid, domain):
+    for usual in (quadratic, smooth, bounded, has_flat_rows, with_own_curvature, scores_are_targets, valid, domain):
         if usual.__name__ not in vars(cls):
             setattr(cls, usual.__name__, usual)
     return cls
@@ -75,6 +75,10 @@ def bounded(self):
 
 def has_flat_rows(self):
     return False
+
+
+def with_own_curvature(self):
+    return self
 
 
 def scores_are_targets(self):

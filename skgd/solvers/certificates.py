@@ -96,8 +96,7 @@ def curvature_product(objective: Objective, theta: np.ndarray) -> Callable[[np.n
     near points are differenced.
     """
     l2, coordinates = objective.penalty.l2[:, None], objective.coordinates
-    if hasattr(objective.loss, "far"):
-        objective = objective.with_own_curvature()
+    objective = objective.with_own_curvature()
     if objective.in_memory and not objective.loss.coupled():
         table = objective.table
         c = table.row_curvatures(objective.loss, *coordinates.raw(theta)) / objective.n

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import least_norm, least_squares, row_space
 from ..column_metric import Columns
+from ..curvature import Matrices
 from ..history import History
 from ..losses import LogLoss, Perceptron, Softmax
 from ..objective import Objective
@@ -71,16 +72,21 @@ def minimise(
         if interior_point.takes(objective):
             return interior_point.minimise(objective, theta, **how, history=history)
         return smoothing.minimise(objective, theta, **how, history=history, descend=from_samples)
-    if objective.loss.has_flat_rows() and interior_point.takes(objective):
+    if _may_stall(objective) and interior_point.takes(objective):
         return _finished(objective, theta, tol, max_iter, history)
     return from_samples(objective, theta, **how, history=history, warm=warm)
+
+
+def _may_stall(objective: Objective) -> bool:
+    """Whether Newton's method may take long: where rows are flat, or the Hessian is known by its diagonal alone."""
+    return bool(objective.loss.has_flat_rows()) or not Matrices(objective, constant=False).pay
 
 
 def _finished(objective: Objective, theta: np.ndarray, tol: float, max_iter: int, history: History) -> Solution:
     """By Newton's method, which ends soon where many rows pay, and where it does not by an interior-point method.
 
     Rows that pay nothing have no curvature.  Where those that pay are fewer than coefficients, the Hessian is singular but for
-    the penalty, and steps are short.
+    the penalty, and steps are short; and a diagonal says little of a Hessian whose rows come and go.
     """
     first = from_samples(objective, theta, tol=tol, max_iter=min(max_iter, SHORT), history=history)
     left = max_iter - first.iterations

@@ -22,19 +22,21 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import scipy.linalg as la
 
 from ..curvature import Matrices
 from ..history import History
 from ..interior_steps import advance, centre, condense, direct
 from ..objective import Objective
 from ..penalties import Penalty
-from ..quadratic import factor
 from . import Solution
 
 EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 FAR = 5.0  # first mu, in units of the mean |t|: starts nearer to the boundary take up to twice the iterations
+LEAST = 0.1  # of the natural size of a score, that the mean |t| counts with: all rows may start at their kinks
 INSIDE = 0.99  # share of the longest step that keeps all variables positive
-PATIENCE = 8  # iterations without a smaller gap, which end a column: rounding
+PATIENCE = 8  # iterations without a higher bound or a smaller mu, which end a column: rounding
+FALLS = 0.9  # share of the least mu so far, below which it has fallen
 MANY = 20_000  # coefficients, up to which conjugate gradients take seconds
 SETTLED = 0.25  # share of the tolerance that an estimate has to be below
 SHARES = (1.0, 0.1, 0.01, 1e-4)  # see `Column.sparse`
@@ -42,6 +44,7 @@ FEW = 0.25  # share of the gap that is allowed, which exact zeros may cost
 ENOUGH = 0.05  # share of the gap that is allowed, which mu need not fall below
 SPARED = 0.03  # share of it that conjugate gradients may leave
 MOST = 1000  # of their iterations
+AHEAD = 10.0  # directions that a coefficient may still have to go
 MATRIX = 150  # passes over X that a matrix may cost, where conjugate gradients would take as many
 
 
@@ -127,7 +130,8 @@ class Ramps:
             best = np.clip(self.t / self.roundness, 0.0, self.box)
         else:  # an infinite box keeps t below zero
             best = np.where((self.t > 0.0) & np.isfinite(self.box), self.box, 0.0)
-        return tuple(float(self.weight @ (p * (self.t - 0.5 * self.roundness * p))) for p in (best, self.p))
+        value, dual = (float(self.weight @ (p * (self.t - 0.5 * self.roundness * p))) for p in (best, self.p))
+        return value, dual
 
 
 class Column:
@@ -154,7 +158,7 @@ class Column:
     estimate : float
         Of the gap, from the last iteration alone: what complementarity leaves, and what the objective lost.
     idle : int
-        Iterations since the bound rose last.
+        Iterations since the bound rose, or mu fell, for the last time.
     """
 
     def __init__(self, objective: Objective, k: int, theta: np.ndarray, z: np.ndarray) -> None:
@@ -163,14 +167,14 @@ class Column:
         form, n = objective.loss.ramps(objective.table.Y[k]), objective.n
         self.slope, self.constant = self.weight * form.slope, float(np.sum(self.weight * form.constant))
         pairs = [(np.broadcast_to(np.asarray(sign, dtype=float), n), sign * z + offset) for sign, offset in form.ramps]
-        mu = FAR * float(np.mean([np.abs(t).mean() for _, t in pairs])) or 1.0
-        self.rows = [
-            Ramps(self.weight, 1.0, np.ascontiguousarray(sign), t, np.full(n, form.box), mu, form.roundness) for sign, t in pairs
-        ]
+        mu = FAR * max(float(np.mean([np.abs(t).mean() for _, t in pairs])), LEAST * float(objective.score_scale()[k]))
+        box = np.full(n, form.box)
+        self.rows = [Ramps(self.weight, 1.0, np.ascontiguousarray(sign), t, box, mu, form.roundness) for sign, t in pairs]
         self.kinked, self.pull = np.flatnonzero(objective.penalty.kinked), np.zeros(len(theta))
         self.parts = [*self.rows, *self._coefficients(objective.penalty.of(self.kinked), mu)]
         self.pairs = sum(part.pairs for part in self.parts)
-        self.best, self.F, self.bound, self.idle, self.allowed = theta, np.inf, -np.inf, 0, 0.0
+        self.best, self.F, self.bound, self.allowed = theta, np.inf, -np.inf, 0.0
+        self.idle, self.least, self.d = 0, np.inf, np.zeros_like(theta)
 
     def _coefficients(self, penalty: Penalty, mu: float) -> list[Ramps]:
         """The ramps of coefficients whose penalty has a kink; slopes at one of its sides go to `pull`."""
@@ -195,6 +199,8 @@ class Column:
         values, dual_values = (sum(values) for values in zip(*(part.values() for part in self.parts), strict=True))
         bound = F + dual_values - self.imbalance(self.residual)
         self.idle += 1
+        if self.mu < FALLS * self.least:
+            self.least, self.idle = self.mu, 0
         if bound > self.bound:
             self.bound, self.idle = bound, 0
         lost = max(self.F - F - values, 0.0)
@@ -206,10 +212,11 @@ class Column:
         """What the bound loses because the gradient of the dual variables is not balanced by the penalty.
 
         An L2 penalty takes up a residual at the price of its square.  Where there is none, the price is taken to be that of a
-        coefficient that moves by as much as it is, and at least by one deviation.
+        coefficient that moves by as much as it is, by one deviation, or by some of the last directions, whichever is most.
         """
         square = np.divide(residual**2, 2.0 * self.l2, out=np.full_like(self.l2, np.inf), where=self.l2 > 0.0)
-        return float(np.minimum(square, np.abs(residual) * np.maximum(np.abs(self.theta), 1.0)).sum())
+        far = np.maximum(np.maximum(np.abs(self.theta), 1.0), AHEAD * np.abs(self.d))
+        return float(np.minimum(square, np.abs(residual) * far).sum())
 
     def linearise(self, mu: float) -> Model:
         """The optimality conditions with complementarities of `mu`, at the current point."""
@@ -351,8 +358,26 @@ def _factorised(objective: Objective, models: list[Model], columns: list[Column]
     for model in models:
         H = objective.table.gram(model.curvature, *objective.coordinates)
         np.einsum("jj->j", H)[:] += model.own_curvature
-        inverses.append(factor(H)[0])
+        inverses.append(_cholesky(H))
     return lambda R: np.column_stack([inverse(R[:, k]) for k, inverse in enumerate(inverses)])
+
+
+def _cholesky(H: np.ndarray) -> Inverse:
+    """The inverse of a positive semi-definite matrix, with as little added to its diagonal as rounding asks for.
+
+    Directions of hardly any curvature are followed, unlike in `quadratic.factor`: a residual that stays there spoils the bound.
+    """
+    diagonal = np.diagonal(H)
+    scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, np.inf))
+    unit = H * scale[:, None] * scale
+    added = max(len(H), 64) * EPS
+    while True:
+        np.fill_diagonal(unit, 1.0 + added)
+        triangle, failed = la.lapack.dpotrf(unit, lower=False, clean=False)
+        if not failed or not np.isfinite(added):
+            break
+        added *= 100.0
+    return lambda r: scale * la.lapack.dpotrs(triangle, scale * r, lower=False)[0]
 
 
 def _iterated(objective: Objective, models: list[Model], columns: list[Column]) -> Inverse:
