@@ -222,7 +222,7 @@ def test_minimum_of_losses_with_kinks_is_that_of_a_linear_program(estimator, los
         assert -1e-8 <= gap(model, best) <= tol
         assert_allclose(objective(model, X, y), model.loss_curve_[-1], rtol=1e-9)
         assert len(model.loss_curve_) == model.n_iter_ + 1
-        assert np.diff(model.loss_curve_).max() <= 1e-12
+        assert np.diff(model.loss_curve_[:-1]).max() <= 1e-12  # exact zeros at the end may cost a share of tol
 
 
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])

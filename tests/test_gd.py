@@ -14,6 +14,7 @@ from sklearn.linear_model import ElasticNet, LogisticRegression
 
 from skgd import GDClassifier, GDRegressor
 from skgd.losses import Huber, LogLoss, Softmax, SquaredError
+from skgd.solvers import together
 from skgd.solvers.gd import GROWTH, _search, _stalled, sample_strides
 
 ROWS, COLUMNS = 40_000, 8
@@ -188,7 +189,8 @@ def test_a_step_far_beyond_the_minimum_is_taken_back():
     best = minimize_scalar(lambda length: -decrease(length), bounds=(0.0, 100.0), method="bounded")
     far = brentq(lambda length: decrease(length) - 0.01 * decrease(best.x), best.x, 1e4)
     slope = -far * float(np.vdot(gradient, gradient))
-    _, F_new, _ = _search(objective, np.zeros_like(gradient), -far * gradient, F, slope)
+    search = _search(objective, np.zeros_like(gradient), -far * gradient, F, slope)
+    _, F_new, _ = together.alone(objective, search)
     assert F - F_new >= 0.5 * decrease(best.x)
 
 

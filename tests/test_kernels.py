@@ -73,7 +73,7 @@ def standardised_columns(X, mean, scale):
 
 
 def assert_record(result, expected):
-    np.testing.assert_allclose(result[0], expected[0], rtol=1e-12)
+    np.testing.assert_allclose(np.sum(result[0]), expected[0], rtol=1e-12)
     np.testing.assert_allclose(result[1], expected[1], rtol=1e-12, atol=1e-12)
 
 
@@ -88,6 +88,16 @@ def test_record_is_the_loss_and_its_gradient(storage, K, size):
     Y = targets(loss)
     totals, G = kernels.record(rows_of(storage(X)), loss, Y, s, W, b, WHOLE, 0, 1, size)
     assert_record((totals[0], G[0]), expected_record(loss, X, Y, s, W, b))
+
+
+@STORAGE
+def test_columns_that_are_independent_have_their_own_losses(storage):
+    X, s = data()
+    loss, (W, b) = SquaredError(3), coefficients(3)
+    Y = targets(loss)
+    totals, _ = kernels.record(rows_of(storage(X)), loss, Y, s, W, b, WHOLE, 0, 1, 16)
+    alone = [expected_record(SquaredError(1), X, Y[[k]], s, W[:, [k]], b[[k]])[0] for k in range(3)]
+    np.testing.assert_allclose(totals[0], alone, rtol=1e-12)
 
 
 @STORAGE

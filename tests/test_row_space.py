@@ -165,8 +165,20 @@ def test_the_space_has_the_rank_of_the_centred_rows(fit_intercept):
     space = RowSpace(objective_of(LogLoss(1), X, fit_intercept=fit_intercept))
     mean = X.mean(axis=0) if fit_intercept else 0.0
     assert space.objective.d == np.linalg.matrix_rank(X - mean)
-    Q = (X - mean).T @ space.basis
-    assert_allclose(Q.T @ Q, np.eye(space.objective.d), atol=1e-9)
+    assert_allclose(space.Q.T @ space.Q, np.eye(space.objective.d), atol=1e-9)
+    assert_allclose((X - mean) @ space.Q, space.objective.table.X, atol=1e-9)
+
+
+@INTERCEPT
+@pytest.mark.parametrize("unit", [1.0, 1e4])
+def test_both_ways_lead_to_the_same_space(unit, fit_intercept):
+    """The Gram matrix, and orthogonal transformations, whose products with any coefficients are the same."""
+    X = wide()
+    X[:, 7] *= unit
+    space = RowSpace(objective_of(LogLoss(1), X, fit_intercept=fit_intercept))
+    (Z, Q), (Z_by_gram, Q_by_gram) = space._by_orthogonalisation(), space._by_gram_matrix()
+    assert_allclose(Q @ Q.T, Q_by_gram @ Q_by_gram.T, atol=1e-7)
+    assert_allclose(Z @ Z.T, Z_by_gram @ Z_by_gram.T, rtol=1e-9, atol=1e-9 * unit**2)
 
 
 # ---------------------------------------------------------------- where it pays
@@ -176,9 +188,9 @@ def test_it_pays_with_fewer_rows_than_columns():
     assert not pays(objective_of(LogLoss(1), wide(WIDE + 1, WIDE)))
 
 
-@pytest.mark.parametrize(("unit", "resolved"), [(1.0, True), (1e7, False)])
+@pytest.mark.parametrize(("unit", "resolved"), [(1.0, True), (1e7, True), (1e14, False)])
 def test_it_pays_without_a_penalty_for_least_squares(unit, resolved):
-    """Of which the solution of least norm is wanted; of columns that squares do not hide."""
+    """Of which the solution of least norm is wanted; of columns that are not lost beside the largest."""
     X = wide()
     X[:, 7] *= unit
     assert pays(objective_of(SQUARED["squared"], X, l2=0.0)) == resolved
@@ -197,12 +209,12 @@ def test_it_needs_an_l2_penalty_alone(penalty):
     assert not pays(objective_of(LogLoss(1), wide(), **penalty))
 
 
-@pytest.mark.parametrize("unit", [1.0, 1e7])
-def test_it_does_not_pay_where_squares_would_hide_a_column(unit):
+@pytest.mark.parametrize("unit", [1.0, 1e7, 1e14])
+def test_it_does_not_pay_where_a_column_would_be_lost(unit):
     """Whichever way, the gradient vanishes in all units."""
     X, y, alpha = wide(), np.arange(ROWS) % 2, 1e-3
     X[:, 7] = unit * (1.0 + X[:, 8])
-    assert pays(objective_of(LogLoss(1), X, l2=alpha)) == (unit == 1.0)
+    assert pays(objective_of(LogLoss(1), X, l2=alpha)) == (unit < 1e14)
     model = GDClassifier(alpha=alpha, tol=1e-12).fit(X, y)
     r = (expit(X @ model.coef_[0] + model.intercept_) - y) / ROWS
     gradient, deviation = X.T @ r + alpha * model.coef_[0], X.std(axis=0)

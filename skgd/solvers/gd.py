@@ -107,9 +107,7 @@ def from_samples(
     near, start = warm or objective.memory.point is not None, Start(theta, np.inf)
     for stride in [] if near else sample_strides(objective):
         noise, of_sample = theta.size * stride / (8.0 * objective.n), History("gd")
-        theta = descend(
-            objective.sample(stride), theta, tol=max(tol, noise), max_iter=20, history=of_sample, start=start
-        ).theta
+        theta = descend(objective.sample(stride), theta, tol=max(tol, noise), max_iter=20, history=of_sample, start=start).theta
         start = start._replace(F=min(start.F, of_sample.curve[0]))
     return descend(objective, theta, tol=tol, max_iter=max_iter, history=history, start=start)
 

@@ -40,7 +40,6 @@ FALLS = 0.9  # share of the least mu so far, below which it has fallen
 MANY = 20_000  # coefficients, up to which conjugate gradients take seconds
 SETTLED = 0.25  # share of the tolerance that an estimate has to be below
 SHARES = (1.0, 0.1, 0.01, 1e-4)  # see `Column.sparse`
-FEW = 0.25  # share of the gap that is allowed, which exact zeros may cost
 ENOUGH = 0.05  # share of the gap that is allowed, which mu need not fall below
 SPARED = 0.03  # share of it that conjugate gradients may leave
 MOST = 1000  # of their iterations
@@ -282,6 +281,8 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
     _look(objective, columns)
     start = sum(column.F for column in columns)
     history.begin(start, theta)
+    if start == 0.0:
+        return Solution(theta, 1, 0.0, True, bound=True)
     zero = 8 * EPS * start
     while True:
         total = max(sum(column.F for column in columns), TINY)
@@ -295,7 +296,7 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
         iterations += 1
         best = np.column_stack([column.best for column in columns])
         history.record(sum(column.F for column in columns), best)
-    best, F = _sparse(objective, columns, zero)
+    best, F = _sparse(objective, columns)
     bound = sum(column.bound for column in columns)
     history.begin(F, best)
     gap, estimate = ((value / max(F, TINY) if F > zero else 0.0) for value in (F - bound, _estimate(columns)))
@@ -308,12 +309,12 @@ def _estimate(columns: list[Column]) -> float:
     return sum(min(column.F - column.bound, column.estimate) for column in columns)
 
 
-def _sparse(objective: Objective, columns: list[Column], zero: float) -> tuple[np.ndarray, float]:
+def _sparse(objective: Objective, columns: list[Column]) -> tuple[np.ndarray, float]:
     """The best points and the objective there; with an L1 penalty with exact zeros, as many as cost next to nothing."""
     theta, F = np.column_stack([column.best for column in columns]), sum(column.F for column in columns)
     if not objective.penalty.kinked.any():
         return theta, F
-    most = F + FEW * sum(column.allowed for column in columns) + zero
+    most = max(F, sum(column.bound + column.allowed for column in columns))
     for share in SHARES:
         candidate = np.column_stack([column.sparse(share) for column in columns])
         value = objective.evaluate(candidate)[0]
