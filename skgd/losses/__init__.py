@@ -18,13 +18,13 @@ see the same methods of either kind:
     do the columns interact?
 
 Solvers also ask ``quadratic()`` (is the curvature constant?), ``smooth()`` (is the derivative continuous?),
-``has_flat_rows()`` (do rows that pay nothing
-have no curvature either?), ``bounded()`` (does ``smoothness()`` bound the curvature everywhere?), ``smoothness()`` (the curvature per unit weight
-that sizes steps; where there is none, the reciprocal of the natural size of a score), ``scores_are_targets()`` (are
-scores in the unit of the targets, or log-odds, margins, logarithms?) and ``constant_scores(y, s)`` (the best scores that
-ignore X, or close to them: where solvers start).  Estimators ask which targets are ``valid(y)``, and what to say of
-others: ``domain()``.
+``has_flat_rows()`` (do rows that pay nothing have no curvature either?), ``bounded()`` (does ``smoothness()`` bound the
+curvature everywhere?), ``smoothness()`` (the curvature per unit weight that sizes steps; where there is none, the reciprocal
+of the natural size of a score), ``scores_are_targets()`` (are scores in the unit of the targets, or log-odds, margins,
+logarithms?) and ``constant_scores(y, s)`` (the best scores that ignore X, or close to them: where solvers start).  Estimators
+ask which targets are ``valid(y)``, and what to say of others: ``domain()``.
 
+A loss of linear and quadratic pieces says which by ``ramps(y)`` (`kinks.Ramps`), for the interior-point method.
 A loss with kinks has a field ``width`` of the parabolas that round them: 0 is the loss itself, and ``smooth()`` is false.
 One whose curvature vanishes where its slope does not lets such rows count with more, or steps would have no end;
 ``with_own_curvature()`` is the loss without that.  Where they do from a certain distance on, it is a field ``far``.

@@ -65,17 +65,22 @@ class Rounding:
 
 
 def newton_direction(
-    objective: Objective, theta: np.ndarray, slope: np.ndarray, precondition: Callable[[np.ndarray], np.ndarray], enough: float
+    objective: Objective,
+    theta: np.ndarray,
+    slope: np.ndarray,
+    precondition: Callable[[np.ndarray], np.ndarray],
+    enough: float,
+    most: int = MOST,
 ) -> tuple[np.ndarray, float]:
     """The step to the minimum of a quadratic model of all rows, and its decrease; nothing but L2 may be penalised.
 
     Conjugate gradients, preconditioned by a metric that sampled or remembered curvature (Morales and Nocedal, 2000).  They end
-    where the last few iterations gained little of what all did, or of what is `enough`.
+    where the last few iterations gained little of what all did, or of what is `enough`, or after `most` of them.
     """
     product = curvature_product(objective, theta)
     x, r, gains = np.zeros_like(theta), -slope, []
     direction = z = precondition(r)
-    for _ in range(MOST):
+    for _ in range(most):
         H, rz = product(direction), float(np.vdot(r, z))
         curved = float(np.vdot(direction, H))
         if not (curved > 0.0 and rz > 0.0):

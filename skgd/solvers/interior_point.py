@@ -277,7 +277,7 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
     z = table.scores(*coordinates.raw(theta))
     columns = [Column(objective, k, theta[:, k].copy(), z[k]) for k in range(objective.K)]
     inverse_of = _factorised if _matrix_pays(objective) else _iterated
-    active, iterations = columns, 0
+    iterations = 0
     _look(objective, columns)
     start = sum(column.F for column in columns)
     history.begin(start, theta)
@@ -288,7 +288,7 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
         total = max(sum(column.F for column in columns), TINY)
         for column in columns:
             column.allowed = max(tol * total, zero) / len(columns)
-        active = [column for column in active if column.F - column.bound > column.allowed and column.idle < PATIENCE]
+        active = [column for column in columns if column.F - column.bound > column.allowed and column.idle < PATIENCE]
         if not active or iterations >= max_iter:
             break
         _step(objective, active, inverse_of)

@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import numpy as np
 
-from ..curvature import Matrices
+from ..curvature import Diagonal, Matrices
 from ..history import History
 from ..memory import Memory, Progress
 from ..objective import Objective
@@ -15,6 +15,7 @@ from ..penalties import penalty_value, proximal_step
 from ..proximal_metric import proximal_metric
 from ..quasi_newton import QuasiNewton
 from . import Solution, gd, rounds, steps
+from .certificates import newton_direction, proves
 from .steps import Plan, State, look
 
 DIVERGED = "The objective rose from {:.3g} to {:.3g} in {} epochs: lower eta0, or use learning_rate='auto'."
@@ -105,19 +106,36 @@ def minimise(
         best, history.curve[-1] = theta, values[0]
     if plan.smooth_rate and objective.penalty.kinked.any():
         best, history.curve[-1] = _sparse(objective, best, plan.smooth_rate, epoch)
-    return Solution(best, epoch, gap, converged)
+    bound = _proven(objective, best, options.tol) if verifies and objective.loss.smooth() else None
+    return Solution(best, epoch, gap if bound is None else bound, converged or bound is not None, bound=bound is not None)
+
+
+def _proven(objective: Objective, theta: np.ndarray, tol: float | None) -> float | None:
+    """The gap that duality proves, relative to F, if it is within `tol`."""
+    F, gradient = objective.evaluate(theta)
+    bound = proves(theta, gradient, objective.penalty, (tol or 0.0) * F)
+    return None if bound is None else bound / max(F, TINY)
 
 
 def _modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: float, start: float) -> float:
-    """What a quadratic model at theta promises, relative to F; 0 where it costs too much beside the epochs."""
-    if Matrices(objective, constant=False).passes > AFFORDABLE * epochs:
-        return 0.0
+    """What a quadratic model at theta promises, relative to F.
+
+    Where its matrix costs too much beside the epochs, some conjugate gradients do; with kinks there is no such model, and 0 is
+    the answer.
+    """
     F, gradient = objective.evaluate(theta)
-    scale = max(F, ROUNDING * start, TINY)
+    scale, kinked = max(F, ROUNDING * start, TINY), bool(objective.penalty.kinked.any())
+    affordable = Matrices(objective, constant=False).passes <= AFFORDABLE * epochs
     if not objective.loss.smooth():
-        return (F - objective.values([_on_rounded(objective, theta)])[0]) / scale
-    metric = (proximal_metric if objective.penalty.kinked.any() else QuasiNewton)(objective, theta)
-    return metric.minimise(theta, gradient, 1e-3 * tol * scale)[2] / scale
+        return (F - objective.values([_on_rounded(objective, theta)])[0]) / scale if affordable else 0.0
+    if affordable:
+        metric = (proximal_metric if kinked else QuasiNewton)(objective, theta)
+        return metric.minimise(theta, gradient, 1e-3 * tol * scale)[2] / scale
+    if kinked:
+        return 0.0
+    slope, diagonal = gradient + objective.penalty.l2[:, None] * theta, Diagonal(objective, theta)
+    most = max(int(AFFORDABLE * epochs), 1)
+    return newton_direction(objective, theta, slope, diagonal.solve, tol * scale, most)[1] / scale
 
 
 def _on_rounded(objective: Objective, theta: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ answered in one pass.  Columns that are done take no further part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..objective import Objective
 from ..penalties import penalty_value
 from . import Solution
 
-TINY = float(np.finfo(float).tiny)
+TINY, ROUNDING = float(np.finfo(float).tiny), 1e-13  # relative gap that the arithmetic cannot tell from none
 Answer = tuple[float, np.ndarray]  # F and the gradient of its loss part
 Descent = Generator[np.ndarray, Answer, Solution]
 
@@ -62,43 +63,65 @@ def minimise(
     theta: np.ndarray,
     starts: list[Any],
     *,
+    tol: float,
+    max_iter: int,
     history: History,
     descend: Callable[..., Descent],
     **how: Any,
 ) -> Solution:
-    """Minimise all columns from theta (D, K); `descend` is the descent of one, with its own start and the arguments `how`."""
-    share, own = Share(), [_Column("gd") for _ in range(objective.K)]
-    memories = _memories(objective)
+    """Minimise all columns from theta (D, K); `descend` is the descent of one, with its own start and the arguments `how`.
+
+    A column ends where its gap is small beside the total objective.  Where that falls later, because others had further to go,
+    the gap is too large, and the column goes on.
+    """
+    share, memories = Share(), _memories(objective)
     columns = [objective.of_columns(np.array([k]), memory) for k, memory in enumerate(memories)]
-    descents = [
-        descend(column, theta[:, [k]], starts[k], history=own[k], share=share, **how) for k, column in enumerate(columns)
-    ]
-    asked, solutions = {k: next(descent) for k, descent in enumerate(descents)}, {}
-    together, iterations = objective, 0
+    iterations = 0
+    while True:
+        left = {"tol": tol, "max_iter": max_iter - iterations, **how}
+        descents = [partial(descend, column, theta[:, [k]], starts[k], share=share, **left) for k, column in enumerate(columns)]
+        solution = _shared(objective, descents, share, history, iterations)
+        iterations += solution.iterations
+        within = solution.converged and solution.gap <= max(tol, ROUNDING)
+        if within or not solution.converged or solution.iterations == 0 or iterations >= max_iter:
+            return solution._replace(iterations=max(iterations, 1), converged=within)
+        theta = solution.theta
+
+
+def _shared(
+    objective: Objective, descents: Sequence[Callable[..., Descent]], share: Share, history: History, before: int
+) -> Solution:
+    """Run the descents of all columns to their ends, after so many iterations."""
+    own = [_Column("gd") for _ in descents]
+    running = [descent(history=here) for descent, here in zip(descents, own, strict=True)]
+    asked, solutions = {k: next(descent) for k, descent in enumerate(running)}, {}
+    together, longest = objective, 0
     while asked:
         active = sorted(asked)
         if len(active) < together.K:
             together = objective.of_columns(np.array(active))
         points = np.hstack([asked[k] for k in active])
         losses, gradient = together.loss_parts(points)
+        answers = [float(F) + penalty_value(points[:, [i]], objective.penalty) for i, F in enumerate(losses)]
+        lowest = {k: column.curve[-1] for k, column in enumerate(own) if column.curve}
+        lowest.update({k: min(F, lowest.get(k, F)) for k, F in zip(active, answers, strict=True)})
+        share.value = sum(lowest.values()) / len(own)
         for i, k in enumerate(active):
-            F = float(losses[i]) + penalty_value(points[:, [i]], objective.penalty)
             try:
-                asked[k] = descents[k].send((F, gradient[:, [i]]))
+                asked[k] = running[k].send((answers[i], gradient[:, [i]]))
             except StopIteration as end:
                 solutions[k] = end.value
                 del asked[k]
         if not all(column.curve for column in own):
             continue  # one of them begins elsewhere
-        total = sum(column.curve[-1] for column in own)
-        share.value = total / objective.K
-        if iterations == 0:
-            history.begin(total, np.hstack([column.theta for column in own]))
-        longest = max(len(column.curve) for column in own) - 1
-        if longest > iterations:
-            iterations = longest
-            history.record(total, np.hstack([column.theta for column in own]))
-    return _joined([solutions[k] for k in range(objective.K)], [column.curve[-1] for column in own])
+        total, theta = sum(column.curve[-1] for column in own), np.hstack([column.theta for column in own])
+        if longest == 0 and before == 0:
+            history.begin(total, theta)
+        iterations = max(len(column.curve) for column in own) - 1
+        if iterations > longest:
+            longest = iterations
+            history.record(total, theta)
+    return _joined([solutions[k] for k in range(len(own))], [column.curve[-1] for column in own], longest)
 
 
 def _memories(objective: Objective) -> list[Memory | None]:
@@ -111,12 +134,12 @@ def _memories(objective: Objective) -> list[Memory | None]:
     return list(memory.columns)
 
 
-def _joined(solutions: list[Solution], values: list[float]) -> Solution:
+def _joined(solutions: list[Solution], values: list[float], iterations: int) -> Solution:
     """One solution of all columns, given their objectives: gaps add up."""
     gaps = sum(solution.gap * F for solution, F in zip(solutions, values, strict=True))
     return Solution(
         np.hstack([solution.theta for solution in solutions]),
-        max(solution.iterations for solution in solutions),
+        iterations,
         gaps / max(sum(values), TINY),
         all(solution.converged for solution in solutions),
         next((solution.remark for solution in solutions if solution.remark), ""),
