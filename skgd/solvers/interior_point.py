@@ -196,7 +196,7 @@ class Column:
             self.residual[self.kinked] += part.slopes()
         F = self.constant + float(self.slope @ self.z) + 0.5 * float(self.l2 @ self.theta**2) + float(self.pull @ self.theta)
         values, dual_values = (sum(values) for values in zip(*(part.values() for part in self.parts), strict=True))
-        bound = F + dual_values - self.imbalance(self.residual)
+        bound = F + dual_values - self._price()
         self.idle += 1
         if self.mu < FALLS * self.least:
             self.least, self.idle = self.mu, 0
@@ -206,6 +206,18 @@ class Column:
         if lost > 0.0:
             self.best, self.F = self.theta.copy(), F + values
         self.estimate = values - dual_values + min(lost, self.F)
+
+    def _price(self) -> float:
+        """What the bound loses because the current point is not balanced.
+
+        The dual variable of a coefficient whose penalty has a kink takes up what it can within its bounds.
+        """
+        residual, change = self.residual.copy(), 0.0
+        for part in self.parts[len(self.rows) :]:
+            moved = np.clip(part.p - part.sign * residual[self.kinked], 0.0, part.box) - part.p
+            residual[self.kinked] += part.sign * moved
+            change += float(moved @ part.t)
+        return self.imbalance(residual) - change
 
     def imbalance(self, residual: np.ndarray) -> float:
         """What the bound loses because the gradient of the dual variables is not balanced by the penalty.

@@ -121,6 +121,7 @@ def _shared(
         if iterations > longest:
             longest = iterations
             history.record(total, theta)
+    history.begin(total, theta)  # the last steps may have been those of columns that are behind
     return _joined([solutions[k] for k in range(len(own))], [column.curve[-1] for column in own], longest)
 
 
