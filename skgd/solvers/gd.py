@@ -72,36 +72,17 @@ def minimise(
         if interior_point.takes(objective):
             return interior_point.minimise(objective, theta, **how, history=history)
         return smoothing.minimise(objective, theta, **how, history=history, descend=from_samples)
-    if _may_stall(objective) and interior_point.takes(objective):
-        return _finished(objective, theta, tol, max_iter, history)
     return from_samples(objective, theta, **how, history=history, warm=warm)
-
-
-def _may_stall(objective: Objective) -> bool:
-    """Whether Newton's method may take long: where rows are flat, or the Hessian is known by its diagonal alone."""
-    return bool(objective.loss.has_flat_rows()) or not Matrices(objective, constant=False).pay
-
-
-def _finished(objective: Objective, theta: np.ndarray, tol: float, max_iter: int, history: History) -> Solution:
-    """By Newton's method, which ends soon where many rows pay, and where it does not by an interior-point method.
-
-    Rows that pay nothing have no curvature.  Where those that pay are fewer than coefficients, the Hessian is singular but for
-    the penalty, and steps are short; and a diagonal says little of a Hessian whose rows come and go.
-    """
-    first = from_samples(objective, theta, tol=tol, max_iter=min(max_iter, SHORT), history=history)
-    left = max_iter - first.iterations
-    if first.converged or left <= 0:
-        return first
-    second = interior_point.minimise(objective, first.theta, tol=tol, max_iter=left, history=history)
-    return second._replace(iterations=first.iterations + second.iterations)
 
 
 def from_samples(
     objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, warm: bool = False
 ) -> Solution:
     """Minimise a smooth objective: where it is large from minimisers of samples, unless theta is near (`warm`)."""
+    if objective.loss.has_flat_rows() and interior_point.rows_pay(objective):
+        return interior_point.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history)
     if working_sets.pays(objective):
-        return working_sets.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history, descend=descend)
+        return working_sets.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history, descend=finish)
     if least_squares.pays(objective):
         return _least_squares(objective, theta, tol, max_iter, history)
     near, start = warm or objective.memory.point is not None, Start(theta, np.inf)
@@ -109,7 +90,24 @@ def from_samples(
         noise, of_sample = theta.size * stride / (8.0 * objective.n), History("gd")
         theta = descend(objective.sample(stride), theta, tol=max(tol, noise), max_iter=20, history=of_sample, start=start).theta
         start = start._replace(F=min(start.F, of_sample.curve[0]))
-    return descend(objective, theta, tol=tol, max_iter=max_iter, history=history, start=start)
+    return finish(objective, theta, tol=tol, max_iter=max_iter, history=history, start=start)
+
+
+def finish(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, **how: Any) -> Solution:
+    """`descend`, which ends soon where many rows pay; where it might not, an interior-point method goes on after a while.
+
+    Rows that pay nothing may have no curvature.  Where those that pay are fewer than coefficients, the Hessian is singular but
+    for the penalty, and steps are short; and its diagonal says little of a Hessian whose rows come and go.
+    """
+    stalls = objective.loss.has_flat_rows() or not Matrices(objective, constant=False).pay
+    if not (stalls and interior_point.takes(objective)):
+        return descend(objective, theta, tol=tol, max_iter=max_iter, history=history, **how)
+    first = descend(objective, theta, tol=tol, max_iter=min(max_iter, SHORT), history=history, **how)
+    left = max_iter - first.iterations
+    if first.converged or left <= 0:
+        return first
+    second = interior_point.minimise(objective, first.theta, tol=tol, max_iter=left, history=history)
+    return second._replace(iterations=first.iterations + second.iterations)
 
 
 def _in_row_space(objective: Objective, theta: np.ndarray, tol: float, max_iter: int, history: History) -> Solution:

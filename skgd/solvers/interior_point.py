@@ -19,6 +19,7 @@ those that have not ended.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,8 @@ ENOUGH = 0.05  # share of the gap that is allowed, which mu need not fall below
 SPARED = 0.03  # share of it that conjugate gradients may leave
 MOST = 1000  # of their iterations
 AHEAD = 10.0  # directions that a coefficient may still have to go
+LARGEST = 6000  # side of a matrix, however many passes it would save
+DENSE = 1 << 25  # entries of a copy of X, centred, at most
 MATRIX = 150  # passes over X that a matrix may cost, where conjugate gradients would take as many
 
 
@@ -51,7 +54,7 @@ def takes(objective: Objective) -> bool:
     """Whether the loss is made of ramps, its rows are in memory, each with a variable of its own, and coefficients not many."""
     if not (hasattr(objective.loss, "ramps") and objective.in_memory):
         return False
-    return objective.K * objective.d <= MANY or _matrix_pays(objective)
+    return objective.K * objective.d <= MANY or _matrix_pays(objective) or rows_pay(objective)
 
 
 class Model(NamedTuple):
@@ -288,7 +291,7 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
     table, coordinates = objective.table, objective.coordinates
     z = table.scores(*coordinates.raw(theta))
     columns = [Column(objective, k, theta[:, k].copy(), z[k]) for k in range(objective.K)]
-    inverse_of = _factorised if _matrix_pays(objective) else _iterated
+    inverse_of = _inverse_for(objective)
     iterations = 0
     _look(objective, columns)
     start = sum(column.F for column in columns)
@@ -359,10 +362,60 @@ def _step(objective: Objective, columns: list[Column], inverse_of: Callable[...,
         column.advance(step)
 
 
+def _inverse_for(objective: Objective) -> Callable[..., Inverse]:
+    """How to solve the linear systems: by a matrix of coefficients or of rows, whichever is smaller, if its cost is that of
+    few passes over X; else by conjugate gradients.
+    """
+    if rows_pay(objective):
+        return partial(_by_rows, _centred(objective))
+    return _factorised if _matrix_pays(objective) else _iterated
+
+
 def _matrix_pays(objective: Objective) -> bool:
     """Whether the Hessian of one column costs less than the passes over X that conjugate gradients would take."""
     matrices = Matrices(objective, constant=True)
-    return matrices.side <= 6000 and matrices.passes <= MATRIX
+    return matrices.side <= LARGEST and matrices.passes <= MATRIX
+
+
+def rows_pay(objective: Objective) -> bool:
+    """Whether rows are fewer than columns, each of which has curvature of its own, and all of them fit into memory."""
+    n, d, penalty = objective.n, objective.d, objective.penalty.of(slice(objective.d))
+    curved = penalty.kinked | (penalty.l2 > 0.0) | (objective.coordinates.scale[:-1] == 0.0)
+    return n < d and n <= LARGEST and n * d <= DENSE and bool(curved.all())
+
+
+def _centred(objective: Objective) -> np.ndarray:
+    """The standardised columns (n, d)."""
+    X, (mean, scale) = objective.table.X, objective.coordinates
+    return ((X.toarray() if objective.table.sparse else X) - mean) * scale[:-1]
+
+
+def _by_rows(A: np.ndarray, objective: Objective, models: list[Model], columns: list[Column]) -> Inverse:
+    """The inverse of the Hessians of all columns, by matrices of the n rows.
+
+    With q the curvature times the change of the scores, coefficients change by M (r - A' q), M the inverse of their own
+    curvature, and (1/c + A M A') q = A M r + the change of the intercept (the Woodbury formula).
+    """
+    size = objective.coordinates.scale[-1]
+    solvers = [_of_rows(A, size, model) for model in models]
+    return lambda R: np.column_stack([solve(R[:, k]) for k, solve in enumerate(solvers)])
+
+
+def _of_rows(A: np.ndarray, size: float, model: Model) -> Inverse:
+    own = model.own_curvature[:-1]
+    M = np.divide(1.0, own, out=np.zeros_like(own), where=own > 0.0)
+    S = (A * M) @ A.T
+    np.einsum("ii->i", S)[:] += 1.0 / model.curvature
+    inverse = _cholesky(S)
+    unit = np.full(len(A), size)
+    along = inverse(unit)
+
+    def solve(r: np.ndarray) -> np.ndarray:
+        q = inverse(A @ (M * r[:-1]))
+        b = (r[-1] - unit @ q) / (unit @ along) if size > 0.0 else 0.0
+        return np.append(M * (r[:-1] - A.T @ (q + b * along)), b)
+
+    return solve
 
 
 def _factorised(objective: Objective, models: list[Model], columns: list[Column]) -> Inverse:
