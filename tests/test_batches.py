@@ -86,8 +86,9 @@ def test_gd_ends_where_a_fit_of_all_rows_ends(model, classes, rows, objective):
         together = clone(model).fit(X, y, weights)
         apart = model.fit_batches(cut(X, y, weights, empty=True))
         assert_array_equal(apart.classes_, together.classes_)
-        assert objective(apart, X, y, weights) == pytest.approx(objective(together, X, y, weights), rel=1e-8)
-        assert apart.loss_curve_[-1] == pytest.approx(together.loss_curve_[-1], rel=1e-8)
+        same = 1e-8 if model.loss != "hinge" else tol  # kinks are rounded where rows are in parts
+        assert objective(apart, X, y, weights) == pytest.approx(objective(together, X, y, weights), rel=same)
+        assert apart.loss_curve_[-1] == pytest.approx(together.loss_curve_[-1], rel=same)
 
 
 @pytest.mark.parametrize("model", REGRESSORS, ids=str)
@@ -97,7 +98,8 @@ def test_gd_of_a_regression_ends_where_a_fit_of_all_rows_ends(model, rows, objec
     model = clone(model).set_params(solver="gd", tol=1e-4 if model.loss == "quantile" else 1e-9)
     together = clone(model).fit(X, y, weights)
     apart = clone(model).fit_batches(cut(X, y, weights, size=333))
-    assert objective(apart, X, y, weights) == pytest.approx(objective(together, X, y, weights), rel=1e-8)
+    same = 1e-8 if model.loss != "quantile" else model.tol  # kinks are rounded where rows are in parts
+    assert objective(apart, X, y, weights) == pytest.approx(objective(together, X, y, weights), rel=same)
 
 
 @pytest.mark.parametrize("size", [97, 400, N])

@@ -58,10 +58,9 @@ class Rounding:
     def below(self, F: float) -> float:
         """The largest objective that is zero, as far as F needs to know."""
         floor = 8.0 * EPS * self.start
-        if F > floor and not self.objective.loss.quadratic():
-            return floor
-        constants = 8.0 * EPS * self.objective.constant_value
-        return constants if self.objective.loss.quadratic() else min(floor, constants)
+        if self.objective.loss.quadratic():  # sums of squares cancel: their rounding is that of the best constants'
+            return 4.0 * EPS * float(self.objective.data.target_moments().variance.sum())
+        return floor if F > floor else min(floor, 8.0 * EPS * self.objective.constant_value)
 
 
 def newton_direction(

@@ -38,7 +38,7 @@ LEAST = 0.1  # of the natural size of a score, that the mean |t| counts with: al
 INSIDE = 0.99  # share of the longest step that keeps all variables positive
 PATIENCE = 8  # iterations without a higher bound or a smaller mu, which end a column: rounding
 FALLS = 0.9  # share of the least mu so far, below which it has fallen
-MANY = 20_000  # coefficients, up to which conjugate gradients take seconds
+WORK = 5_000_000  # entries of X, times columns of scores, up to which conjugate gradients take seconds
 SETTLED = 0.25  # share of the tolerance that an estimate has to be below
 SHARES = (1.0, 0.1, 0.01, 1e-4)  # see `Column.sparse`
 ENOUGH = 0.05  # share of the gap that is allowed, which mu need not fall below
@@ -51,10 +51,10 @@ MATRIX = 150  # passes over X that a matrix may cost, where conjugate gradients 
 
 
 def takes(objective: Objective) -> bool:
-    """Whether the loss is made of ramps, its rows are in memory, each with a variable of its own, and coefficients not many."""
+    """Whether the loss is made of ramps, its rows are in memory, each with a variable of its own, and systems can be solved."""
     if not (hasattr(objective.loss, "ramps") and objective.in_memory):
         return False
-    return objective.K * objective.d <= MANY or _matrix_pays(objective) or rows_pay(objective)
+    return objective.data.entries * objective.K <= WORK or _matrix_pays(objective) or rows_pay(objective)
 
 
 class Model(NamedTuple):
