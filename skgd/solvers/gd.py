@@ -65,14 +65,17 @@ def minimise(
     objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, warm: bool = False
 ) -> Solution:
     """Minimise from theta, which is near the minimum if `warm`, until the estimated relative gap is at most `tol`."""
-    how: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
     if row_space.pays(objective):
         return _in_row_space(objective, theta, tol, max_iter, history)
-    if not objective.loss.smooth():
-        if interior_point.takes(objective):
-            return interior_point.minimise(objective, theta, **how, history=history)
-        return smoothing.minimise(objective, theta, **how, history=history, descend=from_samples)
-    return from_samples(objective, theta, **how, history=history, warm=warm)
+    return _in_all_columns(objective, theta, tol=tol, max_iter=max_iter, history=history, warm=warm)
+
+
+def _in_all_columns(objective: Objective, theta: np.ndarray, *, warm: bool, **how: Any) -> Solution:
+    if objective.loss.smooth():
+        return from_samples(objective, theta, **how, warm=warm)
+    if interior_point.takes(objective):
+        return interior_point.minimise(objective, theta, **how)
+    return smoothing.minimise(objective, theta, **how, descend=from_samples)
 
 
 def from_samples(
@@ -118,9 +121,12 @@ def _in_row_space(objective: Objective, theta: np.ndarray, tol: float, max_iter:
     theta, F_inside = space.outside(solution.theta), history.curve[-1]
     F, left = objective.evaluate(theta)[0], max_iter - solution.iterations
     history.begin(F, theta)
-    if F <= (1.0 + tol) * F_inside + Rounding(objective, history.curve[0]).below(F) or left == 0:
-        return solution._replace(theta=theta)
-    more = from_samples(objective, theta, tol=tol, max_iter=left, history=history, warm=True)
+    risen = max(F - F_inside, 0.0)
+    gap = solution.gap + risen / max(F, TINY)
+    nothing = risen <= Rounding(objective, history.curve[0]).below(F)
+    if nothing or gap <= tol or left == 0 or not solution.converged:
+        return solution._replace(theta=theta, gap=gap, converged=solution.converged and (nothing or gap <= tol))
+    more = _in_all_columns(objective, theta, tol=tol, max_iter=left, history=history, warm=True)
     history.begin(objective.evaluate(more.theta)[0], more.theta)
     return more._replace(iterations=solution.iterations + more.iterations)
 
