@@ -22,6 +22,8 @@ from skgd.losses import (
     SquaredHinge,
 )
 from skgd.solvers import interior_point
+from skgd.table import PARTS, Table, partition
+from skgd.threads import threads
 
 EPSILON, QUANTILE = 0.3, 0.7
 OF_RAMPS = {
@@ -247,6 +249,43 @@ def test_steps_keep_variables_positive_and_sums_of_products_are_as_told(roundnes
     for now, then in zip((p, u, v), (expected.p, expected.u, expected.v), strict=True):
         assert_allclose(now, then, rtol=1e-12, atol=1e-14)
     assert_array_equal(np.array(changes), 0.0)
+
+
+# ---------------------------------------------------------------- passes over X
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_passes_of_a_table_are_products_of_matrices(storage, columns, rng):
+    """Most entries are zero, which CSR does not store; some rows have no curvature, and one column has no variation."""
+    X = rng.normal(size=(80, 5)) * (rng.random((80, 5)) < 0.4)
+    X[:, 4] = 1.0
+    table = Table(storage(X), np.zeros((1, 80)), np.ones(80))
+    W, b, R, c = rng.normal(size=(5, columns)), rng.normal(size=columns), rng.normal(size=(columns, 80)), rng.random(80)
+    c[::4] = 0.0
+    mean, scale = rng.normal(size=5), rng.uniform(0.5, 2.0, 6)
+    assert_allclose(table.scores(W, b), (X @ W + b).T, atol=1e-12)
+    assert_allclose(table.transposed(R), np.column_stack([X, np.ones(80)]).T @ R.T, atol=1e-12)
+    A = scale * np.column_stack([X - mean, np.ones(80)])
+    assert_allclose(table.gram(c, mean, scale), A.T @ (c[:, None] * A), atol=1e-11)
+    assert_allclose(table.squares(c, mean, scale), np.sum(c[:, None] * A**2, axis=0), atol=1e-11)
+
+
+def test_passes_over_many_rows_do_not_depend_on_threads(rng):
+    """Rows in several parts, which threads share."""
+    X = rng.normal(size=(20_000, 8))
+    table, (W, b) = Table(X, np.zeros((1, 20_000)), np.ones(20_000)), (rng.normal(size=(8, 2)), rng.normal(size=2))
+    c, mean, scale, R = rng.random(20_000), X.mean(axis=0), np.ones(9), rng.normal(size=(2, 20_000))
+
+    def answers(table):
+        return table.scores(W, b), table.transposed(R), table.gram(c, mean, scale), table.squares(c, mean, scale)
+
+    assert len(partition(20_000, table.entries, PARTS, 1)) > 2
+    with threads(2) as team:
+        several = answers(table.shared_by(team))
+    A = np.column_stack([X - mean, np.ones(20_000)])
+    expected = (X @ W + b).T, np.column_stack([X, np.ones(20_000)]).T @ R.T, A.T @ (c[:, None] * A), c @ A**2
+    for one, two, oracle in zip(answers(table), several, expected, strict=True):
+        assert_array_equal(one, two)
+        assert_allclose(one, oracle, rtol=1e-9, atol=1e-8)
 
 
 # ---------------------------------------------------------------- bounds
