@@ -437,7 +437,7 @@ def accuracy_of(model, X, y):
         ({"validation_fraction": 0.3}, ["validation_fraction=0.3", "early_stopping=False"]),
         ({"scoring": "loss", "beta_1": 0.5}, ["scoring='loss'", "beta_1=0.5"]),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)),
 )
 def test_parameters_without_effect_warn(parameters, names, two_classes):
     X, y = two_classes
