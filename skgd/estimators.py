@@ -316,6 +316,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         if self._start(d, columns, Start(None, None), resume=True) is None:
             self._set_coefficients(np.zeros((d, columns)), np.zeros(columns), rows.X.dtype)
             self.n_iter_, self.t_ = 1, 1
+            self._set_gap(False, np.nan, False)
 
     def _set_coefficients(self, W: np.ndarray, b: np.ndarray, dtype: np.dtype) -> None:
         self.__dict__.update(self._attributes(W, b, dtype))

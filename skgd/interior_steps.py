@@ -51,10 +51,10 @@ def condense(t, box, roundness, target, p, u, v, dp, du, dv, D, e):
 
 
 @kernel
-def direct(dt, box, target, p, u, v, D, e, dp, du, dv):
+def direct(dt, weight, box, target, p, u, v, D, e, dp, du, dv):
     """Turn changes dt (n,) of the ramps' arguments into changes of p, u and v, which replace the last ones.
 
-    Returns the longest step, at most 1, that keeps all of them positive, and how the sum of all products p u and
+    Returns the longest step, at most 1, that keeps all of them positive, and how the weighted sum of all products p u and
     (box - p) v changes with the step: its linear and quadratic coefficients.
     """
     longest, linear, quadratic = 1.0, 0.0, 0.0
@@ -63,8 +63,8 @@ def direct(dt, box, target, p, u, v, D, e, dp, du, dv):
         change = D[i] * (dt[i] - e[i])
         dp[i] = change
         du[i] = (target - cross_u) / p[i] - u[i] - u[i] * change / p[i]
-        linear += p[i] * du[i] + u[i] * change
-        quadratic += change * du[i]
+        linear += weight[i] * (p[i] * du[i] + u[i] * change)
+        quadratic += weight[i] * change * du[i]
         if change < 0.0:
             longest = min(longest, -p[i] / change)
         if du[i] < 0.0:
@@ -72,8 +72,8 @@ def direct(dt, box, target, p, u, v, D, e, dp, du, dv):
         if np.isfinite(box[i]):
             left = box[i] - p[i]
             dv[i] = (target + cross_v) / left - v[i] + v[i] * change / left
-            linear += left * dv[i] - v[i] * change
-            quadratic -= change * dv[i]
+            linear += weight[i] * (left * dv[i] - v[i] * change)
+            quadratic -= weight[i] * change * dv[i]
             if change > 0.0:
                 longest = min(longest, left / change)
             if dv[i] < 0.0:

@@ -122,7 +122,7 @@ def minimise(
         W, b, risen = _rounded(objective, W, b, coordinates, options, history.curve)
     if solution.remark or not (solution.converged or options.tol is None):
         _warn(solution, options, loss)
-    gap = solution.gap + risen if aimed and np.isfinite(solution.gap) else np.nan
+    gap = min(solution.gap + risen, 1.0) if aimed and np.isfinite(solution.gap) else np.nan  # no loss is negative
     converged = options.tol is not None and solution.converged and not halted
     return Fit(W, b, solution.iterations, history.curve, history.seconds, coordinates, converged, gap, solution.bound)
 

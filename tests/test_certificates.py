@@ -1,5 +1,7 @@
 """How far a point is from the minimum: the bound of duality, what zero is but for rounding, and Newton's direction."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -90,7 +92,7 @@ def test_no_point_is_further_from_the_minimum_than_the_bound_says(name, penalty)
     minimum, compared = fitted(objective)[1], 0
     for theta in points(objective):
         F, gradient = objective.evaluate(theta)
-        bound, priced = imbalance(theta, gradient, objective.penalty)
+        bound, priced = imbalance(theta, gradient, objective.penalty, objective.score_scale())
         assert F - minimum >= -1e-11
         if priced == 0.0:
             assert F - minimum <= bound + 1e-11
@@ -113,7 +115,7 @@ def test_the_bound_holds_where_the_intercept_is_the_best_one(name):
 
         balanced = at(brentq(slope, -20.0, 20.0, xtol=1e-14))
         F, gradient = objective.evaluate(balanced)
-        bound, priced = imbalance(balanced, gradient, objective.penalty)
+        bound, priced = imbalance(balanced, gradient, objective.penalty, objective.score_scale())
         if priced <= 1e-10:
             assert F - minimum <= bound + 1e-10
             compared += 1
@@ -144,7 +146,7 @@ def test_with_an_l2_penalty_alone_the_bound_is_the_square_of_the_gradient(name):
     l2 = objective.penalty.l2[:-1, None]
     for theta in points(objective, 3):
         _, gradient = objective.evaluate(theta)
-        bound, priced = imbalance(theta, gradient, objective.penalty)
+        bound, priced = imbalance(theta, gradient, objective.penalty, objective.score_scale())
         if priced == 0.0:
             assert_allclose(bound, np.sum((gradient[:-1] + l2 * theta[:-1]) ** 2 / (2.0 * l2)), rtol=1e-9, atol=1e-15)
 
@@ -158,7 +160,7 @@ def test_the_conjugate_is_the_largest_of_a_grid(lower, gradient, theta):
     grid = np.linspace(0.0 if np.isinf(lower) else -5.0, 5.0, 100_001)
     cost = np.where(grid > 0.0, 0.2, 0.0 if np.isinf(lower) else lower) * grid + 0.75 * grid**2
     at, slope = np.array([[theta]]), np.array([[gradient]])
-    bound, priced = imbalance(at, slope, penalty)
+    bound, priced = imbalance(at, slope, penalty, np.ones(1))
     expected = penalty_value(at, penalty) + np.max(-gradient * grid - cost) + gradient * theta
     assert priced == 0.0
     assert_allclose(bound, expected, atol=1e-8)
@@ -168,20 +170,21 @@ def test_slopes_that_nothing_penalises_are_priced():
     """By a coefficient that moves by as much as it is, and at least by one."""
     none = Penalty(*np.zeros((3, 2)))
     theta, gradient = np.array([[0.5], [-4.0]]), np.array([[1e-3], [1e-3]])
-    bound, priced = imbalance(theta, gradient, none)
+    bound, priced = imbalance(theta, gradient, none, np.ones(1))
     assert_allclose(priced, 1e-3 * (1.0 + 4.0))
     assert_allclose(bound, max(priced + np.vdot(gradient, theta), 0.0))
-    assert proves(theta, gradient, none, 2.0 * bound) is None
-    assert proves(theta, 1e-9 * gradient, none, 1.0) == pytest.approx(1e-9 * bound)
+    objective = SimpleNamespace(penalty=none, score_scale=lambda: np.ones(1))
+    assert proves(objective, theta, gradient, 2.0 * bound) is None
+    assert proves(objective, theta, 1e-9 * gradient, 1.0) == pytest.approx(1e-9 * bound)
 
 
 def test_only_a_bound_that_is_small_enough_proves():
     objective = problem_of("log_loss", **L2, fit_intercept=False)
     theta = fitted(objective)[0] + 1e-2
     gradient = objective.evaluate(theta)[1]
-    bound, _ = imbalance(theta, gradient, objective.penalty)
-    assert proves(theta, gradient, objective.penalty, 1.01 * bound) == bound
-    assert proves(theta, gradient, objective.penalty, 0.99 * bound) is None
+    bound, _ = imbalance(theta, gradient, objective.penalty, objective.score_scale())
+    assert proves(objective, theta, gradient, 1.01 * bound) == bound
+    assert proves(objective, theta, gradient, 0.99 * bound) is None
 
 
 # ---------------------------------------------------------------- rounding

@@ -105,6 +105,7 @@ class Problem(NamedTuple):
         theta = np.zeros((COLUMNS + 1, 1))
         z = self.objective.table.scores(*self.objective.coordinates.raw(theta))
         column = interior_point.Column(self.objective, 0, theta[:, 0], z[0])
+        column.allowed = 1e-8
         interior_point._look(self.objective, [column])
         return column
 
@@ -140,7 +141,7 @@ def test_values_of_ramps_are_the_best_p_and_the_present_one(box, roundness, rng)
     assert_allclose(value, weight @ best, atol=1e-6)
     assert_allclose(dual, weight @ (ramps.p * t - 0.5 * roundness * ramps.p**2))
     assert dual < value
-    assert_allclose(ramps.complementarity() / ramps.pairs, 0.3)
+    assert_allclose(ramps.complementarity() / ramps.target, 0.3)
 
 
 # ---------------------------------------------------------------- compiled loops
@@ -213,7 +214,7 @@ def test_directions_solve_the_linearised_conditions(roundness, target, rng):
         t, box, _, p, u, v, *changes = rows
         cross_u, cross_v = rows.dp * rows.du, rows.dp * rows.dv
         interior_steps.condense(t, box, roundness, target, p, u, v, *changes, D, e)
-        interior_steps.direct(dt, box, target, p, u, v, D, e, *changes)
+        interior_steps.direct(dt, np.ones(60), box, target, p, u, v, D, e, *changes)
         dp, du, dv = changes
         assert_allclose(dp, D * (dt - e), rtol=1e-12)
         assert_allclose((v + dv) - (u + du), (t + dt) - roundness * (p + dp), atol=1e-10)
@@ -231,10 +232,12 @@ def test_steps_keep_variables_positive_and_sums_of_products_are_as_told(roundnes
     D, e = np.empty((2, 60))
     t, box, _, p, u, v, *changes = rows
     interior_steps.condense(t, box, roundness, 0.1, p, u, v, *changes, D, e)
-    longest, linear, quadratic = interior_steps.direct(dt, box, 0.1, p, u, v, D, e, *changes)
+    weight = rng.uniform(0.1, 2.0, 60)
+    longest, linear, quadratic = interior_steps.direct(dt, weight, box, 0.1, p, u, v, D, e, *changes)
     bounded = np.isfinite(box)
     for step in (0.0, 0.3, 0.7, 1.0):
-        assert_allclose(rows.moved(step).products().sum(), rows.products().sum() + step * linear + step**2 * quadratic)
+        before = (rows.products() @ weight).sum()
+        assert_allclose((rows.moved(step).products() @ weight).sum(), before + step * linear + step**2 * quadratic)
 
     def nearest(step):
         there = rows.moved(step)

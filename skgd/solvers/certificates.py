@@ -20,29 +20,36 @@ from ..penalties import Penalty, penalty_value
 EPS = float(np.finfo(float).eps)
 LOOK_BACK, LITTLE = 5, 0.01  # iterations of conjugate gradients whose share of all that was gained ends them
 MOST = 300  # of these iterations
-NEGLIGIBLE = 1e-2  # share of a gap that slopes without a square penalty may be guessed to cost
+NEGLIGIBLE = 1e-2  # share of a gap that may be a guess
 NUDGE = 1e-4  # change of scores over which gradients are differenced
 
 
-def imbalance(theta: np.ndarray, gradient: np.ndarray, penalty: Penalty) -> tuple[float, float]:
-    """The bound of F - F* above, given the gradient (D, K) of the loss at theta (D, K), and the part of it that is no bound.
+def price(residual: np.ndarray, l2: np.ndarray, far: np.ndarray) -> tuple[float, float]:
+    """What a bound loses because dual variables leave this residual of the gradient, and the part of that which is a guess.
 
-    The conjugate is infinite where no square penalises a coefficient that has a slope.  Rounding leaves slopes everywhere:
-    their price is taken to be that of a coefficient which moves by as much as it is, and at least by one deviation.
+    An L2 penalty takes up a residual at the price of its square.  Where there is none, nothing does.  But rounding leaves
+    residuals everywhere: their price is guessed to be that of a coefficient which moves by `far`.
     """
-    lower, upper, l2 = (weights[:, None] for weights in penalty)
+    square = np.divide(residual**2, 2.0 * l2, out=np.full_like(residual, np.inf), where=l2 > 0.0)
+    guess = np.abs(residual) * far
+    return float(np.minimum(square, guess).sum()), float(guess[guess < square].sum())
+
+
+def imbalance(theta: np.ndarray, gradient: np.ndarray, penalty: Penalty, unit: np.ndarray) -> tuple[float, float]:
+    """The bound of F - F* above, given the gradient (D, K) of the loss at theta (D, K), and the part of it that is a guess.
+
+    `unit` (K,) is the natural size of each column's scores.
+    """
+    lower, upper, l2 = (np.broadcast_to(weights[:, None], theta.shape) for weights in penalty)
     beyond = np.maximum(-gradient - upper, 0.0) - np.maximum(lower + gradient, 0.0)
-    square = np.divide(beyond**2, 2.0 * l2, out=np.full_like(beyond, np.inf), where=l2 > 0.0)
-    price = np.abs(beyond) * np.maximum(np.abs(theta), 1.0)
-    conjugate = float(np.minimum(square, price).sum())
-    total = penalty_value(theta, penalty) + conjugate + float(np.vdot(gradient, theta))
-    return max(total, 0.0), float(price[price < square].sum())
+    conjugate, guessed = price(beyond, l2, np.maximum(np.abs(theta), unit))
+    return max(penalty_value(theta, penalty) + conjugate + float(np.vdot(gradient, theta)), 0.0), guessed
 
 
-def proves(theta: np.ndarray, gradient: np.ndarray, penalty: Penalty, most: float) -> float | None:
+def proves(objective: Objective, theta: np.ndarray, gradient: np.ndarray, most: float) -> float | None:
     """The bound of F - F*, if it is at most `most` and true but for rounding."""
-    bound, priced = imbalance(theta, gradient, penalty)
-    return bound if bound <= most and priced <= NEGLIGIBLE * most else None
+    bound, guessed = imbalance(theta, gradient, objective.penalty, objective.score_scale())
+    return bound if bound <= most and guessed <= NEGLIGIBLE * most else None
 
 
 class Rounding:

@@ -230,7 +230,7 @@ def _descent(
     def renewed(theta: np.ndarray, F: float) -> tuple[Metric, list[float], float, bool]:
         return make(objective, theta, effort), [], F, False
 
-    while len(values) <= max_iter:
+    while True:
         # 1. minimise the model
         zero = rounding.below(F)
         unit = max(F, share.value, zero, TINY)
@@ -261,6 +261,10 @@ def _descent(
             return _ended(objective, theta, F, gradient, len(values), gap, tol, unit)
         if F <= tol * values[0] and _separates(objective, F):
             return Solution(theta, len(values) - 1, 1.0, False, SEPARABLE.format(tol=tol))
+        if len(values) > max_iter:
+            if metric.faithful and metric.cheap and whole:  # its curvature is that of the last point: no rate is needed
+                gap = decreases[-1] / unit
+            break
         if metric.renewable and metric.cheap:
             objective.look_ahead(target)
         # 3. step, shortened where it has to be, unless new curvature pays, or has to confirm the gap
@@ -290,7 +294,7 @@ def _ended(
     objective: Objective, theta: np.ndarray, F: float, gradient: np.ndarray, values: int, gap: float, tol: float, unit: float
 ) -> Solution:
     """The solution at theta: with the gap that duality proves, where that is small, else with the one that models promise."""
-    bound = proves(theta, gradient, objective.penalty, tol * unit)
+    bound = proves(objective, theta, gradient, tol * unit)
     gap = gap * unit if bound is None else bound
     converged = gap <= max(tol, ROUNDING) * unit
     return Solution(theta, max(values - 1, 1), gap / F if F > 0.0 else 0.0, converged, bound=bound is not None)

@@ -31,9 +31,10 @@ from ..interior_steps import advance, centre, condense, direct
 from ..objective import Objective
 from ..penalties import Penalty
 from . import Solution
+from .certificates import NEGLIGIBLE, price
 
 EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
-FAR = 5.0  # first mu, in units of the mean |t|: starts nearer to the boundary take up to twice the iterations
+FAR = 5.0  # first mu, in units of the mean |t| and of its p: starts nearer to the boundary take up to twice the iterations
 LEAST = 0.1  # of the natural size of a score, that the mean |t| counts with: all rows may start at their kinks
 INSIDE = 0.99  # share of the longest step that keeps all variables positive
 PATIENCE = 8  # iterations without a higher bound or a smaller mu, which end a column: rounding
@@ -100,7 +101,7 @@ class Ramps:
         self.p, self.u, self.v, self.D, self.e = np.empty((5, len(t)))
         self.changes = np.zeros((3, len(t)))
         centre(t, box, roundness, share * mu, self.p, self.u, self.v)
-        self.pairs = len(t) + int(np.isfinite(box).sum())
+        self.target = share * float(weight @ (1.0 + np.isfinite(box)))  # of `complementarity`, for each unit of mu
 
     def slopes(self) -> np.ndarray:
         """Of the loss by what the ramps are of, as p says."""
@@ -115,16 +116,16 @@ class Ramps:
     def direct(self, change: np.ndarray, mu: float) -> tuple[float, float, float]:
         """Take the direction of a change of what the ramps are of; see `interior_steps.direct`."""
         self.dt = self.sign * change
-        longest, *rest = direct(self.dt, self.box, self.share * mu, self.p, self.u, self.v, self.D, self.e, *self.changes)
-        return longest, *(coefficient / self.share for coefficient in rest)
+        variables = self.p, self.u, self.v, self.D, self.e, *self.changes
+        return direct(self.dt, self.weight, self.box, self.share * mu, *variables)
 
     def advance(self, step: float) -> None:
         advance(step, self.dt, self.t, self.p, self.u, self.v, *self.changes)
 
     def complementarity(self) -> float:
-        """The sum of all products that mu is the mean of."""
+        """The weighted sum of all products, which is the gap of these ramps where the point is balanced."""
         left = np.where(np.isfinite(self.box), self.box - self.p, 0.0)
-        return float(self.p @ self.u + left @ self.v) / self.share
+        return float(self.weight @ (self.p * self.u + left * self.v))
 
     def values(self) -> tuple[float, float]:
         """Of the ramps, and of what p makes of them: these are less by the gap of the ramps."""
@@ -169,12 +170,14 @@ class Column:
         form, n = objective.loss.ramps(objective.table.Y[k]), objective.n
         self.slope, self.constant = self.weight * form.slope, float(np.sum(self.weight * form.constant))
         pairs = [(np.broadcast_to(np.asarray(sign, dtype=float), n), sign * z + offset) for sign, offset in form.ramps]
-        mu = FAR * max(float(np.mean([np.abs(t).mean() for _, t in pairs])), LEAST * float(objective.score_scale()[k]))
+        self.unit = float(objective.score_scale()[k])
+        size = max(float(np.mean([np.abs(t).mean() for _, t in pairs])), LEAST * self.unit)
+        mu = FAR * size * (min(form.box, size / form.roundness) if form.roundness > 0.0 else form.box)
         box = np.full(n, form.box)
         self.rows = [Ramps(self.weight, 1.0, np.ascontiguousarray(sign), t, box, mu, form.roundness) for sign, t in pairs]
         self.kinked, self.pull = np.flatnonzero(objective.penalty.kinked), np.zeros(len(theta))
         self.parts = [*self.rows, *self._coefficients(objective.penalty.of(self.kinked), mu)]
-        self.pairs = sum(part.pairs for part in self.parts)
+        self.target = sum(part.target for part in self.parts)
         self.best, self.F, self.bound, self.allowed = theta, np.inf, -np.inf, 0.0
         self.idle, self.least, self.d = 0, np.inf, np.zeros_like(theta)
 
@@ -199,19 +202,19 @@ class Column:
             self.residual[self.kinked] += part.slopes()
         F = self.constant + float(self.slope @ self.z) + 0.5 * float(self.l2 @ self.theta**2) + float(self.pull @ self.theta)
         values, dual_values = (sum(values) for values in zip(*(part.values() for part in self.parts), strict=True))
-        bound = F + dual_values - self._price()
+        lost, guessed = self._price()
         self.idle += 1
         if self.mu < FALLS * self.least:
             self.least, self.idle = self.mu, 0
-        if bound > self.bound:
-            self.bound, self.idle = bound, 0
-        lost = max(self.F - F - values, 0.0)
-        if lost > 0.0:
+        if F + dual_values - lost > self.bound and guessed <= NEGLIGIBLE * self.allowed:
+            self.bound, self.idle = F + dual_values - lost, 0
+        fall = max(self.F - F - values, 0.0)
+        if fall > 0.0:
             self.best, self.F = self.theta.copy(), F + values
-        self.estimate = values - dual_values + min(lost, self.F)
+        self.estimate = values - dual_values + min(fall, self.F) + float(np.abs(self.residual) @ np.abs(self.d))
 
-    def _price(self) -> float:
-        """What the bound loses because the current point is not balanced.
+    def _price(self) -> tuple[float, float]:
+        """What the bound loses because the current point is not balanced, and the part of that which is a guess.
 
         The dual variable of a coefficient whose penalty has a kink takes up what it can within its bounds.
         """
@@ -220,17 +223,15 @@ class Column:
             moved = np.clip(part.p - part.sign * residual[self.kinked], 0.0, part.box) - part.p
             residual[self.kinked] += part.sign * moved
             change += float(moved @ part.t)
-        return self.imbalance(residual) - change
+        lost, guessed = self.imbalance(residual)
+        return lost - change, guessed
 
-    def imbalance(self, residual: np.ndarray) -> float:
-        """What the bound loses because the gradient of the dual variables is not balanced by the penalty.
+    def imbalance(self, residual: np.ndarray) -> tuple[float, float]:
+        """What the bound loses by this residual (D,), and the part of that which is a guess: see `certificates.price`.
 
-        An L2 penalty takes up a residual at the price of its square.  Where there is none, the price is taken to be that of a
-        coefficient that moves by as much as it is, by one deviation, or by some of the last directions, whichever is most.
+        A coefficient may still move by as much as it is, by the natural size of a score, or by some of the last directions.
         """
-        square = np.divide(residual**2, 2.0 * self.l2, out=np.full_like(self.l2, np.inf), where=self.l2 > 0.0)
-        far = np.maximum(np.maximum(np.abs(self.theta), 1.0), AHEAD * np.abs(self.d))
-        return float(np.minimum(square, np.abs(residual) * far).sum())
+        return price(residual, self.l2, np.maximum(np.maximum(np.abs(self.theta), self.unit), AHEAD * np.abs(self.d)))
 
     def linearise(self, mu: float) -> Model:
         """The optimality conditions with complementarities of `mu`, at the current point."""
@@ -254,13 +255,13 @@ class Column:
 
     @property
     def mu(self) -> float:
-        return sum(part.complementarity() for part in self.parts) / self.pairs
+        return sum(part.complementarity() for part in self.parts) / self.target
 
     def centring(self, step: float) -> float:
         """The mu to aim at: the less the predictor leaves of it, the smaller, but not far below what the gap may be."""
         mu = self.mu
-        left = mu + (step * self.linear + step * step * self.quadratic) / self.pairs
-        enough = ENOUGH * self.allowed / len(self.rows)
+        left = mu + (step * self.linear + step * step * self.quadratic) / self.target
+        enough = ENOUGH * self.allowed / self.target
         return max(mu * min(max(left / mu, 0.0), 1.0) ** 3, min(enough, mu))
 
     def sparse(self, share: float) -> np.ndarray:
@@ -461,7 +462,7 @@ def _iterated(objective: Objective, models: list[Model], columns: list[Column]) 
         return coordinates.gradient(table.transposed(c * table.scores(*coordinates.raw(d)))) + own * d
 
     def suffices(r: np.ndarray) -> bool:
-        return all(column.imbalance(r[:, k]) <= most for k, (column, most) in enumerate(zip(columns, allowed, strict=True)))
+        return all(column.imbalance(r[:, k])[0] <= most for k, (column, most) in enumerate(zip(columns, allowed, strict=True)))
 
     return lambda R: conjugate_gradients(product, R, diagonal, suffices)
 

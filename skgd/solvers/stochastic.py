@@ -113,7 +113,7 @@ def minimise(
 def _proven(objective: Objective, theta: np.ndarray, tol: float | None) -> float | None:
     """The gap that duality proves, relative to F, if it is within `tol`."""
     F, gradient = objective.evaluate(theta)
-    bound = proves(theta, gradient, objective.penalty, (tol or 0.0) * F)
+    bound = proves(objective, theta, gradient, (tol or 0.0) * F)
     return None if bound is None else bound / max(F, TINY)
 
 
