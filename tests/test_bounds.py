@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from skgd import GDClassifier, GDRegressor
 from skgd.history import History
 from skgd.losses import Huber, Quantile, SquaredEpsilonInsensitive
-from skgd.solvers import gd, interior_point
+from skgd.solvers import gd, interior_point, interior_systems
 
 
 # ---------------------------------------------------------------- bounds that are none
@@ -57,7 +57,7 @@ def test_the_bound_is_below_the_minimum_where_columns_explain_the_target(seed):
     interior_point._look(objective, [column])
     for _ in range(15):
         assert column.bound <= best * (1.0 + 1e-9)
-        interior_point._step(objective, [column], interior_point._factorised)
+        interior_point._step(objective, [column], interior_systems.factorised)
         interior_point._look(objective, [column])
 
 

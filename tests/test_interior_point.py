@@ -21,7 +21,7 @@ from skgd.losses import (
     SquaredEpsilonInsensitive,
     SquaredHinge,
 )
-from skgd.solvers import interior_point
+from skgd.solvers import interior_point, interior_systems
 from skgd.table import PARTS, Table, partition
 from skgd.threads import threads
 
@@ -305,7 +305,7 @@ def test_the_minimum_is_between_bound_and_objective_at_every_iteration(loss, l1,
         assert_allclose(column.F, value_of(*problem.formula, column.best), rtol=1e-10)
         if column.F - column.bound <= 1e-9 * column.F:
             break
-        interior_point._step(problem.objective, [column], interior_point._factorised)
+        interior_point._step(problem.objective, [column], interior_systems.factorised)
         interior_point._look(problem.objective, [column])
     assert column.F - column.bound <= 1e-8 * column.F
 
@@ -344,8 +344,8 @@ def test_conjugate_gradients_find_the_minimum_of_matrices(loss, storage, rows, m
     for penalty in ({"alpha": 0.01}, {"penalty": "elasticnet", "alpha": 0.02, "l1_ratio": 0.5}):
         expected = model_of(loss, tol=1e-8, **penalty).fit(storage(X), y)
         with monkeypatch.context() as patch:
-            patch.setattr(interior_point, "MATRIX", -1.0)
-            patch.setattr(interior_point, "_factorised", None)
+            patch.setattr(interior_systems, "MATRIX", -1.0)
+            patch.setattr(interior_systems, "factorised", None)
             model = model_of(loss, tol=1e-8, **penalty).fit(storage(X), y)
         assert_allclose(model.loss_curve_[-1], expected.loss_curve_[-1], rtol=2e-8)
         assert_allclose(model.coef_, expected.coef_, atol=2e-3)
@@ -362,10 +362,10 @@ def test_conjugate_gradients_solve_systems(rng):
         return np.column_stack([matrix @ x[:, k] for k, matrix in enumerate(matrices)])
 
     diagonal = np.column_stack([np.diagonal(matrix) for matrix in matrices])
-    x = interior_point.conjugate_gradients(product, R, diagonal, lambda r: np.abs(r).max() <= 1e-10)
+    x = interior_systems.conjugate_gradients(product, R, diagonal, lambda r: np.abs(r).max() <= 1e-10)
     assert_allclose(product(x), R, atol=1e-9)
     assert_array_equal(x[:, 1], 0.0)
-    early = interior_point.conjugate_gradients(product, R, diagonal, lambda r: True)
+    early = interior_systems.conjugate_gradients(product, R, diagonal, lambda r: True)
     assert_allclose(product(early)[-1], R[-1], atol=1e-12)
 
 

@@ -20,7 +20,7 @@ from ..losses import LogLoss, Perceptron, Softmax
 from ..objective import Objective
 from ..proximal_metric import Full, Limited, proximal_metric
 from ..quasi_newton import QuasiNewton
-from . import Solution, interior_point, smoothing, together, working_sets
+from . import Solution, interior_point, interior_systems, smoothing, together, working_sets
 from .certificates import Rounding, newton_direction, proves
 from .together import Answer, Descent, Share
 
@@ -82,7 +82,7 @@ def from_samples(
     objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, warm: bool = False
 ) -> Solution:
     """Minimise a smooth objective: where it is large from minimisers of samples, unless theta is near (`warm`)."""
-    if objective.loss.has_flat_rows() and interior_point.rows_pay(objective):
+    if objective.loss.has_flat_rows() and interior_systems.rows_pay(objective):
         return interior_point.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history)
     if working_sets.pays(objective):
         return working_sets.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history, descend=finish)
