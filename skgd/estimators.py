@@ -486,7 +486,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         unused += [name for module in RULES.values() for name in module.PARAMETERS if name not in used]
         if solver == "gd":
             unused += ["batch_size"] if explicit else ["batch_size", "average"]
-        if self.penalty != "elasticnet" and self.l1_ratio is not None:  # None says that there is no elastic net
+        same = {"l2": 0.0, "l1": 1.0, None: 0.0}.get(self.penalty)  # the share that this penalty has anyway
+        if self.penalty != "elasticnet" and self.l1_ratio not in (None, same):
             unused += ["l1_ratio"]
         if not self.early_stopping:
             unused += ["scoring"]

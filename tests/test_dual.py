@@ -41,7 +41,7 @@ def dual_only(monkeypatch):
 
     monkeypatch.setattr(dual, "MANY", 0)
     for module in ("gd", "sgd"):
-        monkeypatch.setattr(f"skgd.training.{module}.minimise", fail)
+        monkeypatch.setattr(f"skgd.solvers.{module}.minimise", fail)
 
 
 def optimum(X, y, s, alpha, fit_intercept=True):

@@ -257,7 +257,9 @@ def _descent(
             gap = max(gap, promise / unit)
             if promise > 0.25 * tol * unit:
                 near, target, slope = False, theta + step, float(np.vdot(slopes, step))
-        if (near and not outdated and not doubtful) or F <= zero:
+        if F <= zero:  # no loss is negative
+            return Solution(theta, max(len(values) - 1, 1), 0.0, True, bound=True)
+        if near and not outdated and not doubtful:
             return _ended(objective, theta, F, gradient, len(values), gap, tol, unit)
         if F <= tol * values[0] and _separates(objective, F):
             return Solution(theta, len(values) - 1, 1.0, False, SEPARABLE.format(tol=tol))

@@ -148,7 +148,7 @@ class Column:
         self.slope, self.constant = self.weight * form.slope, float(np.sum(self.weight * form.constant))
         pairs = [(np.broadcast_to(np.asarray(sign, dtype=float), n), sign * z + offset) for sign, offset in form.ramps]
         self.unit = float(objective.score_scale()[k])
-        size = max(float(np.mean([np.abs(t).mean() for _, t in pairs])), LEAST * self.unit)
+        size = max(float(np.mean([self.weight @ np.abs(t) for _, t in pairs])), LEAST * self.unit)
         mu = FAR * size * (min(form.box, size / form.roundness) if form.roundness > 0.0 else form.box)
         box = np.full(n, form.box)
         self.rows = [Ramps(self.weight, 1.0, np.ascontiguousarray(sign), t, box, mu, form.roundness) for sign, t in pairs]
