@@ -107,6 +107,7 @@ class Table:
     def with_targets(self, Y: np.ndarray) -> Table:
         """The same rows with other targets (T, n)."""
         table = copy(self)
+        vars(table).pop("_target_moments", None)
         table.Y = writable(np.ascontiguousarray(Y))
         return table
 
@@ -155,6 +156,10 @@ class Table:
 
     def target_moments(self) -> ColumnMoments:
         """Weighted means and squared deviations of the targets."""
+        return self._target_moments
+
+    @cached_property
+    def _target_moments(self) -> ColumnMoments:
         weight = float(self.s.sum())
         mean = self.Y @ self.s / weight
         return ColumnMoments(weight, mean, (self.Y - mean[:, None]) ** 2 @ self.s)

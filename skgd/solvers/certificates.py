@@ -18,7 +18,7 @@ from ..objective import Objective
 from ..penalties import Penalty, penalty_value
 
 EPS = float(np.finfo(float).eps)
-LOOK_BACK, LITTLE = 5, 0.01  # iterations of conjugate gradients whose share of all that was gained ends them
+LOOK_BACK, LITTLE = 3, 0.01  # iterations of conjugate gradients whose share of all that was gained ends them
 MOST = 300  # of these iterations
 NEGLIGIBLE = 1e-2  # share of a gap that may be a guess
 NUDGE = 1e-4  # change of scores over which gradients are differenced

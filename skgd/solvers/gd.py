@@ -251,12 +251,11 @@ def _descent(
         near = near and not (old and len(decreases) == 1) and (len(values) > 1 or not rounded)
         outdated = metric.renewable and OUTDATED * F < F_then
         doubtful = near and certain and metric.unshrunk_decrease(theta, gradient, precision) > tol * unit
-        if near and certain and isinstance(metric, QuasiNewton) and not metric.faithful and F > zero:
-            slopes = gradient + metric.l2 * theta
-            step, promise = newton_direction(objective, theta, slopes, metric.inverse, 0.25 * tol * unit)
+        if near and certain and isinstance(metric, QuasiNewton) and not metric.faithful:
+            step, promise = _confirmed(objective, theta, gradient, metric, tol * unit)
             gap = max(gap, promise / unit)
             if promise > 0.25 * tol * unit:
-                near, target, slope = False, theta + step, float(np.vdot(slopes, step))
+                near, target, slope = False, theta + step, float(np.vdot(gradient + metric.l2 * theta, step))
         if F <= zero:  # no loss is negative
             return Solution(theta, max(len(values) - 1, 1), 0.0, True, bound=True)
         if near and not outdated and not doubtful:
@@ -290,6 +289,17 @@ def _descent(
         values.append(F)
         history.record(F, theta)
     return _ended(objective, theta, F, gradient, len(values), gap, tol, unit)
+
+
+def _confirmed(
+    objective: Objective, theta: np.ndarray, gradient: np.ndarray, metric: QuasiNewton, most: float
+) -> tuple[np.ndarray, float]:
+    """A step, and what it promises, by the Hessian of all rows, where a metric knows but a diagonal; 0 where duality proves
+    that no more than `most` is left.
+    """
+    if proves(objective, theta, gradient, most) is not None:
+        return np.zeros_like(theta), 0.0
+    return newton_direction(objective, theta, gradient + metric.l2 * theta, metric.inverse, 0.25 * most)
 
 
 def _ended(
