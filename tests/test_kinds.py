@@ -30,7 +30,7 @@ BY_DAY: list[tuple[str, str, str | None, str]] = [
     ("standardised sequences", "squared_hinge", "l2", "auto"),
     ("standardised sequences", "modified_huber", "l1", "auto"),
     ("wide", "log_loss", "l2", "auto"),
-    ("wide", "squared_hinge", "l1", "auto"),
+    ("standardised wide", "squared_hinge", "l1", "auto"),
     ("standardised wide", "squared_hinge", "l2", "auto"),
     ("standardised wide", "modified_huber", "elasticnet", "auto"),
     ("standardised wide", "hinge", None, "auto"),

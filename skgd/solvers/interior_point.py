@@ -36,6 +36,7 @@ LEAST = 0.1  # of the natural size of a score, that the mean |t| counts with: al
 INSIDE = 0.99  # share of the longest step that keeps all variables positive
 PATIENCE = 8  # iterations without a higher bound or a smaller mu, which end a column: rounding
 FALLS = 0.9  # share of the least mu so far, below which it has fallen
+LONG = 0.5  # share of the direction that an estimate needs
 SETTLED = 0.25  # share of the tolerance that an estimate has to be below
 SHARES = (1.0, 0.1, 0.01, 1e-4)  # see `Column.sparse`
 ENOUGH = 0.05  # share of the gap that is allowed, which mu need not fall below
@@ -136,7 +137,8 @@ class Column:
     allowed : float
         The gap between them that ends the column.
     estimate : float
-        Of the gap, from the last iteration alone: what complementarity leaves, and what the objective lost.
+        Of the gap, the least of all iterations with a long step: what complementarity leaves, what the objective lost, as much
+        less as mu fell, and what the direction promised of the residual.
     idle : int
         Iterations since the bound rose, or mu fell, for the last time.
     """
@@ -156,7 +158,8 @@ class Column:
         self.parts = [*self.rows, *self._coefficients(objective.penalty.of(self.kinked), mu)]
         self.target = sum(part.target for part in self.parts)
         self.best, self.F, self.bound, self.allowed = theta, np.inf, -np.inf, 0.0
-        self.idle, self.least, self.d = 0, np.inf, np.zeros_like(theta)
+        self.idle, self.least, self.then, self.d = 0, np.inf, np.inf, np.zeros_like(theta)
+        self.step, self.estimate = 0.0, np.inf
 
     def _coefficients(self, penalty: Penalty, mu: float) -> list[Ramps]:
         """The ramps of coefficients whose penalty has a kink; slopes at one of its sides go to `pull`."""
@@ -188,7 +191,10 @@ class Column:
         fall = max(self.F - F - values, 0.0)
         if fall > 0.0:
             self.best, self.F = self.theta.copy(), F + values
-        self.estimate = values - dual_values + min(fall, self.F) + float(np.abs(self.residual) @ np.abs(self.d))
+        mu, then, self.then = self.mu, self.then, self.mu
+        if self.step >= LONG:
+            left = values - dual_values + min(fall, self.F) * min(mu / then, 1.0)
+            self.estimate = min(self.estimate, left + float(np.abs(self.residual) @ np.abs(self.d)))
 
     def _price(self) -> tuple[float, float]:
         """What the bound loses because the current point is not balanced, and the part of that which is a guess.
@@ -257,7 +263,7 @@ class Column:
         return theta
 
     def advance(self, longest: float) -> None:
-        step = INSIDE * longest if longest < 1.0 else 1.0
+        self.step = step = INSIDE * longest if longest < 1.0 else 1.0
         self.theta = self.theta + step * self.d
         self.z = self.z + step * self.dz
         for part in self.parts:
@@ -294,7 +300,9 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
     history.begin(F, best)
     gap, estimate = ((value / max(F, TINY) if F > zero else 0.0) for value in (F - bound, _estimate(columns)))
     proven = gap <= tol
-    return Solution(best, max(iterations, 1), gap if proven else estimate, proven or estimate <= SETTLED * tol, bound=proven)
+    return Solution(
+        best, max(iterations, 1), gap if proven else min(estimate, 1.0), proven or estimate <= SETTLED * tol, bound=proven
+    )
 
 
 def _estimate(columns: list[Column]) -> float:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import scipy.linalg as la
 
-from ..curvature import Matrices
+from ..curvature import OVERHEAD, PRODUCT, Matrices, factor_cost, pass_cost
 from ..objective import Objective
 
 EPS = float(np.finfo(float).eps)
@@ -70,10 +70,12 @@ def matrix_pays(objective: Objective) -> bool:
 
 
 def rows_pay(objective: Objective) -> bool:
-    """Whether rows are fewer than columns, each of which has curvature of its own, and all of them fit into memory."""
+    """Whether rows are fewer than columns, each of which has curvature of its own, and their matrix costs few passes over X."""
     n, d, penalty = objective.n, objective.d, objective.penalty.of(slice(objective.d))
     curved = penalty.kinked | (penalty.l2 > 0.0) | (objective.coordinates.scale[:-1] == 0.0)
-    return n < d and n <= LARGEST and n * d <= DENSE and bool(curved.all())
+    if n >= d or n * d > DENSE or not curved.all():
+        return False
+    return PRODUCT * n * n * d + factor_cost(n) <= MATRIX * (OVERHEAD + n * pass_cost(objective))
 
 
 def _centred(objective: Objective) -> np.ndarray:
