@@ -19,7 +19,10 @@ from ._jit import kernel
 
 @kernel
 def centre(t, box, roundness, mu, p, u, v):
-    """Fill p, u and v (n,) such that the two complementarity conditions hold with `mu`."""
+    """Fill p, u and v (n,) such that the two complementarity conditions hold with `mu`.
+
+    Where neither a box nor roundness bounds p, t has to be negative.
+    """
     for i in range(len(t)):
         c = box[i]
         if np.isfinite(c):
@@ -28,9 +31,11 @@ def centre(t, box, roundness, mu, p, u, v):
             share = mu / large
             p[i] = c - share if t[i] > 0.0 else share
             u[i], v[i] = mu / p[i], mu / (c - p[i])
-        else:
-            p[i] = (t[i] + math.sqrt(t[i] * t[i] + 4.0 * roundness * mu)) / (2.0 * roundness) if roundness > 0.0 else mu
+        elif roundness > 0.0:
+            p[i] = (t[i] + math.sqrt(t[i] * t[i] + 4.0 * roundness * mu)) / (2.0 * roundness)
             u[i], v[i] = mu / p[i], 0.0
+        else:
+            p[i], u[i], v[i] = -mu / t[i], -t[i], 0.0
 
 
 @kernel

@@ -164,6 +164,8 @@ class Rows(NamedTuple):
         box = rng.uniform(0.2, 3.0, 60)
         box[::3] = np.inf
         t = spread * rng.normal(size=60)
+        if roundness == 0.0:  # ramps without an end have to be below it
+            t[::3] = -np.abs(t[::3]) - 0.01
         rows = cls(t, box, roundness, *np.zeros((6, 60)))
         interior_steps.centre(t, box, roundness, mu, rows.p, rows.u, rows.v)
         return rows

@@ -34,7 +34,8 @@ EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 FAR = 5.0  # first mu, in units of the mean |t| and of its p: starts nearer to the boundary take up to twice the iterations
 LEAST = 0.1  # of the natural size of a score, that the mean |t| counts with: all rows may start at their kinks
 INSIDE = 0.99  # share of the longest step that keeps all variables positive
-PATIENCE = 8  # iterations without a higher bound or a smaller mu, which end a column: rounding
+PATIENCE = 10  # iterations without a higher bound, a lower objective or a smaller mu, which end a column: rounding
+NOTICED = 0.1  # share of the gap that is allowed, by which the objective has fallen
 FALLS = 0.9  # share of the least mu so far, below which it has fallen
 LONG = 0.5  # share of the direction that an estimate needs
 SETTLED = 0.25  # share of the tolerance that an estimate has to be below
@@ -140,7 +141,7 @@ class Column:
         Of the gap, the least of all iterations with a long step: what complementarity leaves, what the objective lost, as much
         less as mu fell, and what the direction promised of the residual.
     idle : int
-        Iterations since the bound rose, or mu fell, for the last time.
+        Iterations since the bound rose, or the objective or mu fell, for the last time.
     """
 
     def __init__(self, objective: Objective, k: int, theta: np.ndarray, z: np.ndarray) -> None:
@@ -191,6 +192,8 @@ class Column:
         fall = max(self.F - F - values, 0.0)
         if fall > 0.0:
             self.best, self.F = self.theta.copy(), F + values
+        if fall > NOTICED * self.allowed:
+            self.idle = 0
         mu, then, self.then = self.mu, self.then, self.mu
         if self.step >= LONG:
             left = values - dual_values + min(fall, self.F) * min(mu / then, 1.0)
@@ -272,13 +275,14 @@ class Column:
 
 def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
     """Iterate until the gap between objective and bound is at most `tol`, column by column."""
-    table, coordinates = objective.table, objective.coordinates
-    z = table.scores(*coordinates.raw(theta))
-    columns = [Column(objective, k, theta[:, k].copy(), z[k]) for k in range(objective.K)]
+    ruled_out = np.isneginf(objective.penalty.lower)[:, None]  # negative coefficients: these begin inside of what is left
+    inner = np.where(ruled_out, np.maximum(theta, LEAST * objective.score_scale()), theta)
+    z = objective.table.scores(*objective.coordinates.raw(inner))
+    columns = [Column(objective, k, inner[:, k].copy(), z[k]) for k in range(objective.K)]
     inverse_of = inverse_for(objective)
     iterations = 0
     _look(objective, columns)
-    start = sum(column.F for column in columns)
+    start = objective.evaluate(theta)[0] if ruled_out.any() else sum(column.F for column in columns)
     history.begin(start, theta)
     if start == 0.0:
         return Solution(theta, 1, 0.0, True, bound=True)
