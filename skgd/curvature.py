@@ -27,6 +27,7 @@ PRODUCT = 0.07  # a multiplication and addition inside a product of matrices
 SCATTER = 3.0  # one at a random place
 PASSES = 50  # that a matrix saves against a diagonal, at least
 FLAT = 150  # the same where few rows have curvature: a diagonal says little of them
+HEAVY = 1e8  # matrices that are too slow to be made in every step
 LARGEST = 6000  # side of a matrix, however many passes it would save
 SAMPLED = 6  # rows a coefficient, at least, for a matrix from a sample
 UNDECIDED = 1e-10  # L2 weight, relative to the curvature of a column, that is none
@@ -76,6 +77,7 @@ class Matrices:
         self.diagonal = 0 if self.whole else computed
         cost = share * self.rows * a_row + self.count * factor_cost(self.side) + self.flat * a_pass
         # Which rows are flat changes with every step: what the last ones told is worth less than new curvature.
+        self.flat = self.flat and cost <= HEAVY
         self.passes, self.cheap = cost / a_pass, cost < CHEAP or self.flat
 
     @property

@@ -19,7 +19,7 @@ from ..penalties import Penalty, penalty_value
 
 EPS = float(np.finfo(float).eps)
 LOOK_BACK, LITTLE = 3, 0.01  # iterations of conjugate gradients whose share of all that was gained ends them
-MOST = 300  # of these iterations
+MOST = 30  # of these iterations: where more are needed, the step is one on the way
 NEGLIGIBLE = 1e-2  # share of a gap that may be a guess
 NUDGE = 1e-4  # change of scores over which gradients are differenced
 
