@@ -122,7 +122,8 @@ def minimise(
         W, b, risen = _rounded(objective, W, b, coordinates, options, history.curve)
     if solution.remark or not (solution.converged or options.tol is None):
         _warn(solution, options, loss)
-    gap = min(solution.gap + risen, 1.0) if aimed and np.isfinite(solution.gap) else np.nan  # no loss is negative
+    # No loss is negative, so the gap is at most 1; below 0 it is rounding.
+    gap = float(np.clip(solution.gap + risen, 0.0, 1.0)) if aimed and np.isfinite(solution.gap) else np.nan
     converged = options.tol is not None and solution.converged and not halted
     return Fit(W, b, solution.iterations, history.curve, history.seconds, coordinates, converged, gap, solution.bound)
 
