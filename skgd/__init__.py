@@ -3,7 +3,7 @@
 from typing import Any
 
 from ._version import __version__
-from .estimators import GDClassifier, GDRegressor
+from .estimators.base import GDClassifier, GDRegressor
 
 __all__ = ["ConvergenceDisplay", "GDClassifier", "GDRegressor", "__version__", "fold"]
 
@@ -11,11 +11,11 @@ __all__ = ["ConvergenceDisplay", "GDClassifier", "GDRegressor", "__version__", "
 def __getattr__(name: str) -> Any:
     """Import what few scripts use when it is first asked for: it needs parts of scikit-learn that take long to import."""
     if name == "ConvergenceDisplay":
-        from .display import ConvergenceDisplay
+        from .monitoring.display import ConvergenceDisplay
 
         return ConvergenceDisplay
     if name == "fold":
-        from .folding import fold
+        from .prediction.folding import fold
 
         return fold
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,7 @@ import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 from . import GDClassifier, GDRegressor, __version__
-from ._cache import CACHE_FOLDER
+from .compiled.cache import CACHE_FOLDER
 from .solvers.rules import RULES
 
 

@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from .parts import Mapped
+from .data.partitions import Mapped
 
 __all__ = ["mapped", "parquet"]
 

@@ -22,14 +22,14 @@ from distributed.protocol.pickle import dumps, loads
 from scipy.special import xlogy
 from sklearn.base import _fit_context, clone
 
+from .compiled.threads import threads
 from .coordinates import ColumnMoments
-from .estimators import LOG_LINK, GDClassifier, GDRegressor, Start, _GDEstimator, unchanged_on_error
-from .losses import REGRESSION_LOSSES
-from .parts import Function, Parts
-from .prediction import means
-from .table import Table
-from .tally import Node, Record, Tally
-from .threads import threads
+from .data.partitions import Function, Parts
+from .data.table import Table
+from .data.tree_sum import Node, Record, Tally
+from .estimators.base import LOG_LINK, GDClassifier, GDRegressor, Start, _GDEstimator, unchanged_on_error
+from .losses.registry import REGRESSION_LOSSES
+from .prediction.scores import means
 
 LARGE = 1 << 20  # bytes of a question, beyond which it does not travel with the tasks
 ROUNDING = 1e-13  # share of a sum

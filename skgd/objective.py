@@ -13,12 +13,12 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .coordinates import CONSTANT, ColumnMoments, Coordinates
-from .memory import Memory, Point
-from .parts import Parted
+from .data.partitions import Parted
+from .data.queries import Curvature, CurvatureDiagonal, Gradient, Losses, NormalEquations, Together
+from .data.table import Table
+from .fit_cache import Memory, Point
+from .monitoring.warning import warn
 from .penalties import Penalty, penalty_value
-from .records import Curvature, CurvatureDiagonal, Gradient, Losses, NormalEquations, Together
-from .table import Table
-from .warning import warn
 
 OFFSET = 1e-9  # share of its squares that varies, below which a column without an intercept is as good as constant
 VARIES = CONSTANT**2  # and above which it is not

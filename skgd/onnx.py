@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .estimators import LOG_LINK, WITH_PROBABILITIES, GDClassifier, GDRegressor
+from .estimators.base import LOG_LINK, WITH_PROBABILITIES, GDClassifier, GDRegressor
 
 __all__ = ["register"]
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import kernel, struct
+from .compiled.jit import kernel, struct
 
 
 class Penalty(NamedTuple):

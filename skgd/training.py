@@ -8,18 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .compiled.threads import thread_count, threads
 from .coordinates import Coordinates, identity
-from .history import Halted, History, Watcher
-from .memory import Memory
+from .data.partitions import Parted
+from .data.table import Table
+from .fit_cache import Memory
+from .monitoring.history import Halted, History, Watcher
+from .monitoring.warning import warn
 from .objective import Objective
 from .options import Options
-from .parts import Parted
 from .penalties import Penalty, penalty_value
-from .solvers import Solution, dual, gd
+from .solvers import dual, gd
 from .solvers.rules import RULES, ruling
-from .table import Table
-from .threads import thread_count, threads
-from .warning import warn
+from .solvers.solution import Solution
 
 NOTICEABLE = 1e-4  # share of a coefficient that rounding costs it
 NEGLIGIBLE = 1e-6  # rise of the objective, as a share of its start, that is left to float32 without a word

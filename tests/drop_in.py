@@ -14,10 +14,10 @@ from inspect import signature
 import numpy as np
 import pytest
 import sklearn.linear_model
+from skgd.estimators.base.base import _GDEstimator
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skgd import GDClassifier, GDRegressor
-from skgd.estimators import _GDEstimator
 
 EXACT = 1e-13  # whatever tolerance a test asks for means something else there
 

@@ -11,10 +11,11 @@ from scipy.special import kl_div
 from sklearn.linear_model import LogisticRegression
 
 from skgd.coordinates import identity
-from skgd.losses import LogLoss, Softmax, SquaredError
+from skgd.data.table import Table
+from skgd.losses.cross_entropy import LogLoss, Softmax
+from skgd.losses.regression import SquaredError
 from skgd.objective import Objective
 from skgd.penalties import elastic_net
-from skgd.table import Table
 
 NIGHTLY = os.environ.get("SKGD_NIGHTLY") == "1"  # whether there is time for all tests
 # Values for targets y and scores z, with the parameters epsilon and quantile.

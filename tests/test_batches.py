@@ -166,7 +166,7 @@ def test_auto_makes_steps_in_the_first_pass_and_goes_on_with_gd(rows):
 
 
 def test_a_sample_of_wide_rows_is_small(monkeypatch):
-    monkeypatch.setattr("skgd.survey.LARGEST", 50)
+    monkeypatch.setattr("skgd.data.summary.LARGEST", 50)
     X = np.random.default_rng(0).normal(size=(200, 60))
     y = (X[:, 0] > 0).astype(int)
     model = GDClassifier(solver="gd", tol=1e-9).fit_batches(cut(X, y, size=30))
@@ -456,7 +456,7 @@ def test_targets_have_to_suit_the_loss(rows, monkeypatch):
     X, z, _ = rows
     y = np.zeros(N)
     y[-1] = 1.0
-    monkeypatch.setattr("skgd.survey.LARGEST", 60)
+    monkeypatch.setattr("skgd.data.summary.LARGEST", 60)
     few = GDRegressor("poisson").fit_batches(cut(X, y))  # a part of zeros alone is fine, even where the sample has no other
     assert few.predict(X).sum() == pytest.approx(1.0, rel=0.02)
     with pytest.raises(ValueError, match="loss='poisson' needs targets that are not all zero"):

@@ -9,8 +9,8 @@ from sklearn.linear_model import QuantileRegressor
 from sklearn.preprocessing import StandardScaler
 
 from skgd import GDClassifier, GDRegressor
-from skgd.history import History
-from skgd.losses import Huber, Quantile, SquaredEpsilonInsensitive
+from skgd.losses.regression import Huber, Quantile, SquaredEpsilonInsensitive
+from skgd.monitoring.history import History
 from skgd.solvers import gd, interior_point, interior_systems
 
 

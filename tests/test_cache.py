@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 import skgd
-from skgd._cache import _refuse_what_others_can_write
+from skgd.compiled.cache import _refuse_what_others_can_write
 
 FIT = """
 import json, warnings
 import numpy as np
 from skgd import GDClassifier, kernels
-from skgd._cache import CACHE_FOLDER
+from skgd.compiled.cache import CACHE_FOLDER
 X = np.arange(12.0).reshape(6, 2) ** 1.5
 model = GDClassifier(solver="gd").fit(X, [0, 0, 1, 0, 1, 1])
 stats = kernels.record.stats
@@ -29,7 +29,7 @@ print(json.dumps(dict(
 
 
 TINY = """
-from skgd._jit import kernel
+from skgd.compiled.jit import kernel
 
 @kernel
 def total(x):
@@ -47,7 +47,7 @@ print(json.dumps(dict(sums=sums, hits=sum(total.stats.cache_hits.values()), fold
 """
 
 
-WHERE = "import json; from skgd._cache import CACHE_FOLDER; print(json.dumps(str(CACHE_FOLDER)))"
+WHERE = "import json; from skgd.compiled.cache import CACHE_FOLDER; print(json.dumps(str(CACHE_FOLDER)))"
 
 
 def fit_in_new_process(package=Path(skgd.__file__).parent, code=FIT, ends=0, **environment):
@@ -108,7 +108,7 @@ def test_an_edited_loss_is_compiled_anew(warm, tmp_path):
 @pytest.mark.parametrize("module", ["separable", "kinks", "arithmetic", "log_link"])
 def test_what_losses_share_counts_as_compiled(module, tmp_path):
     package = Path(shutil.copytree(Path(skgd.__file__).parent, tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__")))
-    code = "import json; from skgd._cache import digest; print(json.dumps(digest()))"
+    code = "import json; from skgd.compiled.cache import digest; print(json.dumps(digest()))"
     before, _ = fit_in_new_process(package, code)
     with (package / "losses" / f"{module}.py").open("a") as file:
         file.write("# edited")

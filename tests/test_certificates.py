@@ -10,19 +10,12 @@ from scipy.optimize import brentq, minimize
 from scipy.special import softmax
 
 from skgd import GDClassifier, GDRegressor
-from skgd.history import History
-from skgd.losses import (
-    Gamma,
-    Huber,
-    LogLoss,
-    ModifiedHuber,
-    Poisson,
-    Softmax,
-    SquaredEpsilonInsensitive,
-    SquaredError,
-    SquaredHinge,
-    loss_for,
-)
+from skgd.losses.cross_entropy import LogLoss, Softmax
+from skgd.losses.log_link import Gamma, Poisson
+from skgd.losses.margins import ModifiedHuber, SquaredHinge
+from skgd.losses.registry import loss_for
+from skgd.losses.regression import Huber, SquaredEpsilonInsensitive, SquaredError
+from skgd.monitoring.history import History
 from skgd.penalties import Penalty, penalty_value
 from skgd.solvers import gd
 from skgd.solvers.certificates import Rounding, curvature_product, imbalance, newton_direction, proves

@@ -7,11 +7,12 @@ from problems import LOSSES, SQUARED, objective_of, random_theta, sparse_logisti
 from sklearn.linear_model import ElasticNet, Lasso
 
 from skgd import GDClassifier, GDRegressor
-from skgd.column_metric import Columns, pays
-from skgd.curvature import hessian
-from skgd.losses import Huber, LogLoss
-from skgd.proximal_metric import proximal_metric
-from skgd.quadratic import descend_matrix
+from skgd.losses.cross_entropy import LogLoss
+from skgd.losses.regression import Huber
+from skgd.models.column_metric import Columns, pays
+from skgd.models.curvature import hessian
+from skgd.models.proximal_metric import proximal_metric
+from skgd.models.quadratic import descend_matrix
 
 EVERY_LOSS = pytest.mark.parametrize("loss", [LogLoss(1), LogLoss(2), Huber(1), *SQUARED.values()], ids=str)
 

@@ -18,7 +18,7 @@ from sklearn.model_selection import GridSearchCV
 from test_cache import fit_in_new_process
 
 from skgd import GDClassifier, GDRegressor
-from skgd.threads import _blas, threads
+from skgd.compiled.threads import _blas, threads
 
 
 def problems():

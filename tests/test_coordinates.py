@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from skgd import kernels
 from skgd.coordinates import ColumnMoments, Coordinates, identity
-from skgd.rows import rows_of
+from skgd.data import kernels
+from skgd.data.rows import rows_of
 
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
 

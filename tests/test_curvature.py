@@ -7,10 +7,11 @@ from problems import LOSSES, SQUARED, D, objective_of, random_theta
 from scipy.linalg import eigvalsh
 from scipy.special import expit, softmax
 
-from skgd.column_metric import Columns
-from skgd.curvature import LARGEST, Blocks, Diagonal, Matrices, curvature_at, hessian, shrunk
-from skgd.losses import Huber, LogLoss, Softmax, SquaredError
-from skgd.whitening import heaviest, identity
+from skgd.losses.cross_entropy import LogLoss, Softmax
+from skgd.losses.regression import Huber, SquaredError
+from skgd.models.column_metric import Columns
+from skgd.models.curvature import LARGEST, Blocks, Diagonal, Matrices, curvature_at, hessian, shrunk
+from skgd.solvers.whitening import heaviest, identity
 
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
 ALL = SQUARED | LOSSES

@@ -303,7 +303,7 @@ KILLED = """
                     return False
 
                 import skgd.training as training
-                from skgd.history import History
+                from skgd.monitoring.history import History
 
                 class Watched(History):
                     def __init__(self, *arguments):

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgd import GDClassifier, GDRegressor
-from skgd.validation import Validation
+from skgd.monitoring.validation import Validation
 
 SOLVERS = pytest.mark.parametrize("solver", ["auto", "gd", "sgd", "adam"])
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])

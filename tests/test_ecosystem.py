@@ -22,7 +22,8 @@ from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 
-from skgd import GDClassifier, GDRegressor, kernels
+from skgd import GDClassifier, GDRegressor
+from skgd.data import kernels
 
 SOLVERS = ["auto", "gd", "sgd", "adam"]
 unfinished = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC
 
 from skgd import GDClassifier, GDRegressor
-from skgd.losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from skgd.losses.registry import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
 
 SMOOTH = [
     *((GDClassifier, loss) for loss in ("squared_hinge", "modified_huber", "squared_error", "huber")),

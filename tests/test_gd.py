@@ -13,7 +13,8 @@ from sklearn.base import clone
 from sklearn.linear_model import ElasticNet, LogisticRegression
 
 from skgd import GDClassifier, GDRegressor
-from skgd.losses import Huber, LogLoss, Softmax, SquaredError
+from skgd.losses.cross_entropy import LogLoss, Softmax
+from skgd.losses.regression import Huber, SquaredError
 from skgd.solvers import together
 from skgd.solvers.gd import GROWTH, _search, _stalled, sample_strides
 

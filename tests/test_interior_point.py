@@ -11,19 +11,12 @@ from scipy.optimize import LinearConstraint, linprog, minimize
 from sklearn.linear_model import QuantileRegressor
 from sklearn.preprocessing import StandardScaler
 
-from skgd import GDClassifier, GDRegressor, interior_steps
-from skgd.losses import (
-    EpsilonInsensitive,
-    Hinge,
-    Huber,
-    ModifiedHuber,
-    Quantile,
-    SquaredEpsilonInsensitive,
-    SquaredHinge,
-)
-from skgd.solvers import interior_point, interior_systems
-from skgd.table import PARTS, Table, partition
-from skgd.threads import threads
+from skgd import GDClassifier, GDRegressor
+from skgd.compiled.threads import threads
+from skgd.data.table import PARTS, Table, partition
+from skgd.losses.margins import Hinge, ModifiedHuber, SquaredHinge
+from skgd.losses.regression import EpsilonInsensitive, Huber, Quantile, SquaredEpsilonInsensitive
+from skgd.solvers import interior_point, interior_steps, interior_systems
 
 EPSILON, QUANTILE = 0.3, 0.7
 OF_RAMPS = {

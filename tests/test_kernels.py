@@ -7,9 +7,10 @@ import pytest
 import scipy.sparse as sp
 from scipy.special import expit, log_softmax, softmax
 
-from skgd import kernels
-from skgd.losses import FAR, LogLoss, Softmax, SquaredError
-from skgd.rows import WIDE, new_tile, rows_of
+from skgd.data import kernels
+from skgd.data.rows import WIDE, new_tile, rows_of
+from skgd.losses.cross_entropy import FAR, LogLoss, Softmax
+from skgd.losses.regression import SquaredError
 
 N, D, CLASSES = 61, 5, 3
 WHOLE = np.array([0, N])  # all rows as one part

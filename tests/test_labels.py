@@ -7,8 +7,9 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.utils.multiclass import check_classification_targets
 
-from skgd import GDClassifier, labels
-from skgd.labels import encode
+from skgd import GDClassifier
+from skgd.data import labels
+from skgd.data.labels import encode
 
 INTEGERS = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", ">i4"]
 LIMITS = np.iinfo(np.int64)

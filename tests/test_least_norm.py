@@ -12,9 +12,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 
 from skgd import GDRegressor
-from skgd.least_norm import matters, shortened
-from skgd.losses import Huber, SquaredError
-from skgd.quasi_newton import QuasiNewton
+from skgd.losses.regression import Huber, SquaredError
+from skgd.models.least_norm import matters, shortened
+from skgd.models.quasi_newton import QuasiNewton
 
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
 WEIGHTED = pytest.mark.parametrize("weighted", [False, True])

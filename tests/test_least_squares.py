@@ -7,8 +7,9 @@ from problems import SQUARED, D, objective_of, random_theta
 from sklearn.exceptions import ConvergenceWarning
 
 from skgd import GDRegressor
-from skgd.least_squares import LeastSquares, pays
-from skgd.losses import Huber, LogLoss
+from skgd.losses.cross_entropy import LogLoss
+from skgd.losses.regression import Huber
+from skgd.models.least_squares import LeastSquares, pays
 from skgd.objective import Objective
 
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])

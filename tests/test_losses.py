@@ -9,29 +9,14 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, logsumexp, softmax
 from sklearn.linear_model import _sgd_fast as of_sgd
 
-from skgd._jit import kernel
-from skgd.losses import (
-    CLASSIFICATION_LOSSES,
-    FAR,
-    REGRESSION_LOSSES,
-    EpsilonInsensitive,
-    Gamma,
-    Hinge,
-    Huber,
-    LogLoss,
-    ModifiedHuber,
-    Perceptron,
-    Poisson,
-    Quantile,
-    Softmax,
-    SquaredEpsilonInsensitive,
-    SquaredHinge,
-    exp,
-    log1p,
-    loss_for,
-)
+from skgd.compiled.jit import kernel
+from skgd.losses.arithmetic import exp, log1p
+from skgd.losses.cross_entropy import FAR, LogLoss, Softmax
 from skgd.losses.kinks import SHARE
-from skgd.losses.log_link import excess
+from skgd.losses.log_link import Gamma, Poisson, excess
+from skgd.losses.margins import Hinge, ModifiedHuber, Perceptron, SquaredHinge
+from skgd.losses.registry import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, loss_for
+from skgd.losses.regression import EpsilonInsensitive, Huber, Quantile, SquaredEpsilonInsensitive
 
 # A loss without an oracle in FORMULAS fails with a KeyError.
 VALUES = {cls: FORMULAS[name] for name, cls in (REGRESSION_LOSSES | CLASSIFICATION_LOSSES).items()}

@@ -10,7 +10,7 @@ import sklearn
 
 import skgd
 from skgd.__main__ import main
-from skgd._cache import CACHE_FOLDER
+from skgd.compiled.cache import CACHE_FOLDER
 
 
 def test_it_prints_versions_cache_folder_and_threads(capsys):

@@ -54,7 +54,7 @@ def test_predictions_copy_nothing(path, z):
 
 
 def test_large_samples_are_not_copied():
-    from skgd.table import SAMPLE, Table
+    from skgd.data.table import SAMPLE, Table
 
     X = np.broadcast_to(np.float64(0.0), (SAMPLE, 3))
     table = Table.__new__(Table)

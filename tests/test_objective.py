@@ -5,13 +5,14 @@ import pytest
 import scipy.sparse as sp
 from scipy.special import expit, log_softmax, softmax
 
+from skgd.compiled.threads import ALONE, threads
 from skgd.coordinates import Coordinates, identity
-from skgd.losses import LogLoss, Softmax, SquaredError
+from skgd.data.rows import stored_entries
+from skgd.data.table import LARGE_PARTS, PARTS, SMALL, Table, partition
+from skgd.losses.cross_entropy import LogLoss, Softmax
+from skgd.losses.regression import SquaredError
 from skgd.objective import Objective
 from skgd.penalties import elastic_net
-from skgd.rows import stored_entries
-from skgd.table import LARGE_PARTS, PARTS, SMALL, Table, partition
-from skgd.threads import ALONE, threads
 
 N, D = 53, 4
 L1, L2 = 0.02, 0.3

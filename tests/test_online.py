@@ -12,10 +12,11 @@ from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.preprocessing import StandardScaler
 
 from skgd import GDClassifier, GDRegressor
-from skgd.losses import LogLoss, Softmax, SquaredError
-from skgd.moments import RECENT, Moments
-from skgd.recursive_newton import batch_loss, diagonal_steps, full_steps
-from skgd.table import Table
+from skgd.data.table import Table
+from skgd.losses.cross_entropy import LogLoss, Softmax
+from skgd.losses.regression import SquaredError
+from skgd.streaming.moments import RECENT, Moments
+from skgd.streaming.recursive_newton import batch_loss, diagonal_steps, full_steps
 
 HOW = pytest.mark.parametrize(
     "python", [False, True], ids=["compiled", "python"]

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skgd.onnx
 from skgd import GDClassifier, GDRegressor
-from skgd.losses import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
+from skgd.losses.registry import CLASSIFICATION_LOSSES, REGRESSION_LOSSES
 
 skl2onnx = pytest.importorskip("skl2onnx", reason="skl2onnx is not installed: pip install skgd[onnx]")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install skgd[onnx]")

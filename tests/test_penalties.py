@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from skgd._jit import kernel
+from skgd.compiled.jit import kernel
 from skgd.penalties import ElasticNet, Penalty, elastic_net, excess, penalty_value, proximal_step, shrink, slopes_off_zero
 
 POINTS = [-3.0, -0.2, -1e-9, 0.0, 1e-9, 0.2, 3.0]

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from problems import LOSSES, D, objective_of, path, random_theta
 
-from skgd.curvature import LARGEST
-from skgd.losses import LogLoss, SquaredError
-from skgd.proximal_metric import MEMORY, Full, Limited, proximal_metric
+from skgd.losses.cross_entropy import LogLoss
+from skgd.losses.regression import SquaredError
+from skgd.models.curvature import LARGEST
+from skgd.models.proximal_metric import MEMORY, Full, Limited, proximal_metric
 
 EVERY_LOSS = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 objective_of = partial(objective_of, l1=0.02)

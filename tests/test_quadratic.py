@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
+from skgd.models.quadratic import LowRank, Rough, descend_low_rank, descend_matrix, factor, line_minimum, solve_matrix
 from skgd.penalties import Penalty, elastic_net
-from skgd.quadratic import LowRank, Rough, descend_low_rank, descend_matrix, factor, line_minimum, solve_matrix
 
 N, RANK = 12, 4
 
@@ -325,7 +325,7 @@ def test_the_minimum_of_a_line_with_kinks(seed):
 def test_columns_that_are_hardly_correlated_need_no_solve(monkeypatch):
     B, g = correlated(0.01), np.random.default_rng(0).normal(size=60)
     l1 = np.full(60, 0.2)
-    monkeypatch.setattr("skgd.quadratic._solve_on_support", None)
+    monkeypatch.setattr("skgd.models.quadratic._solve_on_support", None)
     u = descend_matrix(B, g, np.zeros(60), elastic_net(l1, 0.0, 60), 1e-16)
     slope = g + B @ u
     np.testing.assert_allclose(slope[u != 0.0], -np.sign(u[u != 0.0]) * 0.2, atol=1e-7)

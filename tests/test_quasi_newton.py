@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from problems import LOSSES, SQUARED, D, N, objective_of, path, random_theta
 
-from skgd.curvature import Diagonal, curvature_at
-from skgd.losses import LogLoss, SquaredError
-from skgd.quasi_newton import MEMORY, QuasiNewton
+from skgd.losses.cross_entropy import LogLoss
+from skgd.losses.regression import SquaredError
+from skgd.models.curvature import Diagonal, curvature_at
+from skgd.models.quasi_newton import MEMORY, QuasiNewton
 
 ALL = SQUARED | LOSSES
 EVERY_LOSS = pytest.mark.parametrize("loss", ALL.values(), ids=ALL.keys())

@@ -11,8 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from skgd import GDClassifier, GDRegressor
-from skgd.losses import LogLoss
-from skgd.row_space import COLUMNS, RowSpace, pays
+from skgd.losses.cross_entropy import LogLoss
+from skgd.models.row_space import COLUMNS, RowSpace, pays
 
 ROWS, WIDE = 30, 80
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])

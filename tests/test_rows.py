@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from skgd import kernels
-from skgd.rows import CSR, Dense, add_products, new_tile, rows_of, stored_entries
+from skgd.data import kernels
+from skgd.data.rows import CSR, Dense, add_products, new_tile, rows_of, stored_entries
 
 
 def data(n=11, d=4, seed=0):

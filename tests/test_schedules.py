@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from skgd import schedules
+from skgd.solvers import schedules
 
 STEPS = np.array([1.0, 2.0, 3.0, 10.0, 1e6])
 

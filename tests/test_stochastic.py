@@ -14,7 +14,7 @@ from skgd import GDClassifier, GDRegressor
 from skgd.options import Options
 from skgd.solvers import sgd
 from skgd.solvers.stochastic import State, _renew_average, retreat
-from skgd.whitening import heaviest, whitened
+from skgd.solvers.whitening import heaviest, whitened
 
 SOLVERS = pytest.mark.parametrize("solver", ["sgd", "adam"])
 

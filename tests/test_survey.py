@@ -7,8 +7,8 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgd.survey import Survey
-from skgd.table import Table
+from skgd.data.summary import Survey
+from skgd.data.table import Table
 
 N, D = 500, 3
 
@@ -52,7 +52,7 @@ def test_moments_ranges_and_sizes_are_those_of_numpy(edges, storage):
 @pytest.mark.parametrize("largest", [10_000, 300, 40])
 @pytest.mark.parametrize("stride", [1, 4])
 def test_the_sample_is_of_rows_whose_numbers_are_multiples_of_its_stride(stride, largest, storage, monkeypatch):
-    monkeypatch.setattr("skgd.survey.LARGEST", largest)
+    monkeypatch.setattr("skgd.data.summary.LARGEST", largest)
     X, Y, s = rows(storage)
     survey = surveyed(X, Y, s, [0, 33, 34, 250, N], stride)
     assert survey.stride >= stride
@@ -70,7 +70,7 @@ def test_the_sample_is_of_rows_whose_numbers_are_multiples_of_its_stride(stride,
 
 
 def test_one_row_is_kept_however_wide_it_is(monkeypatch):
-    monkeypatch.setattr("skgd.survey.LARGEST", 2)
+    monkeypatch.setattr("skgd.data.summary.LARGEST", 2)
     X, Y, s = rows(np.asarray)
     assert surveyed(X, Y, s, [0, 100, N]).sample(1 << 20).n == 1
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skgd.tally import Tally
+from skgd.data.tree_sum import Tally
 
 
 def records(count, seed=0, empty=()):

@@ -10,7 +10,7 @@ from scipy.special import huber as scipy_huber
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 
 from skgd import GDClassifier, GDRegressor
-from skgd.losses import CLASSIFICATION_LOSSES
+from skgd.losses.registry import CLASSIFICATION_LOSSES
 
 N, D, EPOCHS, SEED = 83, 4, 3, 7
 ALPHA = 0.05

@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import OpenBLASController, ThreadpoolController, threadpool_info, threadpool_limits
 
 from skgd import GDClassifier
-from skgd.threads import threads
+from skgd.compiled.threads import threads
 
 
 def blas():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from skgd._jit import kernel
+from skgd.compiled.jit import kernel
 from skgd.penalties import ElasticNet
-from skgd.updates import Adam, Momentum
+from skgd.solvers.updates import Adam, Momentum
 
 D, K, STEPS = 4, 2, 25
 RATES = 0.3 / np.sqrt(np.arange(1.0, STEPS + 1.0))

@@ -6,11 +6,11 @@ import scipy.sparse as sp
 
 from skgd import GDClassifier, GDRegressor
 from skgd.coordinates import identity as raw
-from skgd.losses import LogLoss
+from skgd.data.table import Table
+from skgd.losses.cross_entropy import LogLoss
 from skgd.objective import Objective
 from skgd.penalties import elastic_net
-from skgd.table import Table
-from skgd.whitening import identity, whitened
+from skgd.solvers.whitening import identity, whitened
 
 N, D = 900, 4
 

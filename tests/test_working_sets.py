@@ -8,7 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, Lasso
 
 from skgd import GDClassifier, GDRegressor
-from skgd.losses import LogLoss, SquaredError
+from skgd.losses.cross_entropy import LogLoss
+from skgd.losses.regression import SquaredError
 from skgd.solvers import working_sets
 
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])

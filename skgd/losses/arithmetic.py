@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._jit import ORDERED, exp2, kernel
+from ..compiled.jit import ORDERED, exp2, kernel
 
 
 @kernel(fastmath=ORDERED)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._jit import struct
+from ..compiled.jit import struct
 from .arithmetic import exp, log1p, logistic
 from .separable import separable, with_usual_answers
 

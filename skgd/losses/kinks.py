@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._jit import kernel
+from ..compiled.jit import kernel
 
 TINY = 1e-300  # in place of a width of 0, which nothing can be divided by
 SHARE, FLAT = 0.01, 0.001  # of the curvature of a parabola above the loss, that rows beyond the kink count with, and before it

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._jit import kernel
+from ..compiled.jit import kernel
 from .arithmetic import exp
 from .separable import separable
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._jit import struct
+from ..compiled.jit import struct
 
 
 def separable(cls):

@@ -1,18 +1,4 @@
-"""One algorithm a file.  Each takes an objective and a starting point, and returns a `Solution`."""
+"""Algorithms that minimise an objective, one a file, and the compiled steps that they repeat.
 
-from __future__ import annotations
-
-from typing import NamedTuple
-
-import numpy as np
-
-
-class Solution(NamedTuple):
-    """Where a solver stopped."""
-
-    theta: np.ndarray  # (d + 1, K), in the coordinates of the objective
-    iterations: int
-    gap: float  # (F - F*) / F, or a bound of it; NaN where it is not known
-    converged: bool
-    remark: str = ""  # what is to be said of it, where that is more than the gap
-    bound: bool = False  # whether the gap is a bound that duality gives, or an estimate
+Each takes an objective and a starting point and returns a `Solution`.
+"""

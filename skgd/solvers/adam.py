@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import schedules
-from ..history import History
-from ..losses import Perceptron
+from ..losses.margins import Perceptron
+from ..monitoring.history import History
 from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet
-from ..updates import Adam
-from ..whitening import Whitening
-from . import Solution, sgd
+from . import schedules, sgd
+from .solution import Solution
 from .steps import Plan
+from .updates import Adam
+from .whitening import Whitening
 
 RATE = 0.02  # of a coefficient: 1 over the deviation of its column, times that of the scores, over sqrt(h)
 FULL_BATCH_RATE = 0.1

@@ -15,12 +15,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import entr, expit, softmax
 
-from ..dual_steps import add_rows, binary_epoch, softmax_epoch
-from ..history import History
-from ..losses import LogLoss, SoftLabels, Softmax
+from ..losses.cross_entropy import LogLoss, SoftLabels, Softmax
+from ..monitoring.history import History
 from ..objective import Objective
 from ..options import Options
-from . import Solution
+from .dual_steps import add_rows, binary_epoch, softmax_epoch
+from .solution import Solution
 
 LIGHT = 10.0  # mean of h q, h the curvature of the loss: below it, fewer epochs do than gd needs passes
 MANY = 1500  # coefficients, up to which gd has the whole Hessian and needs even fewer

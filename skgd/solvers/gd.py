@@ -12,16 +12,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import least_norm, least_squares, row_space
-from ..column_metric import Columns
-from ..curvature import Matrices
-from ..history import History
-from ..losses import LogLoss, Perceptron, Softmax
+from ..losses.cross_entropy import LogLoss, Softmax
+from ..losses.margins import Perceptron
+from ..models import least_norm, least_squares, row_space
+from ..models.column_metric import Columns
+from ..models.curvature import Matrices
+from ..models.proximal_metric import Full, Limited, proximal_metric
+from ..models.quasi_newton import QuasiNewton
+from ..monitoring.history import History
 from ..objective import Objective
-from ..proximal_metric import Full, Limited, proximal_metric
-from ..quasi_newton import QuasiNewton
-from . import Solution, interior_point, interior_systems, smoothing, together, working_sets
+from . import interior_point, interior_systems, smoothing, together, working_sets
 from .certificates import Rounding, newton_direction, proves
+from .solution import Solution
 from .together import Answer, Descent, Share
 
 EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)

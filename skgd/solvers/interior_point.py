@@ -22,13 +22,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..history import History
-from ..interior_steps import advance, centre, condense, direct
+from ..monitoring.history import History
 from ..objective import Objective
 from ..penalties import Penalty
-from . import Solution
 from .certificates import NEGLIGIBLE, price
+from .interior_steps import advance, centre, condense, direct
 from .interior_systems import Inverse, Model, inverse_for, solvable
+from .solution import Solution
 
 EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 FAR = 5.0  # first mu, in units of the mean |t| and of its p: starts nearer to the boundary take up to twice the iterations

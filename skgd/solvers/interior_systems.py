@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import scipy.linalg as la
 
-from ..curvature import OVERHEAD, PRODUCT, Matrices, factor_cost, pass_cost
+from ..models.curvature import OVERHEAD, PRODUCT, Matrices, factor_cost, pass_cost
 from ..objective import Objective
 
 EPS = float(np.finfo(float).eps)

@@ -16,17 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from .. import schedules
 from ..coordinates import Coordinates
-from ..history import History
-from ..losses import Perceptron
+from ..losses.margins import Perceptron
+from ..monitoring.history import History
 from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet
-from ..updates import Momentum
-from ..whitening import Whitening, heaviest, identity, whitened
-from . import Solution, stochastic
+from . import schedules, stochastic
+from .solution import Solution
 from .steps import Plan
+from .updates import Momentum
+from .whitening import Whitening, heaviest, identity, whitened
 
 SMALL = 64  # fewer rows make one batch
 FEWEST, MOST = 16, 64  # rows a step, where a row is worth more than the sweep over all columns

@@ -18,10 +18,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..history import History
+from ..monitoring.history import History
 from ..objective import Objective
 from ..penalties import penalty_value
-from . import Solution
+from .solution import Solution
 
 SHRINKING = 10.0  # of the width, from one round to the next
 ROUGH = 0.1  # tolerance of a round, times its width: the next one moves on by as much

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import kernels
-from ..history import History
+from ..data import kernels
+from ..monitoring.history import History
 from ..objective import Objective
 from ..penalties import ElasticNet
-from ..whitening import Whitening
+from .whitening import Whitening
 
 SEGMENT = 1 << 16  # steps between two returns from compiled code
 

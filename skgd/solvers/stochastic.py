@@ -6,16 +6,18 @@ from copy import deepcopy
 
 import numpy as np
 
-from ..curvature import Diagonal, Matrices
-from ..history import History
-from ..memory import Memory, Progress
+from ..fit_cache import Memory, Progress
+from ..models.curvature import Diagonal, Matrices
+from ..models.proximal_metric import proximal_metric
+from ..models.quasi_newton import QuasiNewton
+from ..monitoring.history import History
 from ..objective import Objective
 from ..options import Options
 from ..penalties import penalty_value, proximal_step
-from ..proximal_metric import proximal_metric
-from ..quasi_newton import QuasiNewton
-from . import Solution, gd, rounds, steps
+from . import gd, steps
+from . import local_epochs
 from .certificates import newton_direction, proves
+from .solution import Solution
 from .steps import Plan, State, look
 
 DIVERGED = "The objective rose from {:.3g} to {:.3g} in {} epochs: lower eta0, or use learning_rate='auto'."
@@ -50,7 +52,7 @@ def minimise(
     Steps go on where the `progress` that is kept says, and tell there how far they have come.
     """
     state, random_state = State(objective, theta, plan), options.random_state
-    run_epoch = steps.run_epoch if objective.in_memory else rounds.run_epoch
+    run_epoch = steps.run_epoch if objective.in_memory else local_epochs.run_epoch
     if kept is not None and kept.progress is not None:
         random_state = deepcopy(kept.progress.random_state)
         _resume(objective, plan, state, kept.progress)

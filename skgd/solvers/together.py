@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..history import History
-from ..memory import Memory
+from ..fit_cache import Memory
+from ..monitoring.history import History
 from ..objective import Objective
 from ..penalties import penalty_value
-from . import Solution
+from .solution import Solution
 
 TINY, ROUNDING = float(np.finfo(float).tiny), 1e-13  # relative gap that the arithmetic cannot tell from none
 Answer = tuple[float, np.ndarray]  # F and the gradient of its loss part

@@ -12,12 +12,12 @@ from functools import partial
 
 import numpy as np
 
-from .. import column_metric
-from ..curvature import Matrices
-from ..history import History
+from ..models import column_metric
+from ..models.curvature import Matrices
+from ..monitoring.history import History
 from ..objective import Objective
 from ..penalties import excess
-from . import Solution
+from .solution import Solution
 
 FEWEST = 100  # columns that a round adds, where as many want to be in
 ROUGH = 0.1  # tolerance of the first rounds, whose sets are still wrong

@@ -1,0 +1,153 @@
+"""All that skgd knows of Numba, its cache aside: the compile options, and structs whose methods kernels can call.
+
+``kernel``
+    decorates a compiled loop.  It releases the GIL, is cached on disk, and stays plain Python with
+    ``NUMBA_DISABLE_JIT=1``.
+``struct``
+    decorates a NamedTuple of scalars (a loss, a penalty, an update rule) or of arrays (rows of X).  Kernels call its
+    methods, which LLVM inlines; every new struct gives every kernel a specialisation of its own, cached like the rest.
+"""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+from numba.core import event
+from numba.extending import intrinsic, overload, overload_method
+
+from .cache import CACHE_FOLDER, Cache
+
+# Never nnan or ninf: a non-finite value has to survive until it is found.
+FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+# Without reassoc: where the order of sums is the point, and for the short dot products of sparse rows, which LLVM would
+# turn into slow vector gathers.
+ORDERED = FASTMATH - {"reassoc"}
+
+
+def kernel(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -> Callable:
+    """Compile a loop: no GIL, NumPy's rules for division, cached in `CACHE_FOLDER` where there is one."""
+    if function is None:
+        return lambda function: kernel(function, fastmath=fastmath)
+    compiled: Any = numba.njit(nogil=True, fastmath=fastmath, error_model="numpy")(function)
+    if CACHE_FOLDER is not None and compiled is not function:  # which it is with NUMBA_DISABLE_JIT=1
+        compiled._cache = Cache(function)
+    return compiled
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Around calls of kernels: what a signal's handler raises while one runs, Numba has as the cause of a SystemError."""
+    try:
+        yield
+    except SystemError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise cause from None
+
+
+class _Patience(event.Listener):
+    """Ctrl-C waits while the main thread compiles: LLVM's callbacks would lose it, and the kernel with it."""
+
+    def __init__(self) -> None:
+        self.depth = 0  # of kernels that are compiled for one another
+        self.handler: Any = None
+        self.waiting: list[tuple[Any, ...]] = []
+
+    def on_start(self, event: Any) -> None:
+        if threading.current_thread() is threading.main_thread() and _is_ours(event):
+            self.depth += 1
+            if self.depth == 1 and callable(signal.getsignal(signal.SIGINT)):
+                self.handler = signal.signal(signal.SIGINT, lambda *arguments: self.waiting.append(arguments))
+
+    def on_end(self, event: Any) -> None:
+        if threading.current_thread() is threading.main_thread() and _is_ours(event):
+            self.depth -= 1
+            if self.depth == 0 and self.handler is not None:
+                handler, self.handler = self.handler, None
+                signal.signal(signal.SIGINT, handler)
+                if self.waiting:
+                    arguments, self.waiting = self.waiting[0], []
+                    handler(*arguments)
+
+
+def _is_ours(event: Any) -> bool:
+    return event.data["dispatcher"].py_func.__module__.startswith("skgd.")
+
+
+event.register("numba:compile", _Patience())
+
+
+def struct(cls: Any) -> Any:
+    """Let kernels call the methods of a NamedTuple class: ``loss.derivative(y, z)``.
+
+    The class needs at least one field (Numba does not look up methods on an empty tuple), and methods of one name have
+    the same parameters in all structs.
+    """
+    cls.is_struct = True
+    for name, method in vars(cls).items():
+        if inspect.isfunction(method) and not name.startswith("_") and name not in _registered_methods():
+            _registered_methods().add(name)
+            _register(name, inspect.signature(method))
+    return cls
+
+
+def _registered_methods() -> set[str]:
+    """Names that Numba resolves already; kept with Numba, so that a module imported twice cannot register them twice."""
+    return vars(numba.extending).setdefault("_skgd_methods", set())
+
+
+def _register(name: str, signature: inspect.Signature) -> None:
+    def resolve(self, *args):
+        return getattr(self.instance_class, name) if getattr(self.instance_class, "is_struct", False) else None
+
+    resolve.__signature__ = signature  # type: ignore[attr-defined]  # Numba compares it with the method's
+    options: dict[str, Any] = {"jit_options": {"fastmath": FASTMATH, "error_model": "numpy"}}
+    overload_method(types.BaseNamedTuple, name, **options)(resolve)
+
+
+def writable(array: np.ndarray) -> np.ndarray:
+    """A view of the same memory that Numba types as writable; no kernel writes to it.
+
+    Read-only arrays (memory maps, joblib's workers) are another type to Numba, and would compile every kernel again.
+    """
+    return array if array.flags.writeable else np.asarray(_Memory(array))
+
+
+class _Memory:
+    """Exposes the memory of an array, which it keeps alive, without its read-only flag."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+
+
+def exp2(k):
+    """2.0**k of a float k that is an integer, |k| < 1023: in compiled code by its bits, so that loops over it vectorise."""
+    return 2.0**k
+
+
+@intrinsic
+def _exp2_bits(context, k):
+    from llvmlite import ir
+
+    def codegen(context, builder, signature, args):
+        # AVX2 converts no float to 64 bits of integer: the sum has the bits of k (modulo 2^51) in its last places.
+        bits = builder.bitcast(builder.fadd(args[0], ir.Constant(args[0].type, 1.5 * 2**52)), ir.IntType(64))
+        biased = builder.add(bits, ir.Constant(bits.type, 1023))
+        return builder.bitcast(builder.shl(biased, ir.Constant(bits.type, 52)), args[0].type)
+
+    return types.float64(types.float64), codegen
+
+
+@overload(exp2, inline="always")
+def _(k):
+    return lambda k: _exp2_bits(k)

@@ -1,0 +1,71 @@
+"""L-BFGS around a curvature: what gd steps in where nothing but L2 is penalised."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..objective import Objective
+from .curvature import curvature_at
+
+MEMORY = 10  # steps that are remembered
+
+
+class QuasiNewton:
+    """A curvature of the smooth part, corrected by the last steps (Nocedal and Wright, 2006, algorithm 7.4).
+
+    Parameters
+    ----------
+    objective : Objective
+        Without L1 penalty.
+    theta : ndarray of shape (D, K)
+        Where the curvature is taken.
+    effort, remembered : float, bool
+        How to take it: see `curvature_at`.
+    """
+
+    def __init__(self, objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False) -> None:
+        self.l2 = objective.penalty.l2[:, None]
+        self.base = curvature_at(objective, theta, effort, remembered)
+        self.renewable, self.faithful = self.base.renewable, self.base.faithful
+        self.passes, self.cheap = self.base.passes, self.base.cheap
+        self.pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # step s, change y of the gradient, s'y
+        self.scale = self.base.caution
+
+    def minimise(
+        self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0
+    ) -> tuple[np.ndarray, float, float]:
+        """The minimiser of the model at theta, exactly, the slope of F towards it, and the model's decrease.
+
+        `gradient` is that of the loss part.
+        """
+        slope = gradient + self.l2 * theta
+        q = self.inverse(slope)
+        descent = float(np.vdot(slope, q))
+        return theta - q, -descent, 0.5 * descent
+
+    def inverse(self, slope: np.ndarray) -> np.ndarray:
+        """The inverse of the metric times a slope (D, K) of F."""
+        q, shares = slope.copy(), []
+        for s, y, sy in reversed(self.pairs):
+            shares.append(np.vdot(s, q) / sy)
+            q -= shares[-1] * y
+        q = self.scale * self.base.solve(q)
+        for (s, y, sy), share in zip(self.pairs, reversed(shares), strict=True):
+            q += (share - np.vdot(y, q) / sy) * s
+        return q
+
+    def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:
+        """The decrease of the model that a sample of the rows makes by itself; 0 where none was taken."""
+        if self.base.unshrunk is None:
+            return 0.0
+        slope = gradient + self.l2 * theta
+        return 0.5 * float(np.vdot(slope, self.base.unshrunk.solve(slope)))
+
+    def update(self, step: np.ndarray, change: np.ndarray) -> None:
+        """Remember that a step changes the gradient of the loss part by `change`."""
+        y = change + self.l2 * step
+        sy = float(np.vdot(step, y))
+        if sy > 1e-14 * np.linalg.norm(step) * np.linalg.norm(y):
+            self.pairs = [*self.pairs, (step, y, sy)][-MEMORY:]
+            if not self.base.faithful:  # its unit is not known; that of a Hessian is
+                self.scale = sy / float(np.vdot(y, self.base.solve(y)))

@@ -1,0 +1,1 @@
+"""Scores of new rows, and pipelines folded into one linear model."""

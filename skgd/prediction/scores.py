@@ -1,0 +1,238 @@
+"""Scores X W + b of new rows: one pass over X, the same bits for a row alone and among many, and on any number of threads.
+
+A C-contiguous float array, or a CSR matrix, of the right width goes straight to compiled loops: what scikit-learn's
+validation looks for in it, values that are not finite, would reach the scores.  `fast_scores` looks there, and says
+"cannot tell" whenever anything at all is unusual; then X is validated, which names the culprit, and scored by the same
+loops.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..compiled.jit import ORDERED, interruptible, kernel, writable
+from ..compiled.threads import SHARED, team_of, thread_count
+from ..data.rows import unsigned
+from ..losses.arithmetic import exp
+
+FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
+BLOCK = 1 << 16  # entries of X that are copied at one time, where its rows are not contiguous
+FEW = 1 << 12  # rows that are never too many
+SCORES = 1 << 21  # that are kept beside labels: 16 MiB
+WHOLE = [slice(None)]
+FARTHEST = 300.0  # logarithm of a prediction whose deviance is still a number
+
+
+@kernel
+def dense_scores(X, coef, intercept, out, first, last):
+    """Rows first..last of X (n, d) times coef (K, d) plus intercept (K,), into out (n, K); whether all are finite."""
+    if len(coef) == 1:
+        w = coef[0]
+        for i in range(first, last):
+            x, z = X[i], 0.0
+            for j in range(len(x)):
+                z += x[j] * w[j]
+            out[i, 0] = z + intercept[0]
+    else:
+        multiply_blocks(X, coef, intercept, out, first, last)
+    check = 0.0
+    for i in range(first, last):
+        for k in range(len(coef)):
+            check += 0.0 * out[i, k]
+    return check == 0.0
+
+
+@kernel
+def multiply_blocks(X, coef, intercept, out, first, last):
+    """The products of `dense_scores`, of four rows and two columns of scores at a time, which stay in registers.
+
+    The last row or column is repeated where there are not as many, so that every score is the same sum in any company.
+    """
+    K = len(coef)
+    for i in range(first, last, 4):
+        i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
+        x0, x1, x2, x3 = X[i], X[i1], X[i2], X[i3]
+        for k in range(0, K, 2):
+            l = min(k + 1, K - 1)
+            w, v = coef[k], coef[l]
+            z0, z1, z2, z3, y0, y1, y2, y3 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for j in range(len(w)):
+                z0 += x0[j] * w[j]
+                z1 += x1[j] * w[j]
+                z2 += x2[j] * w[j]
+                z3 += x3[j] * w[j]
+                y0 += x0[j] * v[j]
+                y1 += x1[j] * v[j]
+                y2 += x2[j] * v[j]
+                y3 += x3[j] * v[j]
+            out[i, k], out[i, l] = z0 + intercept[k], y0 + intercept[l]
+            out[i1, k], out[i1, l] = z1 + intercept[k], y1 + intercept[l]
+            out[i2, k], out[i2, l] = z2 + intercept[k], y2 + intercept[l]
+            out[i3, k], out[i3, l] = z3 + intercept[k], y3 + intercept[l]
+
+
+@kernel(fastmath=ORDERED)
+def sparse_scores(data, indices, indptr, coef, intercept, out, first, last):
+    """The same of CSR rows."""
+    K, check = len(coef), 0.0
+    for i in range(first, last):
+        for k in range(K):
+            w, z = coef[k], 0.0
+            for p in range(indptr[i], indptr[i + 1]):
+                z += data[p] * w[indices[p]]
+            out[i, k] = z + intercept[k]
+            check += 0.0 * out[i, k]
+    return check == 0.0
+
+
+def fast_scores(model: Any, X: Any) -> np.ndarray | None:
+    """Scores (n, K) of a fitted model, or None: X and the model have to be looked at more closely."""
+    state = model.__dict__
+    coef, intercept = state.get("coef_"), state.get("intercept_")
+    if type(coef) is not np.ndarray or type(intercept) is not np.ndarray or "feature_names_in_" in state:
+        return None
+    if type(X) is np.memmap:
+        X = X.view(np.ndarray)
+    if type(X) is np.ndarray:
+        usual = X.ndim == 2 and X.flags.c_contiguous and (X.dtype is FLOAT64 or X.dtype is FLOAT32)
+    else:
+        usual = isinstance(X, sp.csr_matrix | sp.csr_array) and X.ndim == 2 and X.data.dtype in (FLOAT64, FLOAT32)
+    if not usual:
+        return None
+    n, d = X.shape
+    if coef.ndim == 1:
+        coef = coef.reshape(1, -1)
+    if n == 0 or coef.shape[1] != d or state.get("n_features_in_") != d or intercept.shape != coef.shape[:1]:
+        return None
+    out, finite = scores(X, coef, intercept, state.get("n_jobs"))
+    return out if finite else None
+
+
+def blocks_of(model: Any, X: Any) -> list[slice]:
+    """Rows whose scores are kept at one time while labels are predicted; all of them, where there are not very many."""
+    shape: tuple[int, ...] = getattr(X, "shape", ())
+    state = model.__dict__
+    if len(shape) != 2 or shape[0] < FEW:
+        return WHOLE
+    classes = len(state.get("classes_", ()))
+    named = "feature_names_in_" in state  # of missing names it is warned once
+    usual = isinstance(X, np.ndarray | sp.csr_matrix | sp.csr_array) and not named
+    if not usual or shape[0] * classes < SCORES:  # as where it is not fitted
+        return WHOLE
+    size = SCORES // classes
+    return [slice(first, first + size) for first in range(0, shape[0], size)]
+
+
+def scores(X: Any, coef: np.ndarray, intercept: np.ndarray, n_jobs: int | None) -> tuple[np.ndarray, bool]:
+    """X coef' + intercept (n, K) of a float array or CSR matrix X, in the wider dtype of both; and whether all are finite.
+
+    Sums are of float64 whatever the dtypes.  Raises ValueError where the numbers of features differ.
+    """
+    n, K = X.shape[0], len(coef)
+    if coef.shape[1] != X.shape[1]:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but coef_ has {coef.shape[1]}: it must have been changed after the fit."
+        )
+    out = np.empty((n, K), X.dtype if coef.dtype is X.dtype else np.result_type(X.dtype, coef.dtype))
+    coef, intercept = _doubles(coef), _doubles(intercept)
+    if isinstance(X, np.ndarray):
+        if not X.flags.carray:
+            if not (X.flags.c_contiguous and X.flags.aligned):
+                return _in_blocks(X, coef, intercept, out)
+            X = writable(X)
+        if X.size * K < SHARED:
+            return out, dense_scores(X, coef, intercept, out, 0, n)
+        return _shared(dense_scores, (X, coef, intercept, out), n_jobs, X.size * K)
+    rows = writable(X.data), unsigned(X.indices), unsigned(X.indptr)
+    return _shared(sparse_scores, (*rows, coef, intercept, out), n_jobs, X.nnz * K)
+
+
+def _doubles(values: np.ndarray) -> np.ndarray:
+    """As kernels take them: no specialisation for each dtype and layout."""
+    return values if values.dtype is FLOAT64 and values.flags.carray else np.require(values, np.float64, ["C", "A", "W"])
+
+
+def _shared(loop: Any, arguments: tuple[Any, ...], n_jobs: int | None, work: int) -> tuple[np.ndarray, bool]:
+    """Run a loop on all rows, on several threads where that pays."""
+    out = arguments[-1]
+    n, count = len(out), 1 if work < SHARED else thread_count(n_jobs, work)
+    if count == 1:
+        return out, loop(*arguments, 0, n)
+    parts = [(n * part // count, n * (part + 1) // count) for part in range(count)]
+    with interruptible(), team_of(count) as team:
+        finite = team.map(lambda part: loop(*arguments, *part), parts)
+    return out, all(finite)
+
+
+def _in_blocks(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Rows that are not contiguous are copied, a few at a time."""
+    size, finite = max(1, BLOCK // max(X.shape[1], 1)), True
+    for first in range(0, len(X), size):
+        block = np.require(X[first : first + size], requirements=["C", "A", "W"])
+        finite &= dense_scores(block, coef, intercept, out[first : first + size], 0, len(block))
+    return out, finite
+
+
+@kernel
+def _exp(x):
+    """exp of x <= 0, -inf included: `arithmetic.exp` keeps NaN, and makes it of infinities."""
+    return exp(x) if x > -708.0 else 0.0
+
+
+@kernel
+def fill_probabilities(scores, P):
+    """Logistic function of one score (n, 1), or softmax of K (n, K), into P (n, classes)."""
+    n, K = scores.shape
+    for i in range(n):
+        if K == 1:
+            z = float(scores[i, 0])
+            e = _exp(-abs(z))
+            large, small = 1.0 / (1.0 + e), e / (1.0 + e)
+            P[i, 0], P[i, 1] = (small, large) if z > 0.0 else (large, small)
+        else:
+            top, total = scores[i, 0], 0.0
+            for k in range(1, K):
+                top = max(top, scores[i, k])
+            for k in range(K):
+                P[i, k] = _exp(float(scores[i, k]) - top)
+                total += P[i, k]
+            for k in range(K):
+                P[i, k] /= total
+
+
+def probabilities(scores: np.ndarray) -> np.ndarray:
+    """Probabilities (n, classes) of scores (n, K), K = 1 for two classes, in their dtype."""
+    n, K = scores.shape
+    P = np.empty((n, max(K, 2)), scores.dtype)
+    fill_probabilities(scores, P)
+    return P
+
+
+def explained_deviance(Y: np.ndarray, Z: np.ndarray, sample_weight: Any, power: int) -> float:
+    """D^2 of targets Y (T, n), given logarithms Z (n, T) of their predictions; the mean of several targets.
+
+    The variance of a target is proportional to the `power` of its mean: 1 for Poisson, 2 for gamma.
+    """
+    from sklearn.metrics import d2_tweedie_score  # which takes long to import
+
+    if Y.shape != Z.T.shape:
+        raise ValueError(f"y is of shape {Y.T.shape}, but the predictions are of shape {Z.shape}.")
+    counted = np.ones(len(Z), dtype=bool) if sample_weight is None else np.asarray(sample_weight) > 0.0
+    return float(
+        np.mean(
+            [
+                d2_tweedie_score(y, mu, sample_weight=sample_weight, power=power)
+                if len(y) < 2 or np.ptp(y[counted]) > 0.0  # else there is no deviance to explain
+                else 0.0
+                for y, mu in zip(Y, means(Z).T, strict=True)
+            ]
+        )
+    )
+
+
+def means(Z: np.ndarray) -> np.ndarray:
+    """Predictions of which Z are the logarithms, none of them zero or infinite."""
+    return np.exp(np.clip(Z.astype(np.float64), -FARTHEST, FARTHEST))

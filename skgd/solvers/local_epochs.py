@@ -1,0 +1,90 @@
+"""Epochs on rows in parts: every part is read once, and steps on it are those of `steps.py`.
+
+In a stream each batch goes on where the last one ended.  On a cluster all parts start from the same coefficients, and what
+they reach is averaged, weighted by rows (local SGD; McMahan et al., 2017).  From the second epoch on no part drifts to the
+minimum of its own rows: steps follow the gradient of all rows at the start of the epoch, plus what changed on the batch since
+(as SVRG; Johnson and Zhang, 2013).  The residuals at the start are found when the part is read, so that nothing is kept of
+rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..coordinates import Coordinates
+from ..data.table import Table
+from ..data.tree_sum import Record
+from ..monitoring.history import History
+from ..objective import Objective
+from ..penalties import Penalty
+from . import steps
+from .steps import Plan, State
+
+
+@dataclass(frozen=True)
+class LocalEpoch:
+    """From a state (iterate, average, memory of the rule, number of steps) to the next: one epoch on the rows of a table."""
+
+    loss: Any
+    penalty: Penalty
+    coordinates: Coordinates
+    plan: Plan
+    unit: float  # that makes the mean weight of all rows one
+    pace: float
+    seed: int
+    average_from: int | None
+    start: tuple[np.ndarray, np.ndarray] | None  # theta, and the gradient of all rows there, where noise is reduced
+    solver: str
+    explicit: bool  # whether a rate that the user chose is to blame for an overflow
+
+    def __call__(self, state: Record, table: Table) -> Record:
+        phi, average, memory, count = state
+        data = Table(table.X, table.Y, self.unit * table.s)
+        objective = Objective(data, self.loss, self.penalty, self.coordinates)
+        here = State(objective, self.plan.whitening.theta(phi), self.plan)
+        here.memory, here.pace = memory.copy(), self.pace
+        if self.start is not None:
+            theta, gradient = self.start
+            here.phi = self.plan.whitening.phi(theta)
+            steps.look(objective, self.plan, here)  # the residuals, and their gradient in this part,
+            here.known[:] = gradient  # instead of which that of all is followed
+        here.phi, here.average = phi.copy(), average.copy()
+        here.steps, here.average_from = int(count), self.average_from
+        random_state = np.random.RandomState([self.seed, table.first % 2**32, table.first >> 32])
+        steps.run_epoch(objective, self.plan, here, random_state, History(self.solver, self.explicit))
+        return here.phi, here.average, here.memory, float(here.steps)
+
+
+def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.random.RandomState, history: History) -> None:
+    """One epoch of all parts, state in place; raise ValueError on overflow."""
+    data = objective.parted
+    reduced, start = plan.reduced and state.steps > 0, None
+    if reduced:
+        theta = objective.memory.near(state.result())
+        start = theta, plan.whitening.gradient(objective.evaluate(theta)[1])
+        state.average, state.average_from = state.phi.copy(), None if state.average_from is None else state.steps
+    step = LocalEpoch(
+        objective.loss,
+        objective.raw_penalty,
+        objective.coordinates,
+        replace(plan, safe_pace=_whole, reduced=reduced),  # what is sent holds no data
+        data.unit,
+        state.pace,
+        int(random_state.randint(2**31)),
+        state.average_from,
+        start,
+        history.solver,
+        history.explicit and bool(np.isfinite(data.column_moments.squares).all()),  # else X is too large at any rate
+    )
+    before = state.phi, state.average, state.memory, float(state.steps)
+    state.phi, state.average, state.memory, count = data.parts.advance(step, before)
+    state.steps = int(np.ceil(count))
+    if not np.isfinite(state.phi).all():
+        history.overflow()
+
+
+def _whole() -> float:
+    return 1.0
