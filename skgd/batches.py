@@ -14,7 +14,7 @@ __all__ = ["mapped", "parquet"]
 
 
 def mapped(map_parts: Callable[[Callable[[int, Any], Any]], Iterable[Any]]) -> Mapped:
-    """Parts that lie elsewhere, on the workers of Ray or Spark, say: functions go there, and small results come back.
+    """Partitions that lie elsewhere, on the workers of Ray or Spark, say: functions go there, and small results come back.
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ class ColumnMoments(NamedTuple):
     def coordinates(self, ridge: np.ndarray | float, fit_intercept: bool) -> Coordinates:
         """Standardised coordinates, with scales 1 / sqrt(variance + ridge).
 
-        That is the curvature of a loss of unit smoothness with an L2 penalty: columns of any size, tiny ones included,
+        That is the curvature of a loss of unit curvature_bound with an L2 penalty: columns of any size, tiny ones included,
         then have curvature 1.  Without an intercept nothing is centred.
         """
         mean = self.mean if fit_intercept else np.zeros_like(self.mean)

@@ -1,8 +1,8 @@
 """`DaskGDClassifier` and `DaskGDRegressor`: the same ones for arrays and frames of Dask, on a cluster (extra `skgd[dask]`).
 
-Parts stay on the workers where they lie.  A round sends coefficients to each worker, as one task, and brings back one record:
-what its parts sum up to.  Sums have a fixed order (`tally.py`), so that neither the number of workers nor who answers first
-changes a bit of the result.
+Partitions stay on the workers where they lie.  A round sends coefficients to each worker, as one task, and brings back one
+record: what its parts sum up to.  Sums have a fixed order (`tree_sum.py`), so that neither the number of workers nor who
+answers first changes a bit of the result.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from sklearn.base import _fit_context, clone
 
 from .compiled.threads import threads
 from .coordinates import ColumnMoments
-from .data.partitions import Function, Parts
+from .data.partitions import Function, Partitions
 from .data.table import Table
-from .data.tree_sum import Node, Record, Tally
+from .data.tree_sum import Node, PartialSums, TreeSum
 from .estimators.base import LOG_LINK, GDClassifier, GDRegressor, Start, _GDEstimator, unchanged_on_error
 from .losses.registry import REGRESSION_LOSSES
 from .prediction.scores import means
@@ -38,8 +38,8 @@ OWN = ("client", "_sklearn_version")  # what a local estimator does not have
 __all__ = ["DaskGDClassifier", "DaskGDRegressor"]
 
 
-class DaskParts(Parts):
-    """Parts on the workers of a cluster.
+class DaskParts(Partitions):
+    """Partitions on the workers of a cluster.
 
     Parameters
     ----------
@@ -65,10 +65,10 @@ class DaskParts(Parts):
     def release(self) -> None:
         self.futures = []
 
-    def total(self, question: Callable[[Table], Record]) -> Record | None:
+    def total(self, query: Callable[[Table], PartialSums]) -> PartialSums | None:
         """One task for each worker, on the parts that lie there; others step in where a worker is lost."""
         self._runs = self._runs or self._located()
-        sent = dumps(question)
+        sent = dumps(query)
         if len(sent) > LARGE:
             sent = self.client.scatter(sent, broadcast=True, hash=False)
         tasks = [
@@ -83,7 +83,7 @@ class DaskParts(Parts):
             )
             for worker, numbers in self._runs
         ]
-        tally = Tally()
+        tally = TreeSum()
         with self._cancelling(tasks) as futures:
             for nodes in self.client.gather(futures):
                 tally.merge(nodes)
@@ -108,12 +108,12 @@ class DaskParts(Parts):
             raise
 
 
-def _answer(sent: bytes, numbers: list[int], *tables: Table | None) -> dict[Node, Record | None]:
+def _answer(sent: bytes, numbers: list[int], *tables: Table | None) -> dict[Node, PartialSums | None]:
     """What the parts of a worker answer to a pickled question, summed up, on as many threads as it has."""
-    question, tally = loads(sent), Tally()
+    query, tally = loads(sent), TreeSum()
     with threads(get_worker().state.nthreads) as team, np.errstate(over="ignore", invalid="ignore"):
         for number, table in zip(numbers, tables, strict=True):
-            tally.add(None if table is None else question(table.shared_by(team)), number)
+            tally.add(None if table is None else query(table.shared_by(team)), number)
     return tally.nodes
 
 
@@ -231,9 +231,9 @@ class _DaskEstimator(_GDEstimator):
             return X.map_blocks(on_part, dtype=dtype, meta=np.empty((0,) * len(shape), dtype), **how)
         return da.concatenate([da.from_delayed(dask.delayed(on_part)(part), shape, dtype) for part in X.to_delayed()])
 
-    def _scored(self, X: Any, y: Any, sample_weight: Any, sums: Callable[..., Record]) -> Record:
+    def _scored(self, X: Any, y: Any, sample_weight: Any, sums: Callable[..., PartialSums]) -> PartialSums:
         """The sum of sums(local model, X, y, weights) of all parts.  One pass."""
-        tally = Tally()
+        tally = TreeSum()
         records = _parts(self.client_, X, y, sample_weight).map(partial(_score_part, sums, self.to_local()))
         for number, record in enumerate(records):
             tally.add(record, number)
@@ -414,11 +414,11 @@ class DaskGDRegressor(_DaskEstimator, GDRegressor):
         return float(1.0 - np.mean(np.divide(errors, targets.squares, out=constant, where=targets.squares > 0.0)))
 
 
-def _right(model: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> Record:
+def _right(model: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> PartialSums:
     return float(weights @ (model.predict(X) == y)), float(weights.sum())
 
 
-def _errors(model: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> Record:
+def _errors(model: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> PartialSums:
     Y, errors = np.atleast_2d(y.T), np.atleast_2d((y - model.predict(X)).T) ** 2 @ weights
     mean = Y @ weights / weights.sum()
     return errors, ColumnMoments(float(weights.sum()), mean, (Y - mean[:, None]) ** 2 @ weights)
@@ -429,7 +429,7 @@ def _generator(power: int, y: np.ndarray) -> np.ndarray:
     return xlogy(y, y) if power == 1 else -np.log(y)
 
 
-def _deviances(model: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> Record:
+def _deviances(model: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> PartialSums:
     """Of all targets (T,): sums of half the deviances, of y, of the generator and of its size; and the weight."""
     Y, mu, power = np.atleast_2d(y.T).astype(float), means(model._scores(X)).T, LOG_LINK[model.loss]
     model._check_targets(model._separable_loss(REGRESSION_LOSSES[model.loss], Y, weights), Y, None, "y", part=True)
@@ -445,7 +445,7 @@ def _explained(power: int, halves: Any, total: Any, values: Any, sizes: Any, wei
     return float(1.0 - np.mean(shares))
 
 
-def _score_part(sums: Callable[..., Record], model: Any, number: int, part: tuple[Any, ...]) -> Record | None:
+def _score_part(sums: Callable[..., PartialSums], model: Any, number: int, part: tuple[Any, ...]) -> PartialSums | None:
     X, y, *weights = part
     if len(y) == 0:
         return None

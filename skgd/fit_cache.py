@@ -28,13 +28,13 @@ class Progress(NamedTuple):
     """Where stochastic steps stopped: their number, the factor of their rates, the memory of their rule, the generator."""
 
     steps: int
-    pace: float
-    memory: np.ndarray
+    rate_factor: float
+    optimizer_state: np.ndarray
     random_state: np.random.RandomState
 
 
 @dataclass
-class Memory:
+class FitCache:
     """Of one set of data in one set of coordinates.
 
     Attributes
@@ -50,7 +50,7 @@ class Memory:
         Hessians of the loss by their numbers of diagonal blocks; None: none are kept.
     progress : Progress or None
         Of sgd or adam, whatever the data.
-    columns : list of Memory
+    columns : list of FitCache
         Of the columns of scores, where each is a problem of its own.
     """
 
@@ -60,7 +60,7 @@ class Memory:
     squares: tuple[Any, ...] | None = None
     curvature: dict[int, np.ndarray] | None = None
     progress: Progress | None = None
-    columns: list[Memory] = field(default_factory=list)
+    columns: list[FitCache] = field(default_factory=list)
 
     def near(self, theta: np.ndarray) -> np.ndarray:
         """The last point, where theta is the same but for rounding; else theta."""

@@ -1,6 +1,6 @@
 """The objective F(theta) = sum_i s_i loss(y_i, scores_i) / n + penalty(theta), on given data in given coordinates.
 
-It asks its data for sums over rows (`records.py`), which may be one table in memory or the parts of something larger, and
+It asks its data for sums over rows (`queries.py`), which may be one table in memory or the parts of something larger, and
 divides by their number.
 """
 
@@ -13,10 +13,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .coordinates import CONSTANT, ColumnMoments, Coordinates
-from .data.partitions import Parted
+from .data.partitions import PartitionedData
 from .data.queries import Curvature, CurvatureDiagonal, Gradient, Losses, NormalEquations, Together
 from .data.table import Table
-from .fit_cache import Memory, Point
+from .fit_cache import FitCache, Point
 from .monitoring.warning import warn
 from .penalties import Penalty, penalty_value
 
@@ -29,22 +29,27 @@ class Objective:
 
     Parameters
     ----------
-    data : Table or Parted
+    data : Table or PartitionedData
         n rows of d columns, with weights of mean one.
     loss : struct of losses
     penalty : Penalty
         On the d raw coefficients.
     coordinates : Coordinates
-    memory : Memory or None
+    cache : FitCache or None
         What is known of the loss in these coordinates; None: nothing yet.
     """
 
     def __init__(
-        self, data: Table | Parted, loss: Any, penalty: Penalty, coordinates: Coordinates, memory: Memory | None = None
+        self,
+        data: Table | PartitionedData,
+        loss: Any,
+        penalty: Penalty,
+        coordinates: Coordinates,
+        cache: FitCache | None = None,
     ) -> None:
         self.data, self.loss, self.raw_penalty, self.coordinates = data, loss, penalty, coordinates
-        self.n, self.d, self.K = data.n, data.d, loss.columns
-        self.memory = Memory() if memory is None else memory
+        self.n, self.d, self.K = data.n, data.d, loss.n_outputs
+        self.cache = FitCache() if cache is None else cache
         # Where passes are dear: theta, the arguments and the answer of `curvature` there, maybe that of `curvature_diagonal`.
         self._seen: tuple[Any, ...] = (None,)
 
@@ -60,9 +65,9 @@ class Objective:
         return self.data
 
     @property
-    def parted(self) -> Parted:
+    def parted(self) -> PartitionedData:
         """The data, where it is in parts."""
-        if not isinstance(self.data, Parted):
+        if not isinstance(self.data, PartitionedData):
             raise TypeError("This needs rows in parts.")
         return self.data
 
@@ -86,7 +91,7 @@ class Objective:
         table, (mean, scale) = self.data.thinned(stride), self.coordinates
         table.s *= table.n / table.s.sum()
         low, high = table.ranges()
-        row = np.maximum(high - mean, mean - low) ** 2 * self.loss.smoothness() / table.n
+        row = np.maximum(high - mean, mean - low) ** 2 * self.loss.curvature_bound() / table.n
         penalty = self.raw_penalty._replace(l2=self.raw_penalty.l2 + row)
         return Objective(table, self.loss, penalty, Coordinates(mean, scale * np.append(low < high, True)))
 
@@ -96,8 +101,8 @@ class Objective:
         coordinates = Coordinates(mean[index], scale[np.append(index, self.d)])
         return Objective(self.data.columns(index), self.loss, self.raw_penalty.of(index), coordinates)
 
-    def in_coordinates(self, coordinates: Coordinates, memory: Memory | None = None) -> Objective:
-        return Objective(self.data, self.loss, self.raw_penalty, coordinates, memory)
+    def in_coordinates(self, coordinates: Coordinates, cache: FitCache | None = None) -> Objective:
+        return Objective(self.data, self.loss, self.raw_penalty, coordinates, cache)
 
     def with_loss(self, loss: Any) -> Objective:
         return Objective(self.data, loss, self.raw_penalty, self.coordinates)
@@ -105,15 +110,15 @@ class Objective:
     def with_own_curvature(self) -> Objective:
         """The same one, whose rows far off count with the curvature that they have; what is known of the loss is still true."""
         loss = self.loss.with_own_curvature()
-        other = Objective(self.data, loss, self.raw_penalty, self.coordinates, self.memory)
+        other = Objective(self.data, loss, self.raw_penalty, self.coordinates, self.cache)
         other._seen = (None, *self._seen[1:3])
         return other
 
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """F(theta), and the gradient (d + 1, K) of its loss part.  One pass over X, or none where that was the last."""
-        point = self.memory.point
+        point = self.cache.point
         if point is None or not np.array_equal(point.theta, theta):
-            self.memory.point = point = Point(theta, *self.loss_part(theta))
+            self.cache.point = point = Point(theta, *self.loss_part(theta))
         return point.loss + penalty_value(theta, self.penalty), point.gradient
 
     def loss_part(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
@@ -126,15 +131,15 @@ class Objective:
         losses, G = self.data.total(Gradient(self.loss, *self.coordinates.raw(theta)))
         return losses / self.n, self.coordinates.gradient(G / self.n)
 
-    def of_columns(self, index: np.ndarray, memory: Memory | None = None) -> Objective:
+    def of_columns(self, index: np.ndarray, cache: FitCache | None = None) -> Objective:
         """That of some columns of scores alone, where they are independent and in memory."""
-        loss = self.loss._replace(columns=len(index))
-        return Objective(self.table.with_targets(self.table.Y[index]), loss, self.raw_penalty, self.coordinates, memory)
+        loss = self.loss._replace(n_outputs=len(index))
+        return Objective(self.table.with_targets(self.table.Y[index]), loss, self.raw_penalty, self.coordinates, cache)
 
     @cached_property
-    def constant_value(self) -> float:
+    def intercept_only_value(self) -> float:
         """F at the best constant scores, or close to them.  One pass over X."""
-        b = self.data.constant_scores(self.loss) * self.coordinates.centred
+        b = self.data.intercept_only_scores(self.loss) * self.coordinates.centred
         return self.mean_loss(np.zeros((self.d, self.K)), b)
 
     def mean_loss(self, W: np.ndarray, b: np.ndarray) -> float:
@@ -167,7 +172,7 @@ class Objective:
         moments = self.finite_moments(fit_intercept)
         if not fit_intercept:
             _warn_of_offsets(moments)
-        return moments.coordinates(self.raw_penalty.l2 / self.loss.smoothness(), fit_intercept)
+        return moments.coordinates(self.raw_penalty.l2 / self.loss.curvature_bound(), fit_intercept)
 
     def curvature(self, theta: np.ndarray, most_rows: int, diagonal: int = 0) -> np.ndarray:
         """The Hessian of the loss part at theta, from at most about `most_rows` evenly spaced rows.
@@ -175,14 +180,14 @@ class Objective:
         Blocks (P, D, D): the first `diagonal` blocks (k, k), or all those with l <= k where `diagonal` is 0; see
         `kernels.curvature`.
         """
-        if self.data.dear:
+        if self.data.expensive:
             return self._all_at(theta, most_rows, diagonal)
         H, weight = self.data.total(self._curvature_question(theta, most_rows, diagonal))
         return H / weight
 
     def look_ahead(self, theta: np.ndarray) -> None:
         """Where passes are dear, have one tell all of theta: the curvature, asked for as last time, will be wanted, too."""
-        if self.data.dear and len(self._seen) > 1:
+        if self.data.expensive and len(self._seen) > 1:
             self._all_at(theta, *self._seen[1:3])
 
     def _curvature_question(self, theta: np.ndarray, most_rows: int, diagonal: int) -> Curvature:
@@ -192,11 +197,11 @@ class Objective:
         """The curvature, and whatever else may be asked of the loss at theta."""
         if not (np.array_equal(self._seen[0], theta) and self._seen[1:3] == (most_rows, diagonal)):
             W, b = self.coordinates.raw(theta)
-            questions: list[Any] = [self._curvature_question(theta, most_rows, diagonal), Gradient(self.loss, W, b)]
+            queries: list[Any] = [self._curvature_question(theta, most_rows, diagonal), Gradient(self.loss, W, b)]
             if most_rows < self.n:
-                questions.append(CurvatureDiagonal(self.loss, W, b, *self.coordinates))
-            H, weight, loss, G, *q = self.data.total(Together(questions))
-            self.memory.point = Point(theta, float(loss.sum()) / self.n, self.coordinates.gradient(G / self.n))
+                queries.append(CurvatureDiagonal(self.loss, W, b, *self.coordinates))
+            H, weight, loss, G, *q = self.data.total(Together(queries))
+            self.cache.point = Point(theta, float(loss.sum()) / self.n, self.coordinates.gradient(G / self.n))
             self._seen = theta, most_rows, diagonal, H / weight, *q
         return self._seen[3].copy()
 

@@ -10,9 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .compiled.threads import thread_count, threads
 from .coordinates import Coordinates, identity
-from .data.partitions import Parted
+from .data.partitions import PartitionedData
 from .data.table import Table
-from .fit_cache import Memory
+from .fit_cache import FitCache
 from .monitoring.history import Halted, History, Watcher
 from .monitoring.warning import warn
 from .objective import Objective
@@ -43,7 +43,7 @@ class Fit(NamedTuple):
     bound: bool  # whether that is a bound that duality gives, or an estimate
 
 
-class Begun(NamedTuple):
+class FirstEpochResult(NamedTuple):
     """What a sample of the rows says of the objective before and after an epoch that was made before all rows were known."""
 
     start: float
@@ -53,24 +53,24 @@ class Begun(NamedTuple):
 
 def takers(loss: Any, automatic: bool) -> list[str]:
     """The solvers that take a loss, with rates derived from the data or not."""
-    return [name for name, solver in {"gd": gd, **RULES}.items() if solver.takes(loss, automatic)]
+    return [name for name, solver in {"gd": gd, **RULES}.items() if solver.supports(loss, automatic)]
 
 
 def minimise(
-    data: Table | Parted,
+    data: Table | PartitionedData,
     loss: Any,
     penalty: Penalty,
     options: Options,
     start: tuple[np.ndarray, np.ndarray] | None,
-    memory: Memory | None = None,
+    cache: FitCache | None = None,
     watchers: tuple[Watcher, ...] = (),
-    begun: Begun | None = None,
+    begun: FirstEpochResult | None = None,
 ) -> Fit:
     """Minimise the objective and warn if `tol` was not reached.
 
     Parameters
     ----------
-    data : Table or Parted
+    data : Table or PartitionedData
         n rows of d columns, with weights of mean one.
     loss : struct of losses
     penalty : Penalty
@@ -78,11 +78,11 @@ def minimise(
     options : Options
     start : (ndarray of shape (d, K), ndarray of shape (K,)) or None
         Coefficients and intercepts to start from; None: the best constant scores (zero with an explicit rate).
-    memory : Memory or None
+    cache : FitCache or None
         Of the fit before, brought up to date for the next one; None: nothing is kept.
     watchers : tuple of callable
         See `History`.
-    begun : Begun or None
+    begun : FirstEpochResult or None
         An epoch that has been made already; `start` is where it ended.
 
     Raises
@@ -90,10 +90,10 @@ def minimise(
     ValueError
         If numbers leave the range of floats.
     """
-    work = data.entries * loss.columns * (SCATTERED if data.sparse else 1)
+    work = data.entries * loss.n_outputs * (SCATTERED if data.sparse else 1)
     count = thread_count(options.n_jobs, work)
     with threads(count) as team, np.errstate(over="ignore", invalid="ignore"):
-        kept = None if isinstance(data, Table) else memory
+        kept = None if isinstance(data, Table) else cache
         objective = Objective(data.shared_by(team), loss, penalty, identity(data.d, options.fit_intercept), kept)
         W, b = start if start is not None else _first_guess(objective, options)
         halted = False
@@ -108,7 +108,7 @@ def minimise(
                 here.record(begun.end, theta)
                 options = replace(options, max_iter=options.max_iter - 1)
             if options.max_iter > 0:
-                W, b, solution, coordinates = _solve(objective, W, b, options, history, memory)
+                W, b, solution, coordinates = _solve(objective, W, b, options, history, cache)
                 if begun is not None:
                     solution = solution._replace(iterations=solution.iterations + 1)
             else:
@@ -117,7 +117,7 @@ def minimise(
             W, b, coordinates, halted = end.W, end.b, None, True
             solution = Solution(np.empty(0), len(history.curve) - 1, np.nan, True)
         # Explicit rates and the perceptron end where the objective falls no more, which says nothing of its minimum.
-        aimed = options.tol is not None and options.automatic and gd.takes(loss, automatic=True)
+        aimed = options.tol is not None and options.automatic and gd.supports(loss, automatic=True)
         if not (np.isfinite(W).all() and np.isfinite(b).all()):
             history.overflow()
         W, b, risen = _rounded(objective, W, b, coordinates, options, history.curve)
@@ -132,26 +132,26 @@ def minimise(
 def _first_guess(objective: Objective, options: Options) -> tuple[np.ndarray, np.ndarray]:
     W, b = np.zeros((objective.d, objective.K)), np.zeros(objective.K)
     if options.automatic and options.fit_intercept:
-        b = objective.data.constant_scores(objective.loss)
+        b = objective.data.intercept_only_scores(objective.loss)
     return W, b
 
 
 def _solve(
-    objective: Objective, W: np.ndarray, b: np.ndarray, options: Options, history: History, memory: Memory | None
+    objective: Objective, W: np.ndarray, b: np.ndarray, options: Options, history: History, cache: FitCache | None
 ) -> tuple[np.ndarray, np.ndarray, Solution, Coordinates | None]:
     """Choose and run a solver, or two; the coefficients, what the (last) solver says of them, and standardised coordinates."""
     before = None
-    if options.solver in ("auto", "sgd") and options.unspecific and dual.pays(objective):
+    if options.solver in ("auto", "sgd") and options.unspecific and dual.is_worthwhile(objective):
         theta = objective.coordinates.theta(W, b)
         before = dual.minimise(objective, theta, options, history.through(objective.coordinates.raw))
         W, b = objective.coordinates.raw(before.theta)
         if before.converged or before.iterations == options.max_iter:
             return W, b, before, None
-    objective = _remembering(objective, options, memory)
+    objective = _remembering(objective, options, cache)
     stochastic = options.solver in RULES or not options.automatic
     theta = objective.coordinates.theta(W, b)
     if not stochastic:
-        theta = objective.memory.near(theta)
+        theta = objective.cache.near(theta)
     history = history.through(objective.coordinates.raw)
     if before is not None:
         solution = _descend(objective, theta, options, history, options.max_iter - before.iterations)
@@ -164,16 +164,16 @@ def _solve(
     return *objective.coordinates.raw(solution.theta), solution, standard
 
 
-def _remembering(objective: Objective, options: Options, memory: Memory | None) -> Objective:
+def _remembering(objective: Objective, options: Options, cache: FitCache | None) -> Objective:
     """The objective in coordinates to step in, with what is remembered of the same data there."""
-    if memory is None or not objective.in_memory:
-        return objective.in_coordinates(_coordinates(objective, options), memory)
+    if cache is None or not objective.in_memory:
+        return objective.in_coordinates(_coordinates(objective, options), cache)
     data = objective.loss, objective.coordinates.centred, options.standardize, *objective.table.fingerprint()
-    known = memory.coordinates if memory.data == data else None
+    known = cache.coordinates if cache.data == data else None
     if known is None:
         known = _coordinates(objective, options)
-        vars(memory).update(vars(Memory(data, known, curvature={}, progress=memory.progress)))
-    return objective.in_coordinates(known, memory)
+        vars(cache).update(vars(FitCache(data, known, curvature={}, progress=cache.progress)))
+    return objective.in_coordinates(known, cache)
 
 
 def _coordinates(objective: Objective, options: Options) -> Coordinates:
@@ -208,7 +208,7 @@ def _rounded(
     off = np.abs(intercept.astype(np.float32) - intercept)
     spread = np.divide(np.abs(coef - W), scale, out=np.zeros_like(W), where=scale > 0.0)  # of scores, of each coefficient
     error = off + spread.sum(axis=0)
-    rise = 0.5 * objective.loss.smoothness() * error @ error if objective.loss.smooth() else error.sum()
+    rise = 0.5 * objective.loss.curvature_bound() * error @ error if objective.loss.smooth() else error.sum()
     allowed, noise = options.tol or 0.0, NEGLIGIBLE * curve[0]
     risen = rise / max(curve[-1], TINY)
     if tiny.any() or not rise <= allowed * curve[-1] + noise:
@@ -238,7 +238,7 @@ def _warn(solution: Solution, options: Options, loss: Any) -> None:
         remedies = ["raise max_iter or tol"]
         if not options.automatic:
             remedies.append("tune eta0 or use learning_rate='auto'")
-        elif options.solver in RULES and gd.takes(loss, automatic=True):
+        elif options.solver in RULES and gd.supports(loss, automatic=True):
             remedies.append("use solver='auto'")
         near = solution.gap <= (options.tol or 0.0)
         distance = f"is about {solution.gap:.1e} (relative) above its minimum" if not near else "has not settled yet"

@@ -41,10 +41,10 @@ SQUARED = {"squared": SquaredError(1), "two targets": SquaredError(2)}
 def targets(loss, rng, n=N):
     """Targets or codes (T, n)."""
     if isinstance(loss, Softmax):
-        return rng.integers(loss.columns, size=(1, n)).astype(float)
+        return rng.integers(loss.n_outputs, size=(1, n)).astype(float)
     if isinstance(loss, LogLoss):
-        return rng.integers(2, size=(loss.columns, n)).astype(float)
-    return rng.normal(size=(loss.columns, n))
+        return rng.integers(2, size=(loss.n_outputs, n)).astype(float)
+    return rng.normal(size=(loss.n_outputs, n))
 
 
 def objective_of(loss, X=None, *, Y=None, weighted=False, l1=0.0, l2=0.1, fit_intercept=True, d=D):

@@ -183,13 +183,13 @@ def test_only_a_bound_that_is_small_enough_proves():
 # ---------------------------------------------------------------- rounding
 def test_a_start_far_worse_than_the_constants_makes_no_tiny_objective_zero():
     objective = problem_of("log_loss", **L2)
-    tiny = 8.0 * np.finfo(float).eps * objective.constant_value
+    tiny = 8.0 * np.finfo(float).eps * objective.intercept_only_value
     share = targets_of("log_loss").mean()
-    assert_allclose(objective.constant_value, -share * np.log(share) - (1.0 - share) * np.log(1.0 - share))
+    assert_allclose(objective.intercept_only_value, -share * np.log(share) - (1.0 - share) * np.log(1.0 - share))
     far = Rounding(objective, 1e15)
     assert_allclose(far.below(1e-3), tiny)
     assert far.below(10.0) < 10.0  # it need not know more
-    near = Rounding(objective, 0.5 * objective.constant_value)
+    near = Rounding(objective, 0.5 * objective.intercept_only_value)
     assert_allclose(near.below(1e-17), 0.5 * tiny)
     assert 1e-3 > near.below(1e-3)
 

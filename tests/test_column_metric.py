@@ -35,9 +35,9 @@ def test_its_minimiser_is_that_of_the_hessian_as_a_matrix(loss, fit_intercept, w
     theta = np.abs(theta) if positive else theta
     gradient = objective.evaluate(theta)[1]
     metric = Columns(objective, theta)
-    metric.renewable = False  # to the end
+    metric.refreshable = False  # to the end
     target, slope, decrease = metric.minimise(theta, gradient, 1e-18)
-    blocks = hessian(objective, theta, objective.n, loss.columns)
+    blocks = hessian(objective, theta, objective.n, loss.n_outputs)
     for k, block in enumerate(blocks):
         expected = descend_matrix(block, gradient[:, k], theta[:, k], objective.penalty, 1e-18)
         np.testing.assert_allclose(target[:, k], expected, rtol=1e-6, atol=1e-8)
@@ -55,7 +55,7 @@ def test_a_rough_minimum_is_near(seed):
     theta = random_theta(objective)
     gradient = objective.evaluate(theta)[1]
     rough, exact = Columns(objective, theta), Columns(objective, theta)
-    exact.renewable = False
+    exact.refreshable = False
     most = exact.minimise(theta, gradient, 1e-16)[2]
     assert 0.9 * most <= rough.minimise(theta, gradient, 0.0)[2] <= most * (1.0 + 1e-9)
 

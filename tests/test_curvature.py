@@ -11,7 +11,7 @@ from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import Huber, SquaredError
 from skgd.models.column_metric import Columns
 from skgd.models.curvature import LARGEST, Blocks, Diagonal, Matrices, curvature_at, hessian, shrunk
-from skgd.solvers.whitening import heaviest, identity
+from skgd.solvers.whitening import identity, largest_squared_row_norm
 
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
 ALL = SQUARED | LOSSES
@@ -69,8 +69,8 @@ def test_hessian_of_softmax_is_one_matrix(weighted, storage):
 def test_hessian_of_separable_columns_is_a_block_for_each(loss, weighted, storage):
     objective = objective_of(loss, storage(rows()), weighted=weighted)
     theta = random_theta(objective)
-    expected = expected_hessian(objective, theta).reshape(loss.columns, D + 1, loss.columns, D + 1)
-    for k, block in enumerate(hessian(objective, theta, objective.n, loss.columns)):
+    expected = expected_hessian(objective, theta).reshape(loss.n_outputs, D + 1, loss.n_outputs, D + 1)
+    for k, block in enumerate(hessian(objective, theta, objective.n, loss.n_outputs)):
         np.testing.assert_allclose(block, expected[k, :, k], rtol=1e-12, atol=1e-14)
 
 
@@ -82,9 +82,9 @@ def test_columns_that_a_sample_missed_have_the_curvature_of_all_rows(loss, stora
     X[:, 1], X[:, 2] = 0.0, 3.0
     X[1:20:2, 1] = 1.0  # odd rows: every tenth misses them
     objective, D = objective_of(loss, storage(X), l2=1e-4), 5
-    theta, diagonal = random_theta(objective), 0 if loss.coupled() else loss.columns
+    theta, diagonal = random_theta(objective), 0 if loss.coupled() else loss.n_outputs
     exact, sampled = (hessian(objective, theta, most, diagonal) for most in (2000, 200))
-    for k in range(loss.columns):
+    for k in range(loss.n_outputs):
         of_all, of_sample = (H[0, k * D :, k * D :] if loss.coupled() else H[k] for H in (exact, sampled))
         assert of_sample[1, 1] == pytest.approx(of_all[1, 1], rel=0.1)
         assert of_sample[2, 2] == 0.0
@@ -194,7 +194,7 @@ def test_constant_columns_stay_where_they_are():
     X[:, 2] = 7.0
     for loss in ALL.values():
         objective = objective_of(loss, X)
-        for theta in (random_theta(objective), np.zeros((D + 1, loss.columns))):
+        for theta in (random_theta(objective), np.zeros((D + 1, loss.n_outputs))):
             np.testing.assert_array_equal(curvature_at(objective, theta).solve(np.ones(theta.shape))[2], 0.0)
 
 
@@ -202,8 +202,8 @@ def test_constant_columns_stay_where_they_are():
 def test_a_quadratic_loss_has_one_curvature_everywhere():
     curvature = curvature_at(objective_of(SquaredError(3)), np.zeros((D + 1, 3)))
     assert len(curvature.solvers) == 1
-    assert not curvature.renewable
-    assert curvature.faithful
+    assert not curvature.refreshable
+    assert curvature.exact_near_minimum
 
 
 @pytest.mark.parametrize("loss", [*LOSSES.values(), Huber(1)], ids=[*LOSSES, "huber"])
@@ -211,8 +211,8 @@ def test_other_losses_have_another_one_elsewhere(loss):
     objective = objective_of(loss)
     curvature = curvature_at(objective, random_theta(objective))
     assert isinstance(curvature, Blocks)
-    assert curvature.renewable
-    assert curvature.faithful
+    assert curvature.refreshable
+    assert curvature.exact_near_minimum
 
 
 def test_curvature_is_a_diagonal_where_matrices_do_not_pay():
@@ -221,8 +221,8 @@ def test_curvature_is_a_diagonal_where_matrices_do_not_pay():
         objective = objective_of(loss, d=d)
         curvature = curvature_at(objective, random_theta(objective))
         assert isinstance(curvature, Diagonal)
-        assert not curvature.renewable
-        assert not curvature.faithful
+        assert not curvature.refreshable
+        assert not curvature.exact_near_minimum
 
 
 @STORAGE
@@ -232,7 +232,7 @@ def test_diagonal_is_that_of_the_hessian(loss, storage):
     X[:, 2] = 7.0
     objective = objective_of(loss, storage(X), weighted=True)
     theta, gradient = random_theta(objective), random_theta(objective, seed=2)
-    H = np.diagonal(expected_hessian(objective, theta)).reshape(loss.columns, D + 1).T + objective.penalty.l2[:, None]
+    H = np.diagonal(expected_hessian(objective, theta)).reshape(loss.n_outputs, D + 1).T + objective.penalty.l2[:, None]
     expected = np.divide(gradient, H, out=np.zeros_like(gradient), where=objective.coordinates.scale[:, None] > 0.0)
     np.testing.assert_allclose(Diagonal(objective, theta).solve(gradient), expected, rtol=1e-10)
 
@@ -270,6 +270,8 @@ def test_curvature_of_far_columns(storage):
     theta = random_theta(near)
     np.testing.assert_allclose(far.curvature(theta, 60), near.curvature(theta, 60), rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(far.curvature_diagonal(theta), near.curvature_diagonal(theta), rtol=1e-6)
-    np.testing.assert_allclose(heaviest(far, identity(far)), heaviest(near, identity(near)), rtol=1e-6)
+    np.testing.assert_allclose(
+        largest_squared_row_norm(far, identity(far)), largest_squared_row_norm(near, identity(near)), rtol=1e-6
+    )
     if storage is sp.csr_matrix:
         np.testing.assert_allclose(Columns(far, theta).curvature, Columns(near, theta).curvature, rtol=1e-6)

@@ -125,7 +125,7 @@ def _delayed(value):
 
 @pytest.mark.parametrize("known", [True, False])
 def test_frames(known, client, rows):
-    """Parts of unknown sizes, one of them empty, a class missing in most, a column constant in some."""
+    """Partitions of unknown sizes, one of them empty, a class missing in most, a column constant in some."""
     X, z, weights = rows
     X = X.copy()
     X[:500, 1] = 3.0

@@ -225,9 +225,10 @@ def test_gd_goes_on_where_rows_are_too_heavy(text, monkeypatch, objective):
 )
 def test_pays(columns, scale, loss, l1, l2, expected):
     X = scale * sp.eye_array(100, columns, format="csr")
-    y = np.arange(100.0)[None] % loss.columns
+    y = np.arange(100.0)[None] % loss.n_outputs
     assert (
-        dual.pays(Objective(Table(X, y, np.ones(100)), loss, elastic_net(l1, l2, columns), identity(columns, True))) == expected
+        dual.is_worthwhile(Objective(Table(X, y, np.ones(100)), loss, elastic_net(l1, l2, columns), identity(columns, True)))
+        == expected
     )
 
 

@@ -189,7 +189,7 @@ def _mapped(array, folder, name):
 
 
 def _stored(X, y, weights, storage, folder):
-    """Memory maps of everything that a fit reads."""
+    """FitCache maps of everything that a fit reads."""
     if storage == "dense":
         return _mapped(X, folder, "X"), _mapped(y, folder, "y"), _mapped(weights, folder, "s")
     joblib.dump((sp.csr_matrix(X), y, weights), folder / "data.joblib")

@@ -267,7 +267,7 @@ def test_rows_far_off_do_not_hide_what_is_left():
 
 def test_decreases_of_any_size_are_compared():
     """Found by drawing problems: a rate of 1e300, to the power of the passes, is no float."""
-    metric = SimpleNamespace(renewable=True, passes=3.0)
+    metric = SimpleNamespace(refreshable=True, passes=3.0)
     assert _stalled(metric, [1e-200, 1e100])
     assert not _stalled(metric, [1.0, 1e-100])
     assert not _stalled(metric, [1.0, 0.0, 1e-20, 0.0, 0.0])

@@ -50,10 +50,10 @@ def targets(loss, seed=2):
     """Targets or codes (T, n) of a loss."""
     rng = np.random.default_rng(seed)
     if isinstance(loss, Softmax):
-        return rng.integers(loss.columns, size=(1, N)).astype(float)
+        return rng.integers(loss.n_outputs, size=(1, N)).astype(float)
     if isinstance(loss, LogLoss):
-        return rng.integers(2, size=(loss.columns, N)).astype(float)
-    return rng.normal(size=(loss.columns, N))
+        return rng.integers(2, size=(loss.n_outputs, N)).astype(float)
+    return rng.normal(size=(loss.n_outputs, N))
 
 
 def expected_record(loss, X, Y, s, W, b):
@@ -105,7 +105,7 @@ def test_columns_that_are_independent_have_their_own_losses(storage):
 @pytest.mark.parametrize("loss", [LogLoss(1), LogLoss(2), Softmax(CLASSES, 0.2)], ids=["binary", "two columns", "softmax"])
 def test_record_of_classification(storage, loss):
     X, s = data()
-    W, b = coefficients(loss.columns)
+    W, b = coefficients(loss.n_outputs)
     Y = targets(loss)
     totals, G = kernels.record(rows_of(storage(X)), loss, Y, s, W, b, WHOLE, 0, 1, 16)
     assert_record((totals[0], G[0]), expected_record(loss, X, Y, s, W, b))
@@ -131,7 +131,7 @@ def test_record_of_a_range_of_parts(storage, K):
 @pytest.mark.parametrize("loss", [SquaredError(2), LogLoss(1), Softmax(CLASSES, 0.2)], ids=["squared", "binary", "softmax"])
 def test_loss_sum_is_the_loss_of_a_record(storage, loss):
     X, s = data()
-    (W, b), Y, edges = coefficients(loss.columns), targets(loss), np.array([0, 13, 30, N])
+    (W, b), Y, edges = coefficients(loss.n_outputs), targets(loss), np.array([0, 13, 30, N])
     (totals,) = kernels.loss_sum(rows_of(storage(X)), loss, Y, s, W, b, edges, 1, 3, 8)
     parts = [slice(first, last) for first, last in pairwise(edges[1:])]
     expected = [expected_record(loss, X[part], Y[:, part], s[part], W, b)[0] for part in parts]
@@ -155,10 +155,10 @@ def test_add_changes_takes_rows_in_the_order_asked_for_and_adds(storage):
 def test_a_table_of_residuals_leaves_only_what_changed(storage, loss):
     X, s = data()
     Y, rows, order = targets(loss), rows_of(storage(X)), np.random.default_rng(3).permutation(N)
-    table, gradients = np.zeros((loss.columns, N)), []
+    table, gradients = np.zeros((loss.n_outputs, N)), []
     for seed in (1, 2):
-        W, b = coefficients(loss.columns, seed)
-        G, tile = np.zeros((D + 1, loss.columns)), kernels.new_tile(rows, len(Y), loss.columns, 8)
+        W, b = coefficients(loss.n_outputs, seed)
+        G, tile = np.zeros((D + 1, loss.n_outputs)), kernels.new_tile(rows, len(Y), loss.n_outputs, 8)
         kernels.add_changes(rows, loss, order, 0, N, Y, s, W, b, tile, table, G)
         gradients.append(expected_record(loss, X, Y, s, W, b)[1])
     np.testing.assert_allclose(G, gradients[1] - gradients[0], rtol=1e-12, atol=1e-12)
@@ -211,12 +211,12 @@ def second_derivatives(loss, Z, Y):
     """(n, K, K), by the scores Z (n, K); of a parabola above the loss where a score is far on the wrong side."""
     if isinstance(loss, Softmax):
         P = softmax(Z, axis=1)
-        return P[:, :, None] * np.eye(loss.columns) - P[:, :, None] * P[:, None, :]
+        return P[:, :, None] * np.eye(loss.n_outputs) - P[:, :, None] * P[:, None, :]
     second = np.ones_like(Z)
     if isinstance(loss, LogLoss):
         wrong = (np.abs(Z) > FAR) & ((Z > 0.0) == (Y.T < 0.5))
         second = np.where(wrong, np.tanh(0.5 * Z) / (2.0 * Z), expit(Z) * expit(-Z))
-    return second[:, :, None] * np.eye(loss.columns)
+    return second[:, :, None] * np.eye(loss.n_outputs)
 
 
 def expected_blocks(loss, X, Y, s, mean, scale, W, b, pairs):
@@ -240,11 +240,11 @@ def origin_of(rows, mean):
 def blocks(storage, loss, index, diagonal, edges, size, d=D):
     """Blocks of the kernel, and those expected, for each part of `index`."""
     X, s = data(d=d)
-    (W, b), (mean, scale), Y = coefficients(loss.columns, d=d), standardisation(d), targets(loss)
+    (W, b), (mean, scale), Y = coefficients(loss.n_outputs, d=d), standardisation(d), targets(loss)
     rows = rows_of(storage(X))
     arguments = rows, loss, index, Y, s, mean, origin_of(rows, mean), scale, W, b, diagonal, np.array(edges)
     (H,) = kernels.curvature(*arguments, 0, len(edges) - 1, size)
-    pairs = [(k, k) for k in range(diagonal)] or [(k, l) for k in range(loss.columns) for l in range(k + 1)]
+    pairs = [(k, k) for k in range(diagonal)] or [(k, l) for k in range(loss.n_outputs) for l in range(k + 1)]
     parts = [index[first:last] for first, last in pairwise(edges)]
     return H, np.array([expected_blocks(loss, X[part], Y[:, part], s[part], mean, scale, W, b, pairs) for part in parts])
 
@@ -299,7 +299,7 @@ def test_curvature_of_a_range_of_parts(storage):
 def test_curvature_diagonal(storage, loss):
     """Sums of second derivatives times squares of standardised columns."""
     X, s = data()
-    (W, b), (mean, scale), edges = coefficients(loss.columns), standardisation(D), np.array([0, 13, 30, N])
+    (W, b), (mean, scale), edges = coefficients(loss.n_outputs), standardisation(D), np.array([0, 13, 30, N])
     rows = rows_of(storage(X))
     (q,) = kernels.curvature_diagonal(rows, loss, targets(loss), s, mean, origin_of(rows, mean), scale, W, b, edges, 1, 3, 8)
     second = s[:, None] * np.einsum("nkk->nk", second_derivatives(loss, X @ W + b, targets(loss)))

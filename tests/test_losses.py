@@ -61,13 +61,13 @@ def curvature_of_score(loss, y, z):
 
 @kernel
 def facts(loss):
-    answers = loss.coupled(), loss.quadratic(), loss.smooth(), loss.bounded(), loss.scores_are_targets()
-    return answers, loss.smoothness()
+    answers = loss.coupled(), loss.constant_curvature(), loss.smooth(), loss.bounded_curvature(), loss.scores_are_targets()
+    return answers, loss.curvature_bound()
 
 
 @kernel
 def residuals(loss, y, s, Z):
-    return loss.residuals(y, s, Z)
+    return loss.loss_and_residuals(y, s, Z)
 
 
 @kernel
@@ -90,7 +90,7 @@ def plain(function):
 
 def grid(loss):
     """Targets and scores; not those whose exponentials leave no digit of the targets to compare."""
-    scores = SCORES if loss.bounded() else SCORES[abs(SCORES) < 10.0]
+    scores = SCORES if loss.bounded_curvature() else SCORES[abs(SCORES) < 10.0]
     return [(y, z) for y in TARGETS[type(loss)] for z in scores.tolist()]
 
 
@@ -235,22 +235,22 @@ def test_far_from_their_target_rows_step_to_it(cls):
         np.testing.assert_allclose(z - loss.derivative(y, z) / loss.curvature(y, z), np.log(y), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("cls", [cls for cls in SMOOTH if cls().bounded()])
+@pytest.mark.parametrize("cls", [cls for cls in SMOOTH if cls().bounded_curvature()])
 def test_smoothness_bounds_the_curvature_and_is_reached(cls):
     loss = cls()
     curvatures = [loss.curvature(y, z) for y, z in grid(loss)] + [loss.curvature(0.5, 0.5)]
-    assert max(curvatures) <= loss.smoothness() * (1.0 + 1e-15)
+    assert max(curvatures) <= loss.curvature_bound() * (1.0 + 1e-15)
     reached = [loss.curvature(y, z) for y in TARGETS[cls] for z in np.append(np.linspace(-1.0, 1.0, 21), y)]
-    assert max(reached) == pytest.approx(loss.smoothness())
+    assert max(reached) == pytest.approx(loss.curvature_bound())
     assert min(curvatures) >= 0.0
 
 
-@pytest.mark.parametrize("cls", [cls for cls in SMOOTH if cls().bounded()])
+@pytest.mark.parametrize("cls", [cls for cls in SMOOTH if cls().bounded_curvature()])
 def test_smoothness_bounds_the_slope_of_the_derivative(cls):
     loss, y = cls(), TARGETS[cls][0]
     z = np.linspace(-4.0, 4.0, 801)
     slopes = np.diff([loss.derivative(y, v) for v in z.tolist()]) / np.diff(z)
-    assert slopes.max() <= loss.smoothness() * (1.0 + 1e-9)
+    assert slopes.max() <= loss.curvature_bound() * (1.0 + 1e-9)
 
 
 @pytest.mark.parametrize("cls", SEPARABLE)
@@ -305,13 +305,13 @@ def test_facts_are_the_same_compiled(loss):
     free = (LogLoss, Softmax, Poisson, Gamma, *MARGINS)
     assert loss.scores_are_targets() == (not isinstance(loss, free))
     assert loss.smooth() == (not isinstance(loss, (*KINKED, Perceptron)))
-    assert loss.bounded() == (type(loss) not in UNBOUNDED)
+    assert loss.bounded_curvature() == (type(loss) not in UNBOUNDED)
 
 
 @pytest.mark.parametrize("cls", SMOOTH)
 def test_quadratic_says_whether_the_curvature_is_constant(cls):
     loss = cls()
-    assert loss.quadratic() == (np.ptp([loss.curvature(y, z) for y, z in grid(loss)]) == 0.0)
+    assert loss.constant_curvature() == (np.ptp([loss.curvature(y, z) for y, z in grid(loss)]) == 0.0)
 
 
 @pytest.mark.parametrize("how", [residuals, plain(residuals)], ids=["compiled", "python"])
@@ -347,7 +347,7 @@ def test_constant_scores_have_the_least_mean_loss(cls):
     s = rng.uniform(0.1, 2.0, 31)
     y = rng.choice(TARGETS[cls], size=(2, 31)) if cls in MARGINS | {LogLoss} else rng.exponential(2.0, (2, 31))
     parameters = {"epsilon": 0.2, "quantile": 0.3}
-    scores = loss_for(cls, y, s, **parameters).constant_scores(y, s)
+    scores = loss_for(cls, y, s, **parameters).intercept_only_scores(y, s)
     for k in range(2):
 
         def total(z, k=k):
@@ -363,7 +363,7 @@ def test_constant_scores_have_the_least_mean_loss(cls):
 def test_quantiles_of_the_targets_are_constant_scores():
     y = np.random.default_rng(0).permutation(101.0 * np.arange(101.0))[None]
     for quantile in (0.1, 0.5, 0.9):
-        assert Quantile(1, quantile).constant_scores(y, np.ones(101)) == np.quantile(y, quantile)
+        assert Quantile(1, quantile).intercept_only_scores(y, np.ones(101)) == np.quantile(y, quantile)
 
 
 # ---------------------------------------------------------------- kinks, rounded
@@ -491,27 +491,27 @@ def test_softmax_steps_are_sized_by_the_curvature_at_the_start():
     s, y = tile(1, rows=40)[1], np.array([[0.0] * 21 + [1.0] * 10 + [2.0] * 5 + [3.0] * 4])
     share = np.array([s[y[0] == k].sum() for k in range(CLASSES)]) / s.sum()
     loss = Softmax(CLASSES, max(share * (1.0 - share)))
-    start = np.repeat(loss.constant_scores(y, s)[:, None], 1, axis=1)
+    start = np.repeat(loss.intercept_only_scores(y, s)[:, None], 1, axis=1)
     H = curvature_tensor(loss, np.zeros((1, 1)), np.ones(1), start)[:, :, 0]
-    assert np.diagonal(H).max() == pytest.approx(loss.smoothness(), rel=1e-12)
-    assert Softmax(CLASSES, 0.001).smoothness() == 0.05
+    assert np.diagonal(H).max() == pytest.approx(loss.curvature_bound(), rel=1e-12)
+    assert Softmax(CLASSES, 0.001).curvature_bound() == 0.05
 
 
 def test_the_middle_of_all_best_scores_is_the_constant_score_of_an_insensitive_loss():
     y, s = np.array([[-0.05, 0.03], [7.0, 7.0]]), np.array([1.0, 2.0])
-    np.testing.assert_allclose(EpsilonInsensitive(2, 0.1).constant_scores(y, s), [-0.01, 7.0], atol=1e-15)
+    np.testing.assert_allclose(EpsilonInsensitive(2, 0.1).intercept_only_scores(y, s), [-0.01, 7.0], atol=1e-15)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_it_is_the_middle_whatever_rounding_makes_of_half_the_weight(seed):
     """Found by drawing problems: sums of weights from both ends disagree in their last place."""
     s = np.random.default_rng(seed).uniform(0.3, 2.0, 21)
-    np.testing.assert_allclose(EpsilonInsensitive(1, 0.1).constant_scores(np.zeros((1, 21)), s), [0.0], atol=1e-15)
+    np.testing.assert_allclose(EpsilonInsensitive(1, 0.1).intercept_only_scores(np.zeros((1, 21)), s), [0.0], atol=1e-15)
 
 
 def test_softmax_constant_scores_are_stationary_and_centred():
     y, s = class_codes(), tile(1)[1]
-    scores = SOFTMAX.constant_scores(y, s)
+    scores = SOFTMAX.intercept_only_scores(y, s)
     R = np.repeat(scores[:, None], len(s), axis=1)
     residuals(SOFTMAX, y, s, R)
     np.testing.assert_allclose(R.sum(axis=1), 0.0, atol=1e-14 * s.sum())

@@ -1,4 +1,4 @@
-"""Memory maps: read where they are, or a warning says why not."""
+"""FitCache maps: read where they are, or a warning says why not."""
 
 import tracemalloc
 

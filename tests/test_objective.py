@@ -26,9 +26,9 @@ def data(loss, n=N, d=D, seed=0):
     X = (rng.normal(size=(n, d)) + np.linspace(-1.0, 3.0, d)) * (rng.uniform(size=(n, d)) < 0.7)
     s = rng.uniform(0.1, 2.0, n)
     if isinstance(loss, SquaredError):
-        Y = rng.normal(size=(loss.columns, n)) * np.logspace(0, 2, loss.columns)[:, None] + 5.0
+        Y = rng.normal(size=(loss.n_outputs, n)) * np.logspace(0, 2, loss.n_outputs)[:, None] + 5.0
     else:
-        Y = rng.integers(max(loss.columns, 2), size=(1, n)).astype(float)
+        Y = rng.integers(max(loss.n_outputs, 2), size=(1, n)).astype(float)
     return X, Y, s * (n / s.sum())
 
 
@@ -47,7 +47,7 @@ def expected_loss(loss, theta):
     elif isinstance(loss, LogLoss):
         values, R = np.logaddexp(0.0, Z) - Y.T * Z, expit(Z) - Y.T
     else:
-        onehot = np.eye(loss.columns)[Y[0].astype(int)]
+        onehot = np.eye(loss.n_outputs)[Y[0].astype(int)]
         values, R = -onehot * log_softmax(Z, axis=1), softmax(Z, axis=1) - onehot
     return (s @ values).sum() / N, A.T @ (s[:, None] * R) / N
 
@@ -58,7 +58,7 @@ LOSSES = pytest.mark.parametrize("loss", [SquaredError(2), LogLoss(1), Softmax(3
 @STORAGE
 @LOSSES
 def test_evaluate_is_the_mean_loss_plus_the_penalty_of_raw_coefficients(loss, storage):
-    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.n_outputs))
     F, gradient = objective_of(loss, storage).evaluate(theta)
     value, expected = expected_loss(loss, theta)
     W = COORDINATES.scale[:-1, None] * theta[:-1]
@@ -69,10 +69,10 @@ def test_evaluate_is_the_mean_loss_plus_the_penalty_of_raw_coefficients(loss, st
 @LOSSES
 def test_gradient_is_that_of_the_value(loss):
     objective = objective_of(loss, l1=0.0, l2=0.0)
-    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.n_outputs))
     gradient = objective.evaluate(theta)[1]
     for j in range(D + 1):
-        for k in range(loss.columns):
+        for k in range(loss.n_outputs):
             h = np.zeros_like(theta)
             h[j, k] = 1e-5
             difference = (objective.evaluate(theta + h)[0] - objective.evaluate(theta - h)[0]) / 2e-5
@@ -83,7 +83,7 @@ def test_gradient_is_that_of_the_value(loss):
 def test_objective_is_the_same_in_all_coordinates(loss):
     objective = objective_of(loss)
     raw = objective.in_coordinates(identity(D, True))
-    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.n_outputs))
     there = raw.coordinates.theta(*COORDINATES.raw(theta))
     assert raw.evaluate(there)[0] == pytest.approx(objective.evaluate(theta)[0], rel=1e-13)
 
@@ -127,7 +127,7 @@ def curvature_by_differences(objective, theta, k, l, direction):
 @STORAGE
 @LOSSES
 def test_curvature_is_the_derivative_of_the_gradient(loss, storage):
-    objective, K = objective_of(loss, storage), loss.columns
+    objective, K = objective_of(loss, storage), loss.n_outputs
     theta = np.random.default_rng(1).normal(scale=0.3, size=(D + 1, K))  # no score is far on its wrong side
     direction = np.random.default_rng(2).normal(size=D + 1)
     pairs = [(k, l) for k in range(K) for l in range(k + 1)] if loss.coupled() else [(k, k) for k in range(K)]
@@ -151,15 +151,15 @@ def test_curvature_of_softmax_may_be_of_the_first_columns_alone(diagonal):
 @LOSSES
 def test_curvature_diagonal_is_that_of_the_curvature(loss, storage):
     objective = objective_of(loss, storage)
-    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
-    blocks = objective.curvature(theta, N, loss.columns)
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.n_outputs))
+    blocks = objective.curvature(theta, N, loss.n_outputs)
     np.testing.assert_allclose(objective.curvature_diagonal(theta), np.einsum("kjj->jk", blocks), rtol=1e-11, atol=1e-13)
 
 
 @STORAGE
 @LOSSES
 def test_mean_loss_is_the_objective_without_its_penalty(loss, storage):
-    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.n_outputs))
     objective = objective_of(loss, storage)
     assert objective.mean_loss(*COORDINATES.raw(theta)) == pytest.approx(expected_loss(loss, theta)[0], rel=1e-13)
 
@@ -213,7 +213,7 @@ def test_parts_are_worth_handing_out_and_their_records_small():
 @STORAGE
 @pytest.mark.parametrize("loss", [LogLoss(1), SquaredError(2), Softmax(3, 0.2)], ids=["binary", "squared", "softmax"])
 def test_any_number_of_threads_gives_the_same_bits(loss, storage):
-    theta = np.random.default_rng(1).normal(size=(LARGE["d"] + 1, loss.columns))
+    theta = np.random.default_rng(1).normal(size=(LARGE["d"] + 1, loss.n_outputs))
     coordinates = Coordinates(np.linspace(-1.0, 1.0, LARGE["d"]), np.linspace(0.5, 1.5, LARGE["d"] + 1))
     results = []
     for count in (1, 2, 3, 5):
@@ -259,11 +259,11 @@ def test_sample_is_the_objective_of_evenly_spaced_rows_and_one_more(loss, storag
     every = slice(0, N, 4)
     sample = objective.sample(4)
     largest = np.abs(X[every] - COORDINATES.mean).max(axis=0)
-    ridge = L2 + loss.smoothness() * largest**2 / 14  # the curvature of a row as large as the largest in each column
+    ridge = L2 + loss.curvature_bound() * largest**2 / 14  # the curvature of a row as large as the largest in each column
     alone = Objective(
         Table(storage(X[every]), Y[:, every], s[every] / s[every].mean()), loss, elastic_net(L1, ridge, D), COORDINATES
     )
-    theta = np.random.default_rng(1).normal(size=(D + 1, loss.columns))
+    theta = np.random.default_rng(1).normal(size=(D + 1, loss.n_outputs))
     assert sample.n == 14
     assert sample.table.s.mean() == pytest.approx(1.0, rel=1e-14)
     for value, expected in zip(sample.evaluate(theta), alone.evaluate(theta), strict=True):

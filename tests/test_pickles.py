@@ -55,7 +55,7 @@ def test_skops_trusts_the_estimator_alone(fitted):
     stored = skops.dumps(model)
     names = skops.get_untrusted_types(data=stored)
     own = f"skgd.estimators.base.{type(model).__name__}"
-    resumable = hasattr(model, "_online") or hasattr(model, "_memory")
+    resumable = hasattr(model, "_online") or hasattr(model, "_fit_cache")
     assert names == [own] if not resumable else own in names and all(name.startswith("skgd.") for name in names)
     assert_array_equal(skops.loads(stored, trusted=names).predict(X), model.predict(X))
 

@@ -60,7 +60,7 @@ def test_full_metric_is_the_hessian(loss):
 @EVERY_LOSS
 def test_full_update_maps_the_step_to_the_change(loss):
     objective = objective_of(loss)
-    metric = proximal_metric(objective, np.zeros((D + 1, loss.columns)))
+    metric = proximal_metric(objective, np.zeros((D + 1, loss.n_outputs)))
     for step, change in path(objective, 5):
         metric.update(step, change)
         np.testing.assert_allclose(metric.product(step), change, rtol=1e-10, atol=1e-13)
@@ -92,7 +92,7 @@ def test_a_quadratic_loss_has_one_exact_curvature_for_all_its_columns():
     objective = objective_of(SquaredError(3))
     metric = proximal_metric(objective, np.zeros((D + 1, 3)))
     assert metric.B.shape == (1, D + 1, D + 1)
-    assert not metric.renewable
+    assert not metric.refreshable
     before = metric.B.copy()
     for step, change in path(objective, 3):
         np.testing.assert_allclose(metric.product(step), change, rtol=1e-10, atol=1e-12)
@@ -130,14 +130,14 @@ def test_limited_metric_is_the_bfgs_recursion(loss, steps):
     objective = objective_of(loss)
     metric = Limited(objective)
     pairs = list(path(objective, steps))
-    start = metric.product(np.ones((D + 1, loss.columns))).ravel()  # the diagonal, before any pair
+    start = metric.product(np.ones((D + 1, loss.n_outputs))).ravel()  # the diagonal, before any pair
     for step, change in pairs:
         metric.update(step, change)
     s, y = (array.ravel() for array in pairs[-1])
     B = np.diag(start) * ((y @ (y / start)) / (s @ y))
     for step, change in pairs[-MEMORY:]:
         B = bfgs(B, step, change)
-    columns = np.eye(len(s)).reshape(-1, D + 1, loss.columns)
+    columns = np.eye(len(s)).reshape(-1, D + 1, loss.n_outputs)
     np.testing.assert_allclose([metric.product(column).ravel() for column in columns], B, rtol=1e-8, atol=1e-9)
 
 
@@ -177,12 +177,12 @@ def test_limited_metric_has_no_curvature_where_there_is_no_intercept():
 @pytest.mark.parametrize(("loss", "d"), [(LogLoss(1), LARGEST), (LOSSES["softmax"], LARGEST // 3), (LogLoss(1), 2000)])
 def test_metric_is_limited_where_the_matrix_would_be_large(loss, d):
     """For memory, or for its cost: a factorisation of side 2,000 takes longer than many passes over 40 rows."""
-    assert isinstance(proximal_metric(objective_of(loss, d=d), np.zeros((d + 1, loss.columns))), Limited)
+    assert isinstance(proximal_metric(objective_of(loss, d=d), np.zeros((d + 1, loss.n_outputs))), Limited)
 
 
 @EVERY_LOSS
 def test_metric_is_full_where_the_matrix_is_small(loss):
-    metric = proximal_metric(objective_of(loss), np.zeros((D + 1, loss.columns)))
+    metric = proximal_metric(objective_of(loss), np.zeros((D + 1, loss.n_outputs)))
     assert isinstance(metric, Full)
-    assert metric.renewable
-    assert metric.faithful
+    assert metric.refreshable
+    assert metric.exact_near_minimum

@@ -72,7 +72,7 @@ def test_a_diagonal_is_scaled_such_that_the_last_pair_fits_it_best(loss, steps):
 def test_a_change_of_the_gradient_is_answered_by_its_step(loss):
     objective = objective_of(loss)
     metric = QuasiNewton(objective, random_theta(objective))
-    origin = np.zeros((D + 1, loss.columns))
+    origin = np.zeros((D + 1, loss.n_outputs))
     for step, change in path(objective, MEMORY + 3):
         metric.update(step, change)
         target, *_ = metric.minimise(origin, change + objective.penalty.l2[:, None] * step, 0.0)
@@ -109,7 +109,11 @@ def test_worth_and_cost_are_those_of_the_curvature(loss):
     objective = objective_of(loss)
     theta = random_theta(objective)
     metric, base = QuasiNewton(objective, theta), curvature_at(objective, theta)
-    assert (metric.renewable, metric.faithful, metric.passes) == (base.renewable, base.faithful, base.passes)
+    assert (metric.refreshable, metric.exact_near_minimum, metric.passes) == (
+        base.refreshable,
+        base.exact_near_minimum,
+        base.passes,
+    )
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])

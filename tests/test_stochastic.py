@@ -14,7 +14,7 @@ from skgd import GDClassifier, GDRegressor
 from skgd.options import Options
 from skgd.solvers import sgd
 from skgd.solvers.stochastic import State, _renew_average, retreat
-from skgd.solvers.whitening import heaviest, whitened
+from skgd.solvers.whitening import largest_squared_row_norm, whitened
 
 SOLVERS = pytest.mark.parametrize("solver", ["sgd", "adam"])
 
@@ -62,9 +62,9 @@ def test_a_retreat_knows_the_residuals_of_all_rows(l1, name):
     loss = (LOSSES | SQUARED)[name]
     objective = objective_of(loss, np.random.default_rng(0).normal(size=(100, 4)), weighted=True, l1=l1)
     scaled, plan = sgd.automatic_plan(*sgd.prepared(objective, options()), options())
-    theta, memory = random_theta(scaled), np.ones((2, 5, loss.columns))
+    theta, memory = random_theta(scaled), np.ones((2, 5, loss.n_outputs))
     state = State(scaled, random_theta(scaled, seed=2), plan)
-    state.steps, state.table[:], state.known[:] = 7, 1.0, 1.0
+    state.steps, state.residual_table[:], state.table_gradient[:] = 7, 1.0, 1.0
     retreat(scaled, plan, state, theta, memory, diverges=False)
     W, b = scaled.coordinates.raw(theta)
     Z = scaled.table.X @ W + b
@@ -72,13 +72,15 @@ def test_a_retreat_knows_the_residuals_of_all_rows(l1, name):
         residuals = softmax(Z, axis=1) - np.eye(3)[scaled.table.Y[0].astype(int)]
     else:
         residuals = (expit(Z) if name in LOSSES else Z) - scaled.table.Y.T
-    np.testing.assert_allclose(state.table, (scaled.table.s[:, None] * residuals).T, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(state.residual_table, (scaled.table.s[:, None] * residuals).T, rtol=1e-9, atol=1e-12)
     gradient = scaled.evaluate(theta)[1]
     M = plan.whitening.matrix
-    np.testing.assert_allclose(state.known[:-1], M.T @ gradient[:-1] if len(M) else gradient[:-1], rtol=1e-8, atol=1e-10)
-    np.testing.assert_allclose(state.known[-1], gradient[-1], rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(
+        state.table_gradient[:-1], M.T @ gradient[:-1] if len(M) else gradient[:-1], rtol=1e-8, atol=1e-10
+    )
+    np.testing.assert_allclose(state.table_gradient[-1], gradient[-1], rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(state.result(), theta, rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(state.memory, np.stack([0.0 * memory[0], memory[1]]))
+    np.testing.assert_array_equal(state.optimizer_state, np.stack([0.0 * memory[0], memory[1]]))
     assert state.pace == 0.25
 
 
@@ -93,10 +95,10 @@ def test_the_safe_pace_is_that_of_the_heaviest_row(l1, storage, rng):
     mean, scale = objective.coordinates
     A = (X - mean) * scale[:-1] @ (whitening.matrix if len(whitening.matrix) else np.eye(5))
     square = (A**2).sum(axis=1).max()
-    np.testing.assert_allclose(heaviest(objective, whitening), square, rtol=1e-9)
+    np.testing.assert_allclose(largest_squared_row_norm(objective, whitening), square, rtol=1e-9)
     largest, trace = whitening.spectrum(objective)
     expected = (15 * largest + 2 * trace) / (15 * largest + square)
-    np.testing.assert_allclose(sgd.safe_pace(objective, whitening, batch=16), min(1.0, expected), rtol=1e-9)
+    np.testing.assert_allclose(sgd.safe_rate_factor(objective, whitening, batch=16), min(1.0, expected), rtol=1e-9)
 
 
 def test_averages_start_anew_where_the_last_iterate_is_better():

@@ -31,10 +31,10 @@ def slopes(X, residuals):
 
 def test_they_pay_for_many_columns_and_an_l1_penalty(wide):
     X, _ = wide
-    assert working_sets.pays(objective_of(LogLoss(1), X, l1=0.1))
-    assert working_sets.pays(objective_of(SquaredError(1), X, l1=0.1))
-    assert not working_sets.pays(objective_of(LogLoss(1), X, l1=0.0))
-    assert not working_sets.pays(objective_of(LogLoss(1), X[:, :20], l1=0.1))
+    assert working_sets.is_worthwhile(objective_of(LogLoss(1), X, l1=0.1))
+    assert working_sets.is_worthwhile(objective_of(SquaredError(1), X, l1=0.1))
+    assert not working_sets.is_worthwhile(objective_of(LogLoss(1), X, l1=0.0))
+    assert not working_sets.is_worthwhile(objective_of(LogLoss(1), X[:, :20], l1=0.1))
 
 
 @STORAGE

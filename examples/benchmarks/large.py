@@ -3,7 +3,7 @@
     python examples/benchmarks/large.py [--gigabytes 6] [memory-map] [batches] [dask]
 
 All data is generated, in a folder for temporary files.  On two cores nothing here shows a speed-up, nor tries to.
-Memory is what the process holds beyond the pages that a file is mapped to, beyond what it held before the call.
+FitCache is what the process holds beyond the pages that a file is mapped to, beyond what it held before the call.
 """
 
 import argparse

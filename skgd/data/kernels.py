@@ -61,7 +61,7 @@ def record(rows, loss, Y, s, W, b, edges, first, last, size):
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
             tile = scored_tile(rows, whole, in_memory, start, edges[p + 1], Y, s, W, b)
-            loss.column_residuals(tile.targets, tile.weights, tile.Z, totals[p - first])
+            loss.column_losses_and_residuals(tile.targets, tile.weights, tile.Z, totals[p - first])
             add_gradient(rows, tile, G[p - first])
     return totals, G
 
@@ -74,7 +74,7 @@ def loss_sum(rows, loss, Y, s, W, b, edges, first, last, size):
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
             tile = scored_tile(rows, whole, in_memory, start, edges[p + 1], Y, s, W, b)
-            totals[p - first] += loss.residuals(tile.targets, tile.weights, tile.Z)
+            totals[p - first] += loss.loss_and_residuals(tile.targets, tile.weights, tile.Z)
     return (totals,)
 
 
@@ -203,7 +203,7 @@ def normal_equations(rows, loss, Y, s, mean, origin, scale, b, edges, first, las
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
             tile = scored_tile(rows, whole, in_memory, start, edges[p + 1], Y, s, W, b)
-            totals[p - first] += loss.residuals(tile.targets, tile.weights, tile.Z)
+            totals[p - first] += loss.loss_and_residuals(tile.targets, tile.weights, tile.Z)
             add_gradient(rows, tile, G[p - first])
             rows.standardise(tile.row, mean, scale, room)
             rows.add_gram(tile.row, tile.weights, origin, scale, room, H[p - first])
@@ -254,7 +254,7 @@ def add_changes(rows, loss, order, first, last, Y, s, W, b, whole, table, G):
     squares, size = 0.0, len(whole.row)
     for start in range(first, last, size):
         tile = scored_tile(rows, whole, order, start, last, Y, s, W, b)
-        loss.residuals(tile.targets, tile.weights, tile.Z)
+        loss.loss_and_residuals(tile.targets, tile.weights, tile.Z)
         row, weights, Z = tile.row, tile.weights, tile.Z
         for k in range(Z.shape[0]):
             for i in range(Z.shape[1]):
@@ -302,7 +302,7 @@ def stochastic_steps(
     rates,
     unit,
     decays,
-    smoothness,
+    curvature_bound,
     count,
     theta,
     average,
@@ -316,7 +316,7 @@ def stochastic_steps(
     Scores are those of raw coefficients W = scale * theta, or W = scale * (mixing theta) where `mixing` (d, d) is not
     empty; their gradient goes back the same way.  `table` (K, n), if not empty, holds the residuals last seen and `known`
     (D, K) their gradient; steps that are `reduced` follow known + what changed on the batch (SAGA; Defazio, Bach and
-    Lacoste-Julien, 2014).  With `smoothness` h > 0, rates are at most 1/(h curvature), the curvature of the batch's
+    Lacoste-Julien, 2014).  With `curvature_bound` h > 0, rates are at most 1/(h curvature), the curvature of the batch's
     second moments along its gradient.  Returns False where a gradient is no longer finite.
     """
     (D, K), d, mixes = theta.shape, theta.shape[0] - 1, len(mixing) > 0
@@ -369,8 +369,8 @@ def stochastic_steps(
             last_known[i] += share * change
         # 4. the step
         rate = rates[step]
-        if rate * smoothness * square * m > squares:
-            rate = squares / (smoothness * square * m)
+        if rate * curvature_bound * square * m > squares:
+            rate = squares / (curvature_bound * square * m)
         rule.step(count + step, rate, units, coefficients, g, moments, penalty, lowers, uppers, l2s)
         # 5. the average
         for i in range(len(g)):

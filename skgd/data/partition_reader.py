@@ -11,7 +11,7 @@ import numpy as np
 from .table import Table
 
 
-class Glance(NamedTuple):
+class PartitionMetadata(NamedTuple):
     """What can be told of a part without reading much more than its labels."""
 
     rows: int  # that count
@@ -22,7 +22,7 @@ class Glance(NamedTuple):
     weights: np.ndarray  # of these
 
     @classmethod
-    def at(cls, estimator: Any, number: int, part: Any) -> Glance | None:
+    def at(cls, estimator: Any, number: int, part: Any) -> PartitionMetadata | None:
         """None where no row counts."""
         X, y, weights = unpacked(number, part)
         if not _counts(X, weights):
@@ -31,7 +31,7 @@ class Glance(NamedTuple):
             return estimator._glance(X, y, weights)
 
 
-class Reader:
+class PartitionReader:
     """Makes tables of parts.
 
     Parameters

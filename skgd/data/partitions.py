@@ -1,9 +1,9 @@
 """Rows in parts: batches of a stream, partitions on other machines.  A fit asks them for sums, and never for the rows.
 
-``Parts``
+``Partitions``
     says how functions get to the parts, and their results back, in order: `Stream` in this process, one part in memory at a
     time; `Mapped` by a function of the user; and `dask.py` on the workers of a cluster.
-``Parted``
+``PartitionedData``
     is what an objective sees of them: a table of which it cannot tell where its rows are.
 """
 
@@ -19,16 +19,16 @@ import numpy as np
 from ..compiled.threads import Team
 from ..coordinates import ColumnMoments
 from .partition_reader import itself
-from .summary import Survey
+from .summary import Summary
 from .table import Table
-from .tree_sum import Record, Tally
+from .tree_sum import PartialSums, TreeSum
 
 Function = Callable[[int, Any], Any]  # of the number of a part, and the part
-Step = Callable[[Record, Table], Record]  # from a state to the next
+Step = Callable[[PartialSums, Table], PartialSums]  # from a state to the next
 
 
-class Parts:
-    """Parts 0, 1, ..., which may be empty; subclasses define `map`.
+class Partitions:
+    """Partitions 0, 1, ..., which may be empty; subclasses define `map`.
 
     Attributes
     ----------
@@ -44,48 +44,48 @@ class Parts:
         """function(number, part) of all parts, in their order."""
         raise NotImplementedError
 
-    def prepared(self, function: Function) -> Parts:
-        """Parts that are function(number, part) of these; None stands for a part without rows."""
+    def prepared(self, function: Function) -> Partitions:
+        """Partitions that are function(number, part) of these; None stands for a part without rows."""
         return _Prepared(self, function)
 
     def release(self) -> None:
         """Let go of parts that nobody will ask for again, where they are kept."""
 
-    def columns(self, index: np.ndarray) -> Parts:
+    def columns(self, index: np.ndarray) -> Partitions:
         """Some columns alone, of parts that are tables."""
         return self.prepared(partial(_columns, index))
 
-    def shared_by(self, team: Team) -> Parts:
+    def shared_by(self, team: Team) -> Partitions:
         """The same parts, read by a team of threads where that is up to this process."""
         return self
 
-    def total(self, question: Callable[[Table], Record]) -> Record | None:
+    def total(self, query: Callable[[Table], PartialSums]) -> PartialSums | None:
         """The sum of the answers of all parts, which are tables, in an order that is always the same."""
-        tally = Tally()
-        for number, record in enumerate(self.map(partial(_answer, question))):
+        tally = TreeSum()
+        for number, record in enumerate(self.map(partial(_answer, query))):
             tally.add(record, number)
         return tally.total()
 
-    def advance(self, step: Step, state: Record) -> Record:
+    def advance(self, step: Step, state: PartialSums) -> PartialSums:
         """The mean of step(state, table) of all parts, weighted by their numbers of rows."""
         rows, *sums = self.total(_Advance(step, state))  # type: ignore[misc]  # some part has rows
         return tuple(values / rows for values in sums)
 
 
-class _Prepared(Parts):
-    """Parts that are made of others, whenever they are needed."""
+class _Prepared(Partitions):
+    """Partitions that are made of others, whenever they are needed."""
 
-    def __init__(self, parts: Parts, function: Function) -> None:
+    def __init__(self, parts: Partitions, function: Function) -> None:
         self.parts, self.function = parts, function
         self.once, self.sequential = parts.once, parts.sequential
 
     def map(self, function: Function) -> Iterable[Any]:
         return self.parts.map(partial(_then, self.function, function))
 
-    def shared_by(self, team: Team) -> Parts:
+    def shared_by(self, team: Team) -> Partitions:
         return self if not self.sequential else _Prepared(self.parts, partial(_shared, team, self.function))
 
-    def advance(self, step: Step, state: Record) -> Record:
+    def advance(self, step: Step, state: PartialSums) -> PartialSums:
         """In this process each part goes on where the last one ended: that is one epoch of all of them."""
         if not self.sequential:
             return super().advance(step, state)
@@ -95,7 +95,7 @@ class _Prepared(Parts):
         return state
 
 
-class Stream(Parts):
+class Stream(Partitions):
     """Batches in this process, of which one is in memory at a time.
 
     Parameters
@@ -131,8 +131,8 @@ class Stream(Parts):
         self.count = count
 
 
-class Mapped(Parts):
-    """Parts wherever they are.
+class Mapped(Partitions):
+    """Partitions wherever they are.
 
     Parameters
     ----------
@@ -147,43 +147,43 @@ class Mapped(Parts):
         return self.map_parts(function)
 
 
-def parts_of(batches: Any) -> Parts:
+def partitions_of(batches: Any) -> Partitions:
     """What users hand over for batches."""
-    return batches if isinstance(batches, Parts) else Stream(batches)
+    return batches if isinstance(batches, Partitions) else Stream(batches)
 
 
-class Parted:
+class PartitionedData:
     """The rows of all parts, as objectives ask for them.
 
     Parameters
     ----------
-    parts : Parts
+    parts : Partitions
         Tables, with weights of any mean.
-    survey : Survey
+    survey : Summary
         Of all of them.
     distinct : (ndarray of shape (T, classes), ndarray of shape (classes,)) or None
         The targets of the classes and their weights; None: they are numbers.
     """
 
-    dear = True
+    expensive = True
 
-    def __init__(self, parts: Parts, survey: Survey, distinct: tuple[np.ndarray, np.ndarray] | None) -> None:
+    def __init__(self, parts: Partitions, survey: Summary, distinct: tuple[np.ndarray, np.ndarray] | None) -> None:
         self.parts, self.survey, self.distinct = parts, survey, distinct
         self.n, self.d, self.entries = survey.n, len(survey.low), survey.entries
         self.sparse, self.dtype = survey.sparse, survey.dtype
         self.unit = survey.n / survey.columns.weight  # that makes the mean of all weights one
 
-    def shared_by(self, team: Team) -> Parted:
+    def shared_by(self, team: Team) -> PartitionedData:
         shared = copy(self)
         shared.parts = self.parts.shared_by(team)
         return shared
 
-    def total(self, question: Callable[[Table], Record]) -> Record:
+    def total(self, query: Callable[[Table], PartialSums]) -> PartialSums:
         """The answer of all rows.  One pass."""
-        return tuple(self.unit * value for value in self.parts.total(question))  # type: ignore[union-attr]  # some part has rows
+        return tuple(self.unit * value for value in self.parts.total(query))  # type: ignore[union-attr]  # some part has rows
 
-    def columns(self, index: np.ndarray) -> Parted:
-        return Parted(self.parts.columns(index), self.survey.of_columns(index), self.distinct)
+    def columns(self, index: np.ndarray) -> PartitionedData:
+        return PartitionedData(self.parts.columns(index), self.survey.of_columns(index), self.distinct)
 
     def thins(self, stride: int) -> bool:
         """Whether every `stride`-th row is in the sample."""
@@ -208,30 +208,30 @@ class Parted:
     def target_moments(self) -> ColumnMoments:
         return self.survey.targets
 
-    def lightest(self) -> float:
-        return self.unit * self.survey.lightest
+    def smallest_weight(self) -> float:
+        return self.unit * self.survey.smallest_weight
 
-    def constant_scores(self, loss: Any) -> np.ndarray:
+    def intercept_only_scores(self, loss: Any) -> np.ndarray:
         """Those of the classes, or of the sample; or of the mean, where the sample has none, counts of zero alone, say."""
         if self.distinct is not None:
-            return np.asarray(loss.constant_scores(*self.distinct))
+            return np.asarray(loss.intercept_only_scores(*self.distinct))
         with np.errstate(divide="ignore"):
-            scores = self.representative.constant_scores(loss)
-        return np.where(np.isfinite(scores), scores, loss.constant_scores(self.survey.targets.mean[:, None], np.ones(1)))
+            scores = self.representative.intercept_only_scores(loss)
+        return np.where(np.isfinite(scores), scores, loss.intercept_only_scores(self.survey.targets.mean[:, None], np.ones(1)))
 
 
 class _Advance:
     """The question whose answer is what a part makes of a state, times its number of rows."""
 
-    def __init__(self, step: Step, state: Record) -> None:
+    def __init__(self, step: Step, state: PartialSums) -> None:
         self.step, self.state = step, state
 
-    def __call__(self, table: Table) -> Record:
+    def __call__(self, table: Table) -> PartialSums:
         return table.n, *(table.n * np.asarray(values) for values in self.step(self.state, table))
 
 
-def _answer(question: Callable[[Table], Record], number: int, table: Table | None) -> Record | None:
-    return None if table is None else question(table)
+def _answer(query: Callable[[Table], PartialSums], number: int, table: Table | None) -> PartialSums | None:
+    return None if table is None else query(table)
 
 
 def _columns(index: np.ndarray, number: int, table: Table | None) -> Table | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import kernels
 from .table import LARGE_PARTS, PARTS, Table, partition
-from .tree_sum import Record
+from .tree_sum import PartialSums
 
 
 def _edges(table: Table, columns: int) -> np.ndarray:
@@ -28,11 +28,11 @@ class Losses:
 
     points: list[tuple[Any, np.ndarray, np.ndarray]]
 
-    def __call__(self, table: Table) -> Record:
+    def __call__(self, table: Table) -> PartialSums:
         return tuple(self._sum(table, *point) for point in self.points)
 
     def _sum(self, table: Table, loss: Any, W: np.ndarray, b: np.ndarray) -> float:
-        tile = table.tile(loss.columns)
+        tile = table.tile(loss.n_outputs)
         return table.sum(kernels.loss_sum, _edges(table, len(b)), table.rows, loss, table.Y, table.s, W, b, tile=(tile,))[0]
 
 
@@ -44,7 +44,7 @@ class Gradient:
     W: np.ndarray  # (d, K)
     b: np.ndarray  # (K,)
 
-    def __call__(self, table: Table) -> Record:
+    def __call__(self, table: Table) -> PartialSums:
         arguments = table.rows, self.loss, table.Y, table.s, self.W, self.b
         return tuple(table.sum(kernels.record, _edges(table, len(self.b)), *arguments, tile=(table.tile(len(self.b)),)))
 
@@ -64,7 +64,7 @@ class Curvature:
     diagonal: int
     stride: int
 
-    def __call__(self, table: Table) -> Record:
+    def __call__(self, table: Table) -> PartialSums:
         index = np.arange(-table.first % self.stride, table.n, self.stride)
         d, K = self.W.shape
         if self.loss.has_flat_rows():
@@ -88,7 +88,7 @@ class CurvatureDiagonal:
     mean: np.ndarray
     scale: np.ndarray
 
-    def __call__(self, table: Table) -> Record:
+    def __call__(self, table: Table) -> PartialSums:
         coordinates = self.mean, table.origin(self.mean), self.scale
         arguments = table.rows, self.loss, table.Y, table.s, *coordinates, self.W, self.b
         (q,) = table.sum(kernels.curvature_diagonal, _edges(table, len(self.b)), *arguments, tile=(table.tile(len(self.b)),))
@@ -104,7 +104,7 @@ class NormalEquations:
     mean: np.ndarray
     scale: np.ndarray
 
-    def __call__(self, table: Table) -> Record:
+    def __call__(self, table: Table) -> PartialSums:
         edges = partition(table.n, table.n * table.d, LARGE_PARTS, 1)
         arguments = table.rows, self.loss, table.Y, table.s, self.mean, table.origin(self.mean), self.scale, self.b
         return tuple(table.sum(kernels.normal_equations, edges, *arguments, tile=(table.gram_tile,)))
@@ -114,7 +114,7 @@ class NormalEquations:
 class Together:
     """Several questions in one pass: their answers one after another."""
 
-    questions: list[Any]
+    queries: list[Any]
 
-    def __call__(self, table: Table) -> Record:
-        return tuple(value for question in self.questions for value in question(table))
+    def __call__(self, table: Table) -> PartialSums:
+        return tuple(value for query in self.queries for value in query(table))

@@ -17,14 +17,14 @@ from .table import Table
 LARGEST = 1 << 21  # entries of X in a sample: 16 MiB
 
 
-class Survey(NamedTuple):
+class Summary(NamedTuple):
     """Of rows that follow one another."""
 
     n: int
     entries: int
     dtype: np.dtype
     sparse: bool
-    lightest: float  # weight
+    smallest_weight: float  # weight
     columns: ColumnMoments
     low: np.ndarray  # (d,) the smallest entry of each column,
     high: np.ndarray  # and the largest
@@ -34,7 +34,7 @@ class Survey(NamedTuple):
     samples: list[tuple[int, Table]]  # with the numbers of their first rows, in this stride
 
     @classmethod
-    def of(cls, table: Table, classes: np.ndarray, stride: int = 1) -> Survey:
+    def of(cls, table: Table, classes: np.ndarray, stride: int = 1) -> Summary:
         """Of a table; classes are the weights of its labels."""
         sample = [(-(-table.first // stride), table.thinned(stride))]
         return cls(
@@ -42,7 +42,7 @@ class Survey(NamedTuple):
             table.entries,
             table.dtype,
             table.sparse,
-            table.lightest(),
+            table.smallest_weight(),
             table.column_moments,
             *table.ranges(),
             table.target_moments(),
@@ -51,15 +51,15 @@ class Survey(NamedTuple):
             sample,
         )._affordable()
 
-    def merged(self, other: Survey) -> Survey:
+    def merged(self, other: Summary) -> Summary:
         """Of these rows and those that follow."""
         stride = max(self.stride, other.stride)
-        return Survey(
+        return Summary(
             self.n + other.n,
             self.entries + other.entries,
             np.result_type(self.dtype, other.dtype),
             self.sparse and other.sparse,
-            min(self.lightest, other.lightest),
+            min(self.smallest_weight, other.smallest_weight),
             self.columns + other.columns,
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),
@@ -69,7 +69,7 @@ class Survey(NamedTuple):
             [*self._in_stride(stride), *other._in_stride(stride)],
         )._affordable()
 
-    def of_columns(self, index: np.ndarray) -> Survey:
+    def of_columns(self, index: np.ndarray) -> Summary:
         """Of some columns alone."""
         weight, mean, squares = self.columns
         return self._replace(
@@ -94,7 +94,7 @@ class Survey(NamedTuple):
             return self.samples
         return [(-(-first // times), _every(table, first, times)) for first, table in self.samples]
 
-    def _affordable(self) -> Survey:
+    def _affordable(self) -> Summary:
         survey = self
         while sum(table.entries for _, table in survey.samples) > LARGEST and sum(table.n for _, table in survey.samples) > 1:
             survey = survey._replace(stride=2 * survey.stride, samples=survey._in_stride(2 * survey.stride))

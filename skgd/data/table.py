@@ -46,7 +46,7 @@ class Table:
         The number of the first row, where these are some of many.
     """
 
-    dear = False  # whether a pass costs much more than its arithmetic
+    expensive = False  # whether a pass costs much more than its arithmetic
 
     def __init__(self, X: Any, Y: np.ndarray, s: np.ndarray, team: Team = ALONE, first: int = 0) -> None:
         self.X, self.Y, self.s = canonical(X), writable(Y), s
@@ -125,9 +125,9 @@ class Table:
         X = self.X[:, index] if self.sparse else np.ascontiguousarray(self.X[:, index])
         return Table(X, self.Y, self.s, self.team, self.first)
 
-    def total(self, question: Callable[[Table], tuple[Any, ...]]) -> tuple[Any, ...]:
-        """The answer of all rows to one of `records.py`: of those in memory, that of the table."""
-        return question(self)
+    def total(self, query: Callable[[Table], tuple[Any, ...]]) -> tuple[Any, ...]:
+        """The answer of all rows to one of `queries.py`: of those in memory, that of the table."""
+        return query(self)
 
     def sum(
         self, kernel: Callable[..., tuple[np.ndarray, ...]], edges: np.ndarray, *arguments: Any, tile: Any = ()
@@ -214,13 +214,13 @@ class Table:
         """The smallest and the largest entry of each column."""
         return column_ranges(self.X)
 
-    def lightest(self) -> float:
+    def smallest_weight(self) -> float:
         """The smallest weight."""
         return float(self.s.min())
 
-    def constant_scores(self, loss: Any) -> np.ndarray:
+    def intercept_only_scores(self, loss: Any) -> np.ndarray:
         """The best scores (K,) that ignore X, or close to them."""
-        return np.asarray(loss.constant_scores(self.Y, self.s))
+        return np.asarray(loss.intercept_only_scores(self.Y, self.s))
 
     def tile(self, columns: int) -> int:
         """Rows of a tile for so many columns of scores: as many as fit the nearest caches."""
@@ -236,7 +236,7 @@ class Table:
 def partition(n: int, work: int, most: int, room: int) -> np.ndarray:
     """Edges of at most `most` parts of n rows, a function of the data's size alone.
 
-    Parts are worth handing out (`work` entries are read in all), and so few that their records of `room` floats stay
+    Partitions are worth handing out (`work` entries are read in all), and so few that their records of `room` floats stay
     small beside X.
     """
     count = max(1, min(most, work // SMALL, work // (4 * room)))

@@ -26,11 +26,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 from ..compiled.jit import interruptible
 from ..coordinates import Coordinates, identity
 from ..data.labels import encode, encode_as, most_likely, shares, signs
-from ..data.partition_reader import Glance, Reader
-from ..data.partitions import Parted, Parts, parts_of
-from ..data.summary import Survey
+from ..data.partition_reader import PartitionMetadata, PartitionReader
+from ..data.partitions import PartitionedData, Partitions, partitions_of
+from ..data.summary import Summary
 from ..data.table import Table
-from ..fit_cache import Memory
+from ..fit_cache import FitCache
 from ..losses.cross_entropy import LogLoss, SoftLabels, Softmax
 from ..losses.registry import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, loss_for
 from ..monitoring.callbacks import CallbackSupportMixin, Tasks
@@ -45,7 +45,7 @@ from ..prediction.scores import scores as scores_of
 from ..solvers.rules import RULES, ruling
 from ..streaming.online import Online
 from ..streaming.preparation import gather, reader_of
-from ..training import Begun, minimise, takers
+from ..training import FirstEpochResult, minimise, takers
 
 SOLVERS = ("auto", "gd", *RULES)
 LOG_LINK = {"poisson": 1, "gamma": 2}  # losses whose scores are logarithms of predictions; power of the mean in the variance
@@ -151,9 +151,9 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
 
     def __getstate__(self):
         state = dict(super().__getstate__())
-        memory = state.pop("_memory", None)
-        progress = None if memory is None else memory.progress
-        return state if progress is None else state | {"_memory": Memory(progress=progress)}
+        cache = state.pop("_fit_cache", None)
+        progress = None if cache is None else cache.progress
+        return state if progress is None else state | {"_fit_cache": FitCache(progress=progress)}
 
     def densify(self):
         """Make `coef_` a dense array, as after `fit`.
@@ -201,24 +201,24 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
 
         `own`: whether the rows that are held out are the user's own.
         """
-        memory = getattr(self, "_memory", Memory()) if self.warm_start else None
-        start = self._start(rows.X.shape[1], loss.columns, init)
+        cache = getattr(self, "_fit_cache", FitCache()) if self.warm_start else None
+        start = self._start(rows.X.shape[1], loss.n_outputs, init)
         penalty, options = self._penalty(rows.X.shape[1]), self._options(loss, splits=self.early_stopping and not own)
-        self._solve(rows.table(Y), rows.of_hooks(), loss, penalty, options, start, memory, held_out)
-        if memory is not None:
-            self._memory = memory
+        self._solve(rows.table(Y), rows.of_hooks(), loss, penalty, options, start, cache, held_out)
+        if cache is not None:
+            self._fit_cache = cache
 
     def _solve(
         self,
-        data: Table | Parted,
+        data: Table | PartitionedData,
         of_hooks: dict[str, Any],
         loss: Any,
         penalty: Penalty,
         options: Options,
         start: tuple[np.ndarray, np.ndarray] | None,
-        memory: Memory | None,
+        cache: FitCache | None,
         held_out: tuple[Rows, np.ndarray] | None,
-        begun: Begun | None = None,
+        begun: FirstEpochResult | None = None,
     ) -> None:
         """Solve, and set the attributes of the fit."""
         if start is not None:
@@ -227,7 +227,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         validation = None if held_out is None else self._validation(*held_out, loss, attributes)
         tasks = Tasks(self, of_hooks, attributes) if hasattr(self, "_skl_callbacks") else None
         watchers = tuple(watcher for watcher in (validation, tasks) if watcher is not None)
-        fit = minimise(data, loss, penalty, options, start, memory, watchers, begun)
+        fit = minimise(data, loss, penalty, options, start, cache, watchers, begun)
         W, b = fit.W, fit.b
         moved = False
         if validation is not None:
@@ -250,7 +250,7 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         self.converged_, self.gap_ = converged, gap
         self.gap_kind_ = None if np.isnan(gap) else "bound" if bound else "estimate"
 
-    def _fit_parts(self, parts: Parts, classes: Any, init: Start, X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
+    def _fit_parts(self, parts: Partitions, classes: Any, init: Start, X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
         """Fit rows that come, or lie, in parts; set the attributes of the fit."""
         own = self._has_own(X_val, y_val, sample_weight_val)
         if self.early_stopping and not own:
@@ -258,9 +258,9 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         if self.solver == "gd" and self.learning_rate != "auto":
             raise ValueError("solver='gd' with an explicit learning_rate steps on all rows at once: use learning_rate='auto'.")
         reader, overview = reader_of(self, parts, classes)
-        data, loss, penalty, options, start, memory, begun = gather(self, reader, overview, parts, init)
+        data, loss, penalty, options, start, cache, begun = gather(self, reader, overview, parts, init)
         held_out = self._held_out(X_val, y_val, sample_weight_val, reader) if own else None
-        self._solve(data, {"X": None, "y": None}, loss, penalty, options, start, memory, held_out, begun)
+        self._solve(data, {"X": None, "y": None}, loss, penalty, options, start, cache, held_out, begun)
 
     def _in_memory(self) -> _GDEstimator:
         """One that predicts from rows in memory."""
@@ -296,9 +296,9 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
     def _learn(self, rows: Rows, Y: np.ndarray, loss) -> None:
         """Learn from one batch with targets Y (T, m); update the attributes."""
         (m, d), options = rows.X.shape, self._options(loss)
-        W, b = self._start(d, loss.columns, Start(None, None), resume=True) or (
-            np.zeros((d, loss.columns)),
-            np.zeros(loss.columns),
+        W, b = self._start(d, loss.n_outputs, Start(None, None), resume=True) or (
+            np.zeros((d, loss.n_outputs)),
+            np.zeros(loss.n_outputs),
         )
         if hasattr(self, "_online"):
             online = self._online.copied()
@@ -917,13 +917,13 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         """
         self._open_tasks()
         with unchanged_on_error(self):
-            self._fit_parts(parts_of(batches), None, Start(coef_init, intercept_init), X_val, y_val, sample_weight_val)
+            self._fit_parts(partitions_of(batches), None, Start(coef_init, intercept_init), X_val, y_val, sample_weight_val)
         return self
 
-    def _glance(self, X, y, sample_weight) -> Glance:
+    def _glance(self, X, y, sample_weight) -> PartitionMetadata:
         """What can be told of a part at once."""
         rows = len(y) if sample_weight is None else int(np.count_nonzero(sample_weight))
-        return Glance(
+        return PartitionMetadata(
             rows, X.nnz if sp.issparse(X) else int(np.prod(np.shape(X))), *self._features(X), np.empty(0), np.empty(0)
         )
 
@@ -936,19 +936,19 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         self._check_targets(loss, Y, sample_weight, "y", part=True)
         return Table(rows.X, Y, rows.weights, first=first), np.empty(0)
 
-    def _distinct_targets(self, survey: Survey) -> None:
+    def _distinct_targets(self, survey: Summary) -> None:
         """There are none."""
         self._one_dimensional = len(survey.targets.mean) == 1
         if self.loss in LOG_LINK and not survey.targets.mean.all():
             raise ValueError(f"loss={self.loss!r} needs targets that are not all zero.")
 
-    def _loss_of(self, survey: Survey):
+    def _loss_of(self, survey: Summary):
         """The loss for rows of which that is known, as for two of the same mean and deviation."""
         deviation = np.sqrt(survey.targets.variance)
         Y = survey.targets.mean[:, None] + np.column_stack([-deviation, deviation])
         return self._separable_loss(REGRESSION_LOSSES[self.loss], Y, np.ones(2))
 
-    def _held_out(self, X_val, y_val, sample_weight_val, reader: Reader) -> tuple[Rows, np.ndarray]:
+    def _held_out(self, X_val, y_val, sample_weight_val, reader: PartitionReader) -> tuple[Rows, np.ndarray]:
         """Rows for early stopping, and their targets."""
         rows = _validated(self, X_val, y_val, sample_weight_val, reset=False, multi_output=True, y_numeric=True)
         Y = _columns(rows.y)
@@ -1409,16 +1409,16 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         """
         self._open_tasks()
         with unchanged_on_error(self):
-            self._fit_parts(parts_of(batches), classes, Start(coef_init, intercept_init), X_val, y_val, sample_weight_val)
+            self._fit_parts(partitions_of(batches), classes, Start(coef_init, intercept_init), X_val, y_val, sample_weight_val)
         return self
 
-    def _glance(self, X, y, sample_weight) -> Glance:
+    def _glance(self, X, y, sample_weight) -> PartitionMetadata:
         """What can be told of a part at once."""
         y = column_or_1d(y)
         weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
         labels, codes = np.unique(y[weights != 0.0], return_inverse=True)
         totals = np.bincount(codes, weights[weights != 0.0])
-        return Glance(
+        return PartitionMetadata(
             int(np.count_nonzero(weights)),
             X.nnz if sp.issparse(X) else int(np.prod(np.shape(X))),
             *self._features(X),
@@ -1441,19 +1441,19 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             raise ValueError("warm_start needs the classes of the fit before: fit a clone, or set warm_start=False.")
         self.classes_, self._one_dimensional = classes, False
 
-    def _distinct_targets(self, survey: Survey) -> tuple[np.ndarray, np.ndarray]:
+    def _distinct_targets(self, survey: Summary) -> tuple[np.ndarray, np.ndarray]:
         """Those of the classes, and their weights."""
         absent = np.flatnonzero(survey.classes == 0.0)
         if len(absent):
             raise ValueError(f"The class {self.classes_[absent[0]]} is in no part: leave it out of classes.")
         return self._targets(np.arange(len(self.classes_)), len(self.classes_)), survey.classes
 
-    def _loss_of(self, survey: Survey):
+    def _loss_of(self, survey: Summary):
         """The loss for rows of which that is known."""
         classes = np.arange(len(self.classes_))
         return self._loss(classes, self._targets(classes, len(classes)), survey.classes)
 
-    def _held_out(self, X_val, y_val, sample_weight_val, reader: Reader) -> tuple[Rows, np.ndarray]:
+    def _held_out(self, X_val, y_val, sample_weight_val, reader: PartitionReader) -> tuple[Rows, np.ndarray]:
         """Rows for early stopping, and their targets."""
         rows = _validated(self, X_val, y_val, sample_weight_val, reset=False)
         labels = encode_as(rows.y, self.classes_)

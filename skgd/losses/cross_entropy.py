@@ -18,7 +18,7 @@ FAR = 4.0  # a score on the wrong side whose slope, 0.98, hardly tells it from a
 class LogLoss(NamedTuple):
     """log(1 + exp(z)) - y z with y in [0, 1]: two classes, one score."""
 
-    columns: int = 1
+    n_outputs: int = 1
     far: float = FAR
 
     def value(self, y, z):
@@ -38,10 +38,10 @@ class LogLoss(NamedTuple):
     def with_own_curvature(self):
         return self._replace(far=np.inf)
 
-    def smoothness(self):
+    def curvature_bound(self):
         return 0.25
 
-    def constant_scores(self, y, s):
+    def intercept_only_scores(self, y, s):
         p = y @ s / s.sum()
         return np.log(p) - np.log1p(-p)
 
@@ -51,7 +51,7 @@ class LogLoss(NamedTuple):
 class Softmax(NamedTuple):
     """log(sum_k exp(z_k)) - z_y with y the code of a class: K classes, K scores that share a row."""
 
-    columns: int
+    n_outputs: int
     largest_variance: float  # of a class indicator, pi (1 - pi): the curvature at the start
 
     def coupled(self):
@@ -83,7 +83,7 @@ class Softmax(NamedTuple):
                 Z[k, i] *= total[i]
         return loss
 
-    def residuals(self, y, s, Z):
+    def loss_and_residuals(self, y, s, Z):
         own = 0.0
         for i in range(Z.shape[1]):
             own += s[i] * Z[int(y[0, i]), i]
@@ -92,8 +92,8 @@ class Softmax(NamedTuple):
             Z[int(y[0, i]), i] -= s[i]
         return loss
 
-    def column_residuals(self, y, s, Z, totals):
-        totals[0] += self.residuals(y, s, Z)
+    def column_losses_and_residuals(self, y, s, Z, totals):
+        totals[0] += self.loss_and_residuals(y, s, Z)
 
     def curvatures(self, y, s, Z):
         top, total = np.empty(Z.shape[1]), np.empty(Z.shape[1])
@@ -108,18 +108,26 @@ class Softmax(NamedTuple):
         for i in range(Z.shape[1]):
             c[i] = s[i] * Z[k, i] * ((1.0 if k == l else 0.0) - Z[l, i])
 
-    def smoothness(self):
+    def curvature_bound(self):
         # 1/2 bounds it everywhere; the curvature at the start, floored, is what steps are sized by (they halve it).
         return max(self.largest_variance, 0.05)
 
-    def constant_scores(self, y, s):
-        scores = np.log(np.bincount(y[0].astype(np.intp), weights=s, minlength=self.columns) / s.sum())
+    def intercept_only_scores(self, y, s):
+        scores = np.log(np.bincount(y[0].astype(np.intp), weights=s, minlength=self.n_outputs) / s.sum())
         return scores - scores.mean()
 
 
 def as_softmax(cls):
     """Give a class what does not depend on the form of the labels."""
-    for name in ("coupled", "exponentials", "probabilities", "column_residuals", "curvatures", "curvature_block", "smoothness"):
+    for name in (
+        "coupled",
+        "exponentials",
+        "probabilities",
+        "column_losses_and_residuals",
+        "curvatures",
+        "curvature_block",
+        "curvature_bound",
+    ):
         setattr(cls, name, vars(Softmax)[name])
     return cls
 
@@ -130,10 +138,10 @@ def as_softmax(cls):
 class SoftLabels(NamedTuple):
     """Softmax for labels that are probabilities y (K, n): log(sum_k exp(z_k)) - sum_k y_k z_k."""
 
-    columns: int
+    n_outputs: int
     largest_variance: float
 
-    def residuals(self, y, s, Z):
+    def loss_and_residuals(self, y, s, Z):
         own = 0.0
         for k in range(Z.shape[0]):
             for i in range(Z.shape[1]):
@@ -144,6 +152,6 @@ class SoftLabels(NamedTuple):
                 Z[k, i] -= s[i] * y[k, i]
         return loss
 
-    def constant_scores(self, y, s):
+    def intercept_only_scores(self, y, s):
         scores = np.log(y @ s / s.sum())
         return scores - scores.mean()

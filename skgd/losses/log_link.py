@@ -42,11 +42,11 @@ def excess(u):
 class Poisson(NamedTuple):
     """y log(y / mu) - y + mu with mu = exp(z)."""
 
-    columns: int = 1
+    n_outputs: int = 1
     mean: float = 1.0  # of the targets: the curvature at the start
     far: float = FAR
 
-    def bounded(self):
+    def bounded_curvature(self):
         return False
 
     def value(self, y, z):
@@ -64,10 +64,10 @@ class Poisson(NamedTuple):
     def with_own_curvature(self):
         return self._replace(far=np.inf)
 
-    def smoothness(self):
+    def curvature_bound(self):
         return self.mean
 
-    def constant_scores(self, y, s):
+    def intercept_only_scores(self, y, s):
         return np.log(y @ s / s.sum())
 
     def valid(self, y):
@@ -81,10 +81,10 @@ class Poisson(NamedTuple):
 class Gamma(NamedTuple):
     """y / mu - 1 - log(y / mu) with mu = exp(z)."""
 
-    columns: int = 1
+    n_outputs: int = 1
     far: float = FAR
 
-    def bounded(self):
+    def bounded_curvature(self):
         return False
 
     def value(self, y, z):
@@ -102,10 +102,10 @@ class Gamma(NamedTuple):
     def with_own_curvature(self):
         return self._replace(far=np.inf)
 
-    def smoothness(self):
+    def curvature_bound(self):
         return 1.0
 
-    def constant_scores(self, y, s):
+    def intercept_only_scores(self, y, s):
         return np.log(y @ s / s.sum())
 
     def valid(self, y):

@@ -18,7 +18,7 @@ from .separable import separable
 class Hinge(NamedTuple):
     """max(0, 1 - y z): the linear support vector machine (Cortes and Vapnik, 1995)."""
 
-    columns: int = 1
+    n_outputs: int = 1
     width: float = 0.0  # of the rounding of its kink
 
     def smooth(self):
@@ -33,10 +33,10 @@ class Hinge(NamedTuple):
     def curvature(self, y, z):
         return bend(1.0 - y * z, self.width)
 
-    def smoothness(self):
+    def curvature_bound(self):
         return 1.0
 
-    def constant_scores(self, y, s):
+    def intercept_only_scores(self, y, s):
         return np.sign(y @ s)
 
     def ramps(self, y):
@@ -47,7 +47,7 @@ class Hinge(NamedTuple):
 class SquaredHinge(NamedTuple):
     """max(0, 1 - y z)^2."""
 
-    columns: int = 1
+    n_outputs: int = 1
 
     def has_flat_rows(self):
         return True
@@ -62,10 +62,10 @@ class SquaredHinge(NamedTuple):
     def curvature(self, y, z):
         return 2.0 if y * z < 1.0 else 0.0
 
-    def smoothness(self):
+    def curvature_bound(self):
         return 2.0
 
-    def constant_scores(self, y, s):
+    def intercept_only_scores(self, y, s):
         return y @ s / s.sum()
 
     def ramps(self, y):
@@ -76,7 +76,7 @@ class SquaredHinge(NamedTuple):
 class ModifiedHuber(NamedTuple):
     """max(0, 1 - y z)^2 where y z >= -1, and -4 y z beyond (Zhang, 2004)."""
 
-    columns: int = 1
+    n_outputs: int = 1
     beyond: float = SHARE  # of the curvature of a parabola above the loss, that rows count with where it is linear
 
     def has_flat_rows(self):
@@ -99,10 +99,10 @@ class ModifiedHuber(NamedTuple):
     def with_own_curvature(self):
         return self._replace(beyond=0.0)
 
-    def smoothness(self):
+    def curvature_bound(self):
         return 2.0
 
-    def constant_scores(self, y, s):
+    def intercept_only_scores(self, y, s):
         return y @ s / s.sum()
 
     def ramps(self, y):
@@ -113,7 +113,7 @@ class ModifiedHuber(NamedTuple):
 class Perceptron(NamedTuple):
     """max(0, -y z) (Rosenblatt, 1958).  Zero scores cost nothing, so it is the way of the steps that counts."""
 
-    columns: int = 1
+    n_outputs: int = 1
 
     def smooth(self):
         return False
@@ -124,8 +124,8 @@ class Perceptron(NamedTuple):
     def derivative(self, y, z):
         return (-y if y * z <= 0.0 else 0.0) + 0.0 * z  # the last term lets NaN through
 
-    def smoothness(self):
+    def curvature_bound(self):
         return 1.0
 
-    def constant_scores(self, y, s):
+    def intercept_only_scores(self, y, s):
         return np.zeros(len(y))

@@ -16,9 +16,9 @@ ROUNDING = 1e-12  # of sums of weights, relative
 class SquaredError(NamedTuple):
     """(z - y)^2 / 2."""
 
-    columns: int = 1
+    n_outputs: int = 1
 
-    def quadratic(self):
+    def constant_curvature(self):
         return True
 
     def value(self, y, z):
@@ -30,13 +30,13 @@ class SquaredError(NamedTuple):
     def curvature(self, y, z):
         return 1.0
 
-    def smoothness(self):
+    def curvature_bound(self):
         return 1.0
 
     def scores_are_targets(self):
         return True
 
-    def constant_scores(self, y, s):
+    def intercept_only_scores(self, y, s):
         return y @ s / s.sum()
 
 
@@ -44,7 +44,7 @@ class SquaredError(NamedTuple):
 class Huber(NamedTuple):
     """(z - y)^2 / 2 where |z - y| <= epsilon, and epsilon |z - y| - epsilon^2 / 2 beyond (Huber, 1964)."""
 
-    columns: int = 1
+    n_outputs: int = 1
     epsilon: float = 0.1
     beyond: float = SHARE  # of the curvature of a parabola above the loss, that rows beyond epsilon count with
 
@@ -66,13 +66,13 @@ class Huber(NamedTuple):
     def with_own_curvature(self):
         return self._replace(beyond=0.0)
 
-    def smoothness(self):
+    def curvature_bound(self):
         return 1.0
 
     def scores_are_targets(self):
         return True
 
-    def constant_scores(self, y, s):
+    def intercept_only_scores(self, y, s):
         return np.array([_weighted_quantile(column, s, 0.5) for column in y])
 
     def ramps(self, y):
@@ -84,7 +84,7 @@ class Huber(NamedTuple):
 class EpsilonInsensitive(NamedTuple):
     """max(0, |z - y| - epsilon) (support vector regression; Vapnik, 1995)."""
 
-    columns: int = 1
+    n_outputs: int = 1
     epsilon: float = 0.1
     deviation: float = 1.0  # of the targets
     width: float = 0.0  # of the rounding of its kinks
@@ -101,13 +101,13 @@ class EpsilonInsensitive(NamedTuple):
     def curvature(self, y, z):
         return bend(z - y - self.epsilon, self.width) + bend(y - z - self.epsilon, self.width)
 
-    def smoothness(self):
+    def curvature_bound(self):
         return 1.0 / self.deviation
 
     def scores_are_targets(self):
         return True
 
-    def constant_scores(self, y, s):
+    def intercept_only_scores(self, y, s):
         # Slopes change by s_i at y_i - epsilon and at y_i + epsilon: the median of these.  Where there are many, the middle:
         # it is far from the kinks, and nothing that rounding could do costs anything there.
         weights, kinks, half = np.concatenate([s, s]), np.column_stack([y - self.epsilon, y + self.epsilon]), 0.5 - ROUNDING
@@ -122,7 +122,7 @@ class EpsilonInsensitive(NamedTuple):
 class SquaredEpsilonInsensitive(NamedTuple):
     """max(0, |z - y| - epsilon)^2."""
 
-    columns: int = 1
+    n_outputs: int = 1
     epsilon: float = 0.1
 
     def has_flat_rows(self):
@@ -139,13 +139,13 @@ class SquaredEpsilonInsensitive(NamedTuple):
     def curvature(self, y, z):
         return 2.0 if abs(z - y) > self.epsilon else 0.0
 
-    def smoothness(self):
+    def curvature_bound(self):
         return 2.0
 
     def scores_are_targets(self):
         return True
 
-    def constant_scores(self, y, s):
+    def intercept_only_scores(self, y, s):
         return y @ s / s.sum()
 
     def ramps(self, y):
@@ -156,7 +156,7 @@ class SquaredEpsilonInsensitive(NamedTuple):
 class Quantile(NamedTuple):
     """q (y - z) where z <= y, and (1 - q) (z - y) beyond (Koenker and Bassett, 1978)."""
 
-    columns: int = 1
+    n_outputs: int = 1
     quantile: float = 0.5
     deviation: float = 1.0  # of the targets
     width: float = 0.0  # of the rounding of its kink
@@ -173,13 +173,13 @@ class Quantile(NamedTuple):
     def curvature(self, y, z):
         return bend(z - y, self.width)
 
-    def smoothness(self):
+    def curvature_bound(self):
         return 1.0 / self.deviation
 
     def scores_are_targets(self):
         return True
 
-    def constant_scores(self, y, s):
+    def intercept_only_scores(self, y, s):
         return np.array([_weighted_quantile(column, s, self.quantile) for column in y])
 
     def ramps(self, y):

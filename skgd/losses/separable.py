@@ -12,7 +12,7 @@ def separable(cls):
 
     Where the derivative is continuous it defines the curvature, too; and it may answer otherwise than most losses.
     """
-    for method in (coupled, column_residuals, residuals, curvatures, curvature_block):
+    for method in (coupled, column_losses_and_residuals, loss_and_residuals, curvatures, curvature_block):
         setattr(cls, method.__name__, method)
     with_usual_answers(cls)
     return struct(cls)
@@ -20,7 +20,16 @@ def separable(cls):
 
 def with_usual_answers(cls):
     """Let a class answer solvers and estimators as most losses do, where it does not say otherwise."""
-    for usual in (quadratic, smooth, bounded, has_flat_rows, with_own_curvature, scores_are_targets, valid, domain):
+    for usual in (
+        constant_curvature,
+        smooth,
+        bounded_curvature,
+        has_flat_rows,
+        with_own_curvature,
+        scores_are_targets,
+        valid,
+        domain,
+    ):
         if usual.__name__ not in vars(cls):
             setattr(cls, usual.__name__, usual)
     return cls
@@ -30,7 +39,7 @@ def coupled(self):
     return False
 
 
-def column_residuals(self, y, s, Z, totals):
+def column_losses_and_residuals(self, y, s, Z, totals):
     for k in range(Z.shape[0]):
         total = 0.0
         for i in range(Z.shape[1]):
@@ -40,7 +49,7 @@ def column_residuals(self, y, s, Z, totals):
         totals[k] += total
 
 
-def residuals(self, y, s, Z):
+def loss_and_residuals(self, y, s, Z):
     total = 0.0
     for k in range(Z.shape[0]):
         for i in range(Z.shape[1]):
@@ -61,7 +70,7 @@ def curvature_block(self, s, Z, k, l, c):
         c[i] = s[i] * Z[k, i]
 
 
-def quadratic(self):
+def constant_curvature(self):
     return False
 
 
@@ -69,7 +78,7 @@ def smooth(self):
     return True
 
 
-def bounded(self):
+def bounded_curvature(self):
     return True
 
 

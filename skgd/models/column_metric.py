@@ -23,7 +23,7 @@ SWEEPS = 50  # over the support, at most, in each of them
 LOOK_BACK = 5  # conjugate gradients that end where they gained little
 
 
-def pays(objective: Objective) -> bool:
+def is_worthwhile(objective: Objective) -> bool:
     """Whether columns are sparse and their scores independent.  Where a Hessian pays, that is better still."""
     return objective.in_memory and objective.table.sparse and not objective.loss.coupled()
 
@@ -75,10 +75,10 @@ def sweep_columns(data, indices, indptr, order, c, total, sums, curvature, mean,
 class Columns:
     """The Hessian at theta of a loss with independent columns of scores, on a sparse X."""
 
-    faithful, cheap, passes = True, True, 0.0
+    exact_near_minimum, refreshed_every_step, passes = True, True, 0.0
 
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
-        self.objective, self.renewable = objective, not objective.loss.quadratic()
+        self.objective, self.refreshable = objective, not objective.loss.constant_curvature()
         self.c = objective.table.row_curvatures(objective.loss, *objective.coordinates.raw(theta))
         columns = objective.table.columnwise
         self.csc = columns.data, unsigned(columns.indices), unsigned(columns.indptr)
@@ -101,7 +101,7 @@ class Columns:
         objective, target, curved = self.objective, theta.copy(), 0.0
         for k in range(objective.K):
             model = Model(self, k, np.ascontiguousarray(gradient[:, k]), target[:, k].copy())
-            model.descend(tol, goal / objective.K, INEXACT**2 if self.renewable else 0.0)
+            model.descend(tol, goal / objective.K, INEXACT**2 if self.refreshable else 0.0)
             target[:, k] = model.u
             curved += float(self.c[k] @ model.change**2) / objective.n
         slope = float(np.vdot(gradient, target - theta))

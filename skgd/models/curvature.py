@@ -64,12 +64,12 @@ class Matrices:
         D, K, coupled = objective.d + 1, objective.K, objective.loss.coupled()
         self.whole = coupled and not constant
         self.side = K * D if self.whole else D
-        self.count = 1 if self.whole or objective.loss.quadratic() else K
-        computed = K * (K + 1) // 2 if self.whole else 1 if coupled or objective.loss.quadratic() else K
+        self.count = 1 if self.whole or objective.loss.constant_curvature() else K
+        computed = K * (K + 1) // 2 if self.whole else 1 if coupled or objective.loss.constant_curvature() else K
         a_row, a_pass = computed * gram_cost(objective), OVERHEAD + objective.n * pass_cost(objective)
         # Where rows that pay nothing are flat, a sample would miss most of the few that are not.
         self.flat = objective.loss.has_flat_rows()
-        exact = objective.loss.quadratic() or constant or self.flat
+        exact = objective.loss.constant_curvature() or constant or self.flat
         enough = effort * max(SAMPLED * self.side, FIRST * a_pass / a_row)
         self.rows = objective.n if exact else int(min(objective.n, enough))
         # Of its eigenvalues, that sampling may have moved them away by.
@@ -78,10 +78,10 @@ class Matrices:
         cost = share * self.rows * a_row + self.count * factor_cost(self.side) + self.flat * a_pass
         # Which rows are flat changes with every step: what the last ones told is worth less than new curvature.
         self.flat = self.flat and cost <= HEAVY
-        self.passes, self.cheap = cost / a_pass, cost < CHEAP or self.flat
+        self.passes, self.refreshed_every_step = cost / a_pass, cost < CHEAP or self.flat
 
     @property
-    def pay(self) -> bool:
+    def worthwhile(self) -> bool:
         return self.side <= LARGEST and self.passes <= (FLAT if self.flat else PASSES)
 
 
@@ -89,7 +89,7 @@ def share_of_rows(objective: Objective, H: np.ndarray) -> float:
     """The share of the rows that have curvature, as the intercept's entry of Hessian blocks (P, D, D) of a loss tells it."""
     if not (objective.loss.has_flat_rows() and objective.coordinates.centred):
         return 1.0
-    return min(1.0, float(H[:, -1, -1].max()) / (objective.loss.smoothness() * objective.coordinates.scale[-1] ** 2))
+    return min(1.0, float(H[:, -1, -1].max()) / (objective.loss.curvature_bound() * objective.coordinates.scale[-1] ** 2))
 
 
 def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False) -> Blocks | Diagonal:
@@ -99,7 +99,7 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0, r
     """
     constant = objective.loss.coupled() and not theta[:-1].any()
     matrices = Matrices(objective, constant, effort)
-    if not matrices.pay:
+    if not matrices.worthwhile:
         return Diagonal(objective, theta)
     H = hessian(objective, theta, matrices.rows, matrices.diagonal, remembered)
     rotation = None
@@ -110,10 +110,10 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0, r
     l2 = objective.penalty.l2
     diagonals += l2 if diagonals.shape[1] == len(l2) else np.tile(l2, objective.K)
     later = Matrices(objective, False, effort, share) if constant or share < 1.0 else matrices
-    renewable = later.pay and not objective.loss.quadratic()
+    refreshable = later.worthwhile and not objective.loss.constant_curvature()
     # A quadratic loss has the solution of least norm.
-    least = _rounding_of_slopes(objective, theta, diagonals) if renewable else np.inf
-    traits = rotation, later, least, renewable, renewable or objective.loss.quadratic()
+    least = _rounding_of_slopes(objective, theta, diagonals) if refreshable else np.inf
+    traits = rotation, later, least, refreshable, refreshable or objective.loss.constant_curvature()
     if matrices.share == 0.0:
         return Blocks(H, *traits)
     return Blocks(shrunk(H, matrices.share), *traits, unshrunk=Blocks(H, *traits))
@@ -138,7 +138,7 @@ def hessian(objective: Objective, theta: np.ndarray, most_rows: int, diagonal: i
     Columns of whose curvature a sample of the rows missed more than half get it from all rows; others not, as directions
     without any curvature would be lost.  Where one is `remembered`, it may be of another point.
     """
-    kept = objective.memory.curvature
+    kept = objective.cache.curvature
     if remembered and kept and diagonal in kept:
         return kept[diagonal].copy()
     H = objective.curvature(theta, most_rows, diagonal)
@@ -239,15 +239,20 @@ class Blocks:
         rotation: np.ndarray | None,
         later: Matrices,
         least: float,
-        renewable: bool,
-        faithful: bool,
+        refreshable: bool,
+        exact_near_minimum: bool,
         unshrunk: Blocks | None = None,
     ) -> None:
         self.solvers, nulls = zip(*(factor(matrix, least) for matrix in matrices), strict=True)
         self.null = nulls[0]
         self.whole = matrices.shape[1] if len(matrices) == 1 else 0
         self.rotation, self.unshrunk = rotation, unshrunk
-        self.passes, self.cheap, self.renewable, self.faithful = later.passes, later.cheap, renewable, faithful
+        self.passes, self.refreshed_every_step, self.refreshable, self.exact_near_minimum = (
+            later.passes,
+            later.refreshed_every_step,
+            refreshable,
+            exact_near_minimum,
+        )
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         """The inverse times a gradient (D, K)."""
@@ -269,7 +274,7 @@ class Diagonal:
     one too long throws far to the wrong side take many to bring back.
     """
 
-    renewable, faithful, cheap, passes, caution, unshrunk = False, False, False, 0.0, 0.1, None
+    refreshable, exact_near_minimum, refreshed_every_step, passes, caution, unshrunk = False, False, False, 0.0, 0.1, None
 
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
         curvature = objective.curvature_diagonal(theta) + objective.penalty.l2[:, None]

@@ -18,7 +18,7 @@ RESOLVED = 1e-10  # length of W along a direction, relative to the longest, that
 
 def matters(objective: Objective) -> bool:
     """Whether there may be many minimisers, of which one is the shortest: of a quadratic loss, with nothing penalised."""
-    return objective.loss.quadratic() and objective.unpenalised
+    return objective.loss.constant_curvature() and objective.unpenalised
 
 
 def shortened(objective: Objective, theta: np.ndarray, null: np.ndarray, tol: float) -> np.ndarray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..fit_cache import Memory
+from ..fit_cache import FitCache
 from ..objective import Objective
 from .curvature import Matrices
 
@@ -21,17 +21,17 @@ class LeastSquares(Objective):
     Parameters
     ----------
     objective : Objective
-        Of a quadratic loss: see `pays`.
+        Of a quadratic loss: see `is_worthwhile`.
     """
 
     def __init__(self, objective: Objective) -> None:
         vars(self).update(vars(objective))
-        self.memory = Memory()  # what the sums say of a point, to rounding, is not what a pass says
-        b = self.data.constant_scores(self.loss) * self.coordinates.centred
+        self.cache = FitCache()  # what the sums say of a point, to rounding, is not what a pass says
+        b = self.data.intercept_only_scores(self.loss) * self.coordinates.centred
         self.origin = self.coordinates.theta(np.zeros((self.d, self.K)), b)
-        if objective.memory.squares is None:
-            objective.memory.squares = objective.normal_equations(b)
-        self.value, self.slope, self.H = objective.memory.squares
+        if objective.cache.squares is None:
+            objective.cache.squares = objective.normal_equations(b)
+        self.value, self.slope, self.H = objective.cache.squares
 
     def loss_part(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         step = theta - self.origin
@@ -52,6 +52,6 @@ class LeastSquares(Objective):
         return max(ROUNDING * self.value, EPS * products) <= tol * F
 
 
-def pays(objective: Objective) -> bool:
+def is_worthwhile(objective: Objective) -> bool:
     """Whether the loss is quadratic and its Hessian is worth a pass."""
-    return objective.loss.quadratic() and Matrices(objective, constant=False).pay
+    return objective.loss.constant_curvature() and Matrices(objective, constant=False).worthwhile

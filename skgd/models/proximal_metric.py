@@ -31,8 +31,8 @@ def proximal_metric(
     For the arguments see `curvature_at`.
     """
     matrices = Matrices(objective, constant=False, effort=effort)
-    if not matrices.pay:
-        return Columns(objective, theta) if column_metric.pays(objective) else Limited(objective)
+    if not matrices.worthwhile:
+        return Columns(objective, theta) if column_metric.is_worthwhile(objective) else Limited(objective)
     H = hessian(objective, theta, matrices.rows, matrices.diagonal, remembered)
     if matrices.share == 0.0:
         return Full(objective, H, Matrices(objective, False, effort, share_of_rows(objective, H)))
@@ -45,17 +45,17 @@ class Full:
     `unshrunk` is the same as a sample of the rows says, where B is shrunk.
     """
 
-    faithful = True
+    exact_near_minimum = True
 
     @property
-    def renewable(self) -> bool:
+    def refreshable(self) -> bool:
         """Whether another point has another curvature."""
         return not self.exact
 
     def __init__(self, objective: Objective, B: np.ndarray, matrices: Matrices, unshrunk: Full | None = None) -> None:
         self.objective, self.B, self.unshrunk = objective, B, unshrunk
-        self.passes, self.cheap = matrices.passes, matrices.cheap
-        self.exact = objective.loss.quadratic()
+        self.passes, self.refreshed_every_step = matrices.passes, matrices.refreshed_every_step
+        self.exact = objective.loss.constant_curvature()
         copies = objective.K if objective.loss.coupled() else 1
         self.penalty = objective.penalty.of(np.tile(np.arange(objective.d + 1), copies))
 
@@ -102,12 +102,12 @@ class Full:
 class Limited:
     """diag + U M U' of the last steps S and changes Y (Byrd, Nocedal and Schnabel, 1994, theorem 2.3)."""
 
-    renewable, faithful, cheap, passes = False, False, False, 0.0
+    refreshable, exact_near_minimum, refreshed_every_step, passes = False, False, False, 0.0
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         inert = objective.coordinates.scale == 0.0
-        curvature = np.maximum(objective.loss.smoothness() - objective.penalty.l2, 1e-3 * objective.loss.smoothness())
+        curvature = np.maximum(objective.loss.curvature_bound() - objective.penalty.l2, 1e-3 * objective.loss.curvature_bound())
         self.start = np.repeat(np.where(inert, 0.0, curvature), objective.K)
         self.penalty = objective.penalty.of(np.repeat(np.arange(objective.d + 1), objective.K))
         self.steps: list[np.ndarray] = []

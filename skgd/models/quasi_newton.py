@@ -26,8 +26,8 @@ class QuasiNewton:
     def __init__(self, objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False) -> None:
         self.l2 = objective.penalty.l2[:, None]
         self.base = curvature_at(objective, theta, effort, remembered)
-        self.renewable, self.faithful = self.base.renewable, self.base.faithful
-        self.passes, self.cheap = self.base.passes, self.base.cheap
+        self.refreshable, self.exact_near_minimum = self.base.refreshable, self.base.exact_near_minimum
+        self.passes, self.refreshed_every_step = self.base.passes, self.base.refreshed_every_step
         self.pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # step s, change y of the gradient, s'y
         self.scale = self.base.caution
 
@@ -67,5 +67,5 @@ class QuasiNewton:
         sy = float(np.vdot(step, y))
         if sy > 1e-14 * np.linalg.norm(step) * np.linalg.norm(y):
             self.pairs = [*self.pairs, (step, y, sy)][-MEMORY:]
-            if not self.base.faithful:  # its unit is not known; that of a Hessian is
+            if not self.base.exact_near_minimum:  # its unit is not known; that of a Hessian is
                 self.scale = sy / float(np.vdot(y, self.base.solve(y)))

@@ -36,7 +36,7 @@ class RowSpace:
     Parameters
     ----------
     objective : Objective
-        See `pays`.
+        See `is_worthwhile`.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -48,7 +48,9 @@ class RowSpace:
         penalty = elastic_net(0.0, objective.raw_penalty.ridge, Z.shape[1])
         inner = Objective(data, objective.loss, penalty, identity(Z.shape[1], True))
         moments = data.column_moments
-        self.objective = inner.in_coordinates(moments.coordinates(penalty.l2 / inner.loss.smoothness(), self.fit_intercept))
+        self.objective = inner.in_coordinates(
+            moments.coordinates(penalty.l2 / inner.loss.curvature_bound(), self.fit_intercept)
+        )
 
     def _by_gram_matrix(self) -> tuple[np.ndarray, np.ndarray]:
         """Z and Q from X_c X_c' = V S V': fast, but it squares singular values."""
@@ -88,7 +90,7 @@ class RowSpace:
         return self.outer.coordinates.theta(W, b - self.mean @ W)
 
 
-def pays(objective: Objective) -> bool:
+def is_worthwhile(objective: Objective) -> bool:
     """Whether the minimiser is there, and rows are so few that their Gram matrix costs less than the passes it saves.
 
     Columns with a say must still be resolved beside the largest.

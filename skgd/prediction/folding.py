@@ -23,7 +23,7 @@ from ..streaming.moments import Moments
 Affine = tuple[np.ndarray, np.ndarray]  # W (d, K) and b (K,)
 Columns = tuple[np.ndarray, np.ndarray]  # means (d,) and standard deviations (d,)
 SCALERS = StandardScaler | RobustScaler | MaxAbsScaler | MinMaxScaler
-OF_COLUMNS_BEHIND = ("feature_names_in_", "_memory", "_online", "_known")  # which say nothing of the columns in front
+OF_COLUMNS_BEHIND = ("feature_names_in_", "_fit_cache", "_online", "_known")  # which say nothing of the columns in front
 
 
 def fold(pipeline: Pipeline) -> Any:

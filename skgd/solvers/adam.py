@@ -28,9 +28,9 @@ PARAMETERS = ("beta_1", "beta_2", "adam_epsilon")
 PATIENT = 3000.0  # steps before rates are damped, where an epoch is shorter than that
 
 
-def takes(loss: Any, automatic: bool) -> bool:
+def supports(loss: Any, automatic: bool) -> bool:
     """As sgd."""
-    return sgd.takes(loss, automatic)
+    return sgd.supports(loss, automatic)
 
 
 def rule(options: Options) -> Adam:
@@ -40,7 +40,7 @@ def rule(options: Options) -> Adam:
 
 def online_rate(loss: Any) -> float | None:
     """That of epochs."""
-    return float(RATE / np.sqrt(loss.smoothness()))
+    return float(RATE / np.sqrt(loss.curvature_bound()))
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
@@ -60,7 +60,7 @@ def _automatic_plan(objective: Objective, options: Options, whitening: Whitening
     batch, steps = sgd.balanced_batch(objective, options, whitening)
     largest, trace = whitening.spectrum(objective)
     # Slopes of a loss with kinks have no unit, those of others that of the scores, and so has the curvature.
-    h, smooth = objective.loss.smoothness(), objective.loss.smooth()
+    h, smooth = objective.loss.curvature_bound(), objective.loss.smooth()
     slope = 1.0 if smooth else h
     if steps == 1:
         rate, delay, epsilon = FULL_BATCH_RATE, 50.0, max(FULL_BATCH_EPSILON, options.adam_epsilon) * slope
@@ -77,12 +77,12 @@ def _automatic_plan(objective: Objective, options: Options, whitening: Whitening
         unit=objective.score_scale(),
         whitening=whitening,
         average_from=sgd.averaging(options, batch, objective.n, default=True),
-        growing=True,
-        reduced=steps > 1,
+        polynomial_averaging=True,
+        variance_reduced=steps > 1,
         run=sgd.neighbours(objective, batch),
         shuffle=options.shuffle,
         patience=options.n_iter_no_change if trivial else 1,
         may_plateau=trivial,
         smooth_rate=1.0 / (h * largest) if largest > 0.0 else 0.0,
-        safe_pace=lambda: sgd.safe_pace(objective, whitening, batch),
+        safe_rate_factor=lambda: sgd.safe_rate_factor(objective, whitening, batch),
     )

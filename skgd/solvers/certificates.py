@@ -65,9 +65,9 @@ class Rounding:
     def below(self, F: float) -> float:
         """The largest objective that is zero, as far as F needs to know."""
         floor = 8.0 * EPS * self.start
-        if self.objective.loss.quadratic():  # sums of squares cancel: their rounding is that of the best constants'
+        if self.objective.loss.constant_curvature():  # sums of squares cancel: their rounding is that of the best constants'
             return 4.0 * EPS * float(self.objective.data.target_moments().variance.sum())
-        return floor if F > floor else min(floor, 8.0 * EPS * self.objective.constant_value)
+        return floor if F > floor else min(floor, 8.0 * EPS * self.objective.intercept_only_value)
 
 
 def newton_direction(

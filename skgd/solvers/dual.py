@@ -29,7 +29,7 @@ ROUNDING = 1e-13  # relative gap that the arithmetic cannot tell from none
 PATIENCE = 50  # epochs still needed that make another solver the better choice
 
 
-def pays(objective: Objective) -> bool:
+def is_worthwhile(objective: Objective) -> bool:
     """Whether the loss has this dual, there are many coefficients, and rows are light enough to be almost independent."""
     loss = objective.loss
     if not isinstance(loss, LogLoss | Softmax | SoftLabels) or objective.K * objective.d < MANY or not objective.in_memory:

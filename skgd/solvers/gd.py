@@ -58,7 +58,7 @@ class Start(NamedTuple):
     F: float
 
 
-def takes(loss: Any, automatic: bool) -> bool:
+def supports(loss: Any, automatic: bool) -> bool:
     """Whether the loss has a minimum that is worth finding, not only a way."""
     return not (automatic and isinstance(loss, Perceptron))
 
@@ -67,7 +67,7 @@ def minimise(
     objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, warm: bool = False
 ) -> Solution:
     """Minimise from theta, which is near the minimum if `warm`, until the estimated relative gap is at most `tol`."""
-    if row_space.pays(objective):
+    if row_space.is_worthwhile(objective):
         return _in_row_space(objective, theta, tol, max_iter, history)
     return _in_all_columns(objective, theta, tol=tol, max_iter=max_iter, history=history, warm=warm)
 
@@ -75,7 +75,7 @@ def minimise(
 def _in_all_columns(objective: Objective, theta: np.ndarray, *, warm: bool, **how: Any) -> Solution:
     if objective.loss.smooth():
         return from_samples(objective, theta, **how, warm=warm)
-    if interior_point.takes(objective):
+    if interior_point.supports(objective):
         return interior_point.minimise(objective, theta, **how)
     return smoothing.minimise(objective, theta, **how, descend=from_samples)
 
@@ -86,11 +86,11 @@ def from_samples(
     """Minimise a smooth objective: where it is large from minimisers of samples, unless theta is near (`warm`)."""
     if objective.loss.has_flat_rows() and interior_systems.rows_pay(objective):
         return interior_point.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history)
-    if working_sets.pays(objective):
+    if working_sets.is_worthwhile(objective):
         return working_sets.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history, descend=finish)
-    if least_squares.pays(objective):
+    if least_squares.is_worthwhile(objective):
         return _least_squares(objective, theta, tol, max_iter, history)
-    near, start = warm or objective.memory.point is not None, Start(theta, np.inf)
+    near, start = warm or objective.cache.point is not None, Start(theta, np.inf)
     for stride in [] if near else sample_strides(objective):
         noise, of_sample = theta.size * stride / (8.0 * objective.n), History("gd")
         theta = descend(objective.sample(stride), theta, tol=max(tol, noise), max_iter=20, history=of_sample, start=start).theta
@@ -104,8 +104,8 @@ def finish(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int
     Rows that pay nothing may have no curvature.  Where those that pay are fewer than coefficients, the Hessian is singular but
     for the penalty, and steps are short; and its diagonal says little of a Hessian whose rows come and go.
     """
-    stalls = objective.loss.has_flat_rows() or not Matrices(objective, constant=False).pay
-    if not (stalls and interior_point.takes(objective)):
+    stalls = objective.loss.has_flat_rows() or not Matrices(objective, constant=False).worthwhile
+    if not (stalls and interior_point.supports(objective)):
         return descend(objective, theta, tol=tol, max_iter=max_iter, history=history, **how)
     first = descend(objective, theta, tol=tol, max_iter=min(max_iter, SHORT), history=history, **how)
     left = max_iter - first.iterations
@@ -163,7 +163,7 @@ def sample_strides(objective: Objective) -> list[int]:
         if objective.data.thins(stride):
             strides.insert(0, stride)
         stride *= GROWTH
-    return [] if objective.loss.quadratic() else strides
+    return [] if objective.loss.constant_curvature() else strides
 
 
 def descend(
@@ -183,7 +183,7 @@ def descend(
     descent begins there: a row far out may be in no sample, and make its minimiser worthless.
     """
     how: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "certain": certain}
-    if metric is None and together.pays(objective):
+    if metric is None and together.is_worthwhile(objective):
         starts = [None if start is None else Start(start.theta[:, [k]], start.F) for k in range(objective.K)]
         return together.minimise(objective, theta, starts, history=history, descend=_descent, **how)
     descent = _descent(objective, theta, start, history=history, metric=metric, share=Share(), **how)
@@ -209,7 +209,7 @@ def _descent(
     if shifts:
         theta = theta - theta.mean(axis=1, keepdims=True)
     make = proximal_metric if kinked else QuasiNewton
-    old = bool(objective.memory.curvature)  # the metric may be one of elsewhere
+    old = bool(objective.cache.curvature)  # the metric may be one of elsewhere
     # Rows far off count with more than their curvature: steps are shorter, but slow and no measure of what is left.
     cautious = hasattr(objective.loss, "far")
     metric = metric or make(objective, theta, remembered=True)
@@ -244,16 +244,16 @@ def _descent(
         decreases.append(max(decrease, 0.0))
         # 2. stop on the gap
         gap = _gap(metric, decreases, values, tol, whole) / unit
-        if cautious and gap <= max(0.25 * tol, CLOSE) and metric.renewable and metric.cheap and F > zero:
+        if cautious and gap <= max(0.25 * tol, CLOSE) and metric.refreshable and metric.refreshed_every_step and F > zero:
             objective, cautious = objective.with_own_curvature(), False
             if gap <= 0.25 * tol:  # else the next step, and new curvature after it, will tell
                 metric, decreases, F_then, old = renewed(theta, F)
                 continue
-        near = gap <= 0.25 * tol * (sure if metric.faithful else 1.0)
+        near = gap <= 0.25 * tol * (sure if metric.exact_near_minimum else 1.0)
         near = near and not (old and len(decreases) == 1) and (len(values) > 1 or not rounded)
-        outdated = metric.renewable and OUTDATED * F < F_then
+        outdated = metric.refreshable and OUTDATED * F < F_then
         doubtful = near and certain and metric.unshrunk_decrease(theta, gradient, precision) > tol * unit
-        if near and certain and isinstance(metric, QuasiNewton) and not metric.faithful:
+        if near and certain and isinstance(metric, QuasiNewton) and not metric.exact_near_minimum:
             step, promise = _confirmed(objective, theta, gradient, metric, tol * unit)
             gap = max(gap, promise / unit)
             if promise > 0.25 * tol * unit:
@@ -265,17 +265,19 @@ def _descent(
         if F <= tol * values[0] and _separates(objective, F):
             return Solution(theta, len(values) - 1, 1.0, False, SEPARABLE.format(tol=tol))
         if len(values) > max_iter:
-            if metric.faithful and metric.cheap and whole:  # its curvature is that of the last point: no rate is needed
+            if (
+                metric.exact_near_minimum and metric.refreshed_every_step and whole
+            ):  # its curvature is that of the last point: no rate is needed
                 gap = decreases[-1] / unit
             break
-        if metric.renewable and metric.cheap:
+        if metric.refreshable and metric.refreshed_every_step:
             objective.look_ahead(target)
         # 3. step, shortened where it has to be, unless new curvature pays, or has to confirm the gap
         found = None
         if not (near or _stalled(metric, decreases)):
             found = yield from _search(objective, theta, target, F, slope)
         if found is None:
-            if (len(decreases) == 1 and not doubtful) or not metric.renewable:
+            if (len(decreases) == 1 and not doubtful) or not metric.refreshable:
                 break  # rounding: no step along this direction lowers the objective
             effort *= MORE if doubtful or (len(decreases) <= SOON and not old) else 1.0
             metric, decreases, F_then, old = renewed(theta, F)
@@ -283,7 +285,7 @@ def _descent(
         new, F_new, new_gradient = found
         whole = new is target
         # 4. update the curvature
-        if metric.renewable and metric.cheap:
+        if metric.refreshable and metric.refreshed_every_step:
             metric, decreases, F_then, old = renewed(new, F_new)
         else:
             metric.update(new - theta, new_gradient - gradient)
@@ -317,7 +319,7 @@ def _ended(
 def _stalled(metric: Metric, decreases: list[float]) -> bool:
     """Whether new curvature pays: it would gain a factor of `RENEWED` in the gap for its own cost and that of a pass."""
     recent = decreases[-4:]
-    if not metric.renewable or len(recent) < 2 or recent[0] == 0.0:
+    if not metric.refreshable or len(recent) < 2 or recent[0] == 0.0:
         return False
     rate = (recent[-1] / recent[0]) ** (1.0 / (len(recent) - 1))
     return rate > RENEWED ** (1.0 / (1.0 + metric.passes))
@@ -328,7 +330,7 @@ def _separates(objective: Objective, F: float) -> bool:
 
     A row on the wrong side, or undecided, alone costs at least log 2 times its weight.
     """
-    wrong = np.log(2.0) * objective.data.lightest() / objective.n
+    wrong = np.log(2.0) * objective.data.smallest_weight() / objective.n
     return objective.unpenalised and isinstance(objective.loss, LogLoss | Softmax) and F < wrong
 
 
@@ -339,13 +341,13 @@ def _gap(metric: Metric, decreases: list[float], values: list[float], tol: float
     of every step has one decrease, but rows off their kinks damp it: there the rate that came true counts as well.  Without
     matrices, or after a step that had to be shortened, both flatter: there the last `WINDOW` iterations count as well.
     """
-    estimate, renews = decreases[-1], metric.renewable and metric.cheap
+    estimate, renews = decreases[-1], metric.refreshable and metric.refreshed_every_step
     if len(decreases) > 1 or (renews and len(values) > 2):
         most, lost = SLOWEST if renews else SLOW, values[-2] - values[-1]
         rate = min(decreases[-1] / max(decreases[-2], TINY), most) if len(decreases) > 1 else 0.0
         observed = min(lost / max(values[-3] - values[-2], TINY), most) if renews or len(decreases) > 2 else rate
         estimate = max(estimate / (1.0 - rate), lost * observed / (1.0 - observed))
-    if (metric.faithful and whole) or estimate <= 1e-4 * tol * values[-1]:
+    if (metric.exact_near_minimum and whole) or estimate <= 1e-4 * tol * values[-1]:
         return estimate
     return max(estimate, values[-WINDOW] - values[-1]) if len(values) >= WINDOW else max(estimate, tol * values[-1])
 
@@ -380,7 +382,7 @@ def _search(
     # The minimum of the parabola through both values and the slope, and ever shorter steps.
     t = float(np.clip(-0.5 * slope / (F_new - F - slope), 0.1, 0.5)) if np.isfinite(F_new) else 0.1
     lengths = t * SHORTER ** np.arange(TRIALS)
-    if objective.data.dear:
+    if objective.data.expensive:
         return _first_lower(objective, theta, target, lengths, lowers)
     for t in lengths:
         new = theta + t * (target - theta)

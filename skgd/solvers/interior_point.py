@@ -44,7 +44,7 @@ ENOUGH = 0.05  # share of the gap that is allowed, which mu need not fall below
 AHEAD = 10.0  # directions that a coefficient may still have to go
 
 
-def takes(objective: Objective) -> bool:
+def supports(objective: Objective) -> bool:
     """Whether the loss is made of ramps, its rows are in memory, each with a variable of its own, and systems can be solved."""
     return hasattr(objective.loss, "ramps") and objective.in_memory and solvable(objective)
 

@@ -2,7 +2,7 @@
 
 Such a solver is a module of these:
 
-``takes(loss, automatic)``
+``supports(loss, automatic)``
     whether it minimises the loss, with rates from the data or not.
 ``minimise(objective, theta, options, history)``
     its epochs: a `Solution`.

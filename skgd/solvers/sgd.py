@@ -1,7 +1,7 @@
 """Stochastic gradient descent: averaged, in whitened coordinates, with a rate derived from the data; or the textbook's.
 
 The automatic rate is 1/(2 L), L the curvature that a batch of B rows sees: h (lambda (B - 1) + 2 trace) / B, with h the
-smoothness of the loss, lambda and trace the largest eigenvalue and the sum of all of the second moments.  In the first
+curvature_bound of the loss, lambda and trace the largest eigenvalue and the sum of all of the second moments.  In the first
 epoch it is damped like 1/sqrt(t), from a quarter on; later the noise of steps is reduced instead, and the rate follows
 the objective.  Iterates are averaged with growing weights.  Batches of all rows are free of noise: no average is needed.
 Where the loss has kinks, h is the reciprocal of the natural size of a score, and rates are damped for ever.
@@ -26,7 +26,7 @@ from . import schedules, stochastic
 from .solution import Solution
 from .steps import Plan
 from .updates import Momentum
-from .whitening import Whitening, heaviest, identity, whitened
+from .whitening import Whitening, identity, largest_squared_row_norm, whitened
 
 SMALL = 64  # fewer rows make one batch
 FEWEST, MOST = 16, 64  # rows a step, where a row is worth more than the sweep over all columns
@@ -36,9 +36,9 @@ PARAMETERS = ("momentum",)
 PATIENT = 500.0  # steps before rates are damped, where an epoch is shorter than that
 
 
-def takes(loss: Any, automatic: bool) -> bool:
+def supports(loss: Any, automatic: bool) -> bool:
     """Whether the loss has what rates are derived from, or none are."""
-    return loss.bounded() or not automatic
+    return loss.bounded_curvature() or not automatic
 
 
 def online_rate(loss: Any) -> float | None:
@@ -69,7 +69,7 @@ def stepped(
 
     start = there.theta(*here.raw(theta))
     # The textbook's steps are counted from 1 in every fit, but for epochs of the same one.
-    kept = objective.memory if options.automatic or not objective.in_memory else None
+    kept = objective.cache if options.automatic or not objective.in_memory else None
     solution = stochastic.minimise(scaled, start, plan, options, history.through(outside), kept)
     return solution._replace(theta=outside(solution.theta))
 
@@ -110,38 +110,38 @@ def automatic_plan(objective: Objective, whitening: Whitening, options: Options)
         schedule=schedule,
         batch=batch,
         penalty=ElasticNet(explicit=0.0),
-        unit=np.ones(objective.K) if smooth else objective.score_scale() * objective.loss.smoothness(),
+        unit=np.ones(objective.K) if smooth else objective.score_scale() * objective.loss.curvature_bound(),
         whitening=whitening,
         average_from=averaging(options, batch, objective.n, default=not (full and smooth)),
-        growing=True,
-        smoothness=0.5 if objective.loss.coupled() else objective.loss.smoothness(),
-        reduced=not full,
+        polynomial_averaging=True,
+        curvature_bound=0.5 if objective.loss.coupled() else objective.loss.curvature_bound(),
+        variance_reduced=not full,
         run=neighbours(objective, batch),
         shuffle=options.shuffle,
         patience=options.n_iter_no_change if trivial else 1,
         may_plateau=trivial,
-        smooth_rate=1.0 / (objective.loss.smoothness() * largest) if largest > 0.0 else 0.0,
-        safe_pace=lambda: safe_pace(objective, whitening, batch),
+        smooth_rate=1.0 / (objective.loss.curvature_bound() * largest) if largest > 0.0 else 0.0,
+        safe_rate_factor=lambda: safe_rate_factor(objective, whitening, batch),
     )
     # The intercept is uncorrelated with centred columns: its curvature is h alone, and its rate 1/(2 h).
     return objective.in_coordinates(objective.coordinates.rescaled_intercept(np.sqrt(seen))), plan
 
 
 def curvature_seen(largest: float, trace: float, batch: int, full: bool) -> float:
-    """The curvature that a batch sees, of a loss of unit smoothness; 1 if there is only the intercept."""
+    """The curvature that a batch sees, of a loss of unit curvature_bound; 1 if there is only the intercept."""
     seen = largest if full else (largest * (batch - 1) + 2.0 * trace) / batch
     return seen if seen > 0.0 else 1.0
 
 
-def safe_pace(objective: Objective, whitening: Whitening, batch: int) -> float:
+def safe_rate_factor(objective: Objective, whitening: Whitening, batch: int) -> float:
     """The share of the rate that is left if every batch holds the heaviest row, whose square replaces twice the trace."""
     largest, trace = whitening.spectrum(objective)
-    seen, square = curvature_seen(largest, trace, batch, batch == objective.n), heaviest(objective, whitening)
+    seen, square = curvature_seen(largest, trace, batch, batch == objective.n), largest_squared_row_norm(objective, whitening)
     return min(1.0, seen / curvature_seen(largest, 0.5 * square, batch, full=False))
 
 
 def longest_rate(objective: Objective, seen: float) -> float:
-    return 0.5 / (objective.loss.smoothness() * seen)
+    return 0.5 / (objective.loss.curvature_bound() * seen)
 
 
 def textbook_plan(objective: Objective, options: Options, rule) -> Plan:

@@ -40,14 +40,14 @@ def minimise(
     descend: Callable[..., Solution],
 ) -> Solution:
     """Rounds until the gap to the dual value is at most `tol`; `descend` minimises the rounded objectives."""
-    (start,), start_theta, width = _values(objective, theta, [0.0]), theta, 1.0 / objective.loss.smoothness()
+    (start,), start_theta, width = _values(objective, theta, [0.0]), theta, 1.0 / objective.loss.curvature_bound()
     narrowest, first, iterations = NARROWEST * width, max(len(history.curve) - 1, 0), 0
     if start == 0.0:
         history.begin(start, theta)
         return Solution(theta, 1, 0.0, True)
     while True:
         rounded = objective.with_loss(objective.loss._replace(width=width))
-        goal = max(0.5 * tol, ROUGH * width * objective.loss.smoothness())
+        goal = max(0.5 * tol, ROUGH * width * objective.loss.curvature_bound())
         part = descend(rounded, theta, tol=goal, max_iter=max_iter - iterations, history=history, warm=iterations > 0)
         theta, iterations = part.theta, len(history.curve) - 1 - first
         F, F_rounded, F_wider = _values(objective, theta, [0.0, width, (1.0 + WIDER) * width])

@@ -36,13 +36,13 @@ class Plan:
         Scale of the scores of each column.
     average_from : int or None
         The step from which iterates are averaged; None: the last one counts.
-    growing : bool
+    polynomial_averaging : bool
         Whether the average favours late iterates, with weights 2/(t + 1), or is uniform.
-    smoothness : float
+    curvature_bound : float
         Bound of the curvature of the loss, by which the rate of each batch is bounded; 0: it is not.
     whitening : Whitening
         Coordinates to step in.
-    reduced : bool
+    variance_reduced : bool
         Whether the noise of steps is reduced from the second epoch on, when all residuals are known.
     run : int
         Rows that stay together when rows are shuffled: random enough, and read in order.
@@ -55,7 +55,7 @@ class Plan:
         Whether the rate is divided by 5 instead, while it is above 1e-6.
     smooth_rate : float
         Rate of a full-batch proximal step that cannot overshoot; 0 if unknown.
-    safe_pace : callable
+    safe_rate_factor : callable
         The share of the rate at which the heaviest row cannot overshoot, found when it is needed.
     """
 
@@ -66,16 +66,16 @@ class Plan:
     unit: np.ndarray
     whitening: Whitening
     average_from: int | None = None
-    growing: bool = False
-    smoothness: float = 0.0
-    reduced: bool = False
+    polynomial_averaging: bool = False
+    curvature_bound: float = 0.0
+    variance_reduced: bool = False
     run: int = 1
     shuffle: bool = True
     patience: int = 1
     may_plateau: bool = False
     adaptive: bool = False
     smooth_rate: float = 0.0
-    safe_pace: Callable[[], float] = lambda: 1.0
+    safe_rate_factor: Callable[[], float] = lambda: 1.0
 
 
 class State:
@@ -89,10 +89,10 @@ class State:
         self.whitening = plan.whitening
         self.phi = self.whitening.phi(theta)
         self.average = self.phi.copy()
-        self.memory = np.zeros((2, *theta.shape))
-        self.table = np.zeros((objective.K, objective.n) if plan.reduced and objective.in_memory else (0, 0))
-        self.known = np.zeros(theta.shape)
-        self.steps, self.average_from, self.pace = 0, plan.average_from, 1.0
+        self.optimizer_state = np.zeros((2, *theta.shape))
+        self.residual_table = np.zeros((objective.K, objective.n) if plan.variance_reduced and objective.in_memory else (0, 0))
+        self.table_gradient = np.zeros(theta.shape)
+        self.steps, self.average_from, self.rate_factor = 0, plan.average_from, 1.0
 
     @property
     def averaged(self) -> bool:
@@ -107,23 +107,23 @@ def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.r
     """Step once on every mini-batch; raise ValueError on overflow."""
     n, batch = objective.n, min(plan.batch, objective.n)
     order = _order(n, plan.run, random_state) if plan.shuffle and batch < n else np.arange(n)
-    reduced = plan.reduced and state.steps > 0
-    if reduced and state.average_from is not None:  # iterates with more noise count no longer
+    variance_reduced = plan.variance_reduced and state.steps > 0
+    if variance_reduced and state.average_from is not None:  # iterates with more noise count no longer
         state.average_from = max(state.average_from, -(-n // batch))
     for first in range(0, n, SEGMENT * batch):
         part = order[first : first + SEGMENT * batch]
         numbers = state.steps + 1.0 + np.arange(-(-len(part) // batch))
-        rates, weights = plan.schedule(numbers) * state.pace, _average_weights(plan, state, numbers)
-        if not _steps(objective, plan, state, part, batch, rates, weights, reduced):
+        rates, weights = plan.schedule(numbers) * state.rate_factor, _average_weights(plan, state, numbers)
+        if not _steps(objective, plan, state, part, batch, rates, weights, variance_reduced):
             history.overflow()
         state.steps += len(numbers)
 
 
-def look(objective: Objective, plan: Plan, state: State) -> None:
+def refresh_residuals(objective: Objective, plan: Plan, state: State) -> None:
     """The residuals of all rows at the iterate, and their gradient: a step of no length on one batch of all rows."""
-    state.table[:], state.known[:] = 0.0, 0.0
+    state.residual_table[:], state.table_gradient[:] = 0.0, 0.0
     still = np.zeros(1)
-    _steps(objective, plan, state, np.arange(objective.n), objective.n, still, still, reduced=False)
+    _steps(objective, plan, state, np.arange(objective.n), objective.n, still, still, variance_reduced=False)
 
 
 def _steps(
@@ -134,7 +134,7 @@ def _steps(
     batch: int,
     rates: np.ndarray,
     weights: np.ndarray,
-    reduced: bool,
+    variance_reduced: bool,
 ) -> bool:
     """Step on the mini-batches of `order`; whether all numbers stayed finite."""
     mean, scale = objective.coordinates
@@ -159,14 +159,14 @@ def _steps(
         rates,
         plan.unit,
         weights,
-        plan.smoothness,
+        plan.curvature_bound,
         state.steps + 1,
         state.phi,
         state.average,
-        state.memory,
-        state.table,
-        state.known,
-        reduced,
+        state.optimizer_state,
+        state.residual_table,
+        state.table_gradient,
+        variance_reduced,
     )
 
 
@@ -182,4 +182,4 @@ def _order(n: int, run: int, random_state: np.random.RandomState) -> np.ndarray:
 def _average_weights(plan: Plan, state: State, numbers: np.ndarray) -> np.ndarray:
     """The weight of each new iterate in the average: 2/(t + 1) is polynomial-decay averaging (Shamir and Zhang, 2013)."""
     age = np.maximum(numbers - (state.average_from or 0) + 1.0, 1.0)
-    return 2.0 / (age + 1.0) if plan.growing else 1.0 / age
+    return 2.0 / (age + 1.0) if plan.polynomial_averaging else 1.0 / age

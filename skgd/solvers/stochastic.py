@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import numpy as np
 
-from ..fit_cache import Memory, Progress
+from ..fit_cache import FitCache, Progress
 from ..models.curvature import Diagonal, Matrices
 from ..models.proximal_metric import proximal_metric
 from ..models.quasi_newton import QuasiNewton
@@ -14,11 +14,10 @@ from ..monitoring.history import History
 from ..objective import Objective
 from ..options import Options
 from ..penalties import penalty_value, proximal_step
-from . import gd, steps
-from . import local_epochs
+from . import gd, local_epochs, steps
 from .certificates import newton_direction, proves
 from .solution import Solution
-from .steps import Plan, State, look
+from .steps import Plan, State, refresh_residuals
 
 DIVERGED = "The objective rose from {:.3g} to {:.3g} in {} epochs: lower eta0, or use learning_rate='auto'."
 RISEN = 100.0  # times the start: from there on it is divergence even where the user asked for a number of epochs
@@ -33,12 +32,12 @@ SLOWEST = 1e-6  # rate at which learning_rate='adaptive' gives up, as in SGDClas
 
 
 def minimise(
-    objective: Objective, theta: np.ndarray, plan: Plan, options: Options, history: History, kept: Memory | None = None
+    objective: Objective, theta: np.ndarray, plan: Plan, options: Options, history: History, kept: FitCache | None = None
 ) -> Solution:
     """Run epochs until their last half gained too little to matter, or `max_iter`.
 
     An epoch with a rate from the data that raised a smooth objective is taken back, and the next one has a lower rate.  One
-    that lowered it makes the rate higher where it can be: the curvature of a loss, which its smoothness bounds, falls as
+    that lowered it makes the rate higher where it can be: the curvature of a loss, which its curvature_bound bounds, falls as
     rows are decided.
 
     An error that falls like C/t with the epochs t fell by C/t since t/2: so the change of F since t/2 estimates the
@@ -58,9 +57,9 @@ def minimise(
         _resume(objective, plan, state, kept.progress)
     F, _ = objective.evaluate(theta)
     history.begin(F, theta)
-    best, lowest, memory = theta, F, state.memory.copy()
+    best, lowest, optimizer_state = theta, F, state.optimizer_state.copy()
     adapts = objective.loss.smooth() and not plan.may_plateau
-    faster = adapts and plan.reduced and not objective.loss.quadratic()
+    faster = adapts and plan.variance_reduced and not objective.loss.constant_curvature()
     values, quiet, gap, converged = [F], 0, np.inf, options.tol is None
     verifies, patient = not plan.may_plateau, 0.0
     caution = 2.0 if objective.loss.smooth() or plan.may_plateau else 20.0
@@ -68,30 +67,30 @@ def minimise(
         known = state.steps > 0
         run_epoch(objective, plan, state, random_state, history)
         if kept is not None:
-            kept.progress = Progress(state.steps, state.pace, state.memory.copy(), random_state)
+            kept.progress = Progress(state.steps, state.rate_factor, state.optimizer_state.copy(), random_state)
         F, _ = objective.evaluate(state.result())
-        if adapts and known and plan.reduced and state.average_from is not None and objective.in_memory:
+        if adapts and known and plan.variance_reduced and state.average_from is not None and objective.in_memory:
             F = _renew_average(objective, state, F)
         values.append(F)
         if F <= lowest or not adapts:
-            best, lowest, memory = state.result(), F, state.memory.copy()
-            state.pace *= FASTER if faster and known else 1.0
+            best, lowest, optimizer_state = state.result(), F, state.optimizer_state.copy()
+            state.rate_factor *= FASTER if faster and known else 1.0
         else:
             diverges = not F - lowest <= DIVERGES * (values[0] - lowest)  # also if F is not a number
-            retreat(objective, plan, state, best, memory, diverges)
+            retreat(objective, plan, state, best, optimizer_state, diverges)
             faster = False
         history.record(lowest, best)
         if options.tol is None:
             continue
         half = values[epoch // 2 :]
         # A share of the rate gets a share of the way, unless there is none to go: from the start every step led up.
-        pace = min(state.pace, 1.0) if adapts and lowest < values[0] else 1.0
+        rate_factor = min(state.rate_factor, 1.0) if adapts and lowest < values[0] else 1.0
         change = half[0] - F if plan.may_plateau else max(half) - min(half)
-        gap = caution * max(change, 0.0) / (pace * max(F, TINY))
+        gap = caution * max(change, 0.0) / (rate_factor * max(F, TINY))
         quiet = quiet + 1 if epoch > 1 and gap <= options.tol else 0
         if quiet >= plan.patience:
-            if plan.adaptive and plan.schedule(np.array([state.steps]))[0] * state.pace > SLOWEST:
-                state.pace, quiet = state.pace / 5.0, 0
+            if plan.adaptive and plan.schedule(np.array([state.steps]))[0] * state.rate_factor > SLOWEST:
+                state.rate_factor, quiet = state.rate_factor / 5.0, 0
                 continue
             if verifies and epoch >= patient:
                 modelled = _modelled_gap(objective, best, epoch, options.tol, values[0])
@@ -143,7 +142,7 @@ def _modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: flo
 def _on_rounded(objective: Objective, theta: np.ndarray) -> np.ndarray:
     """Where a few steps on the loss lead, its kinks rounded so that it rises by less than itself."""
     F, _ = objective.evaluate(theta)
-    rounded = objective.with_loss(objective.loss._replace(width=min(1.0 / objective.loss.smoothness(), max(F, TINY))))
+    rounded = objective.with_loss(objective.loss._replace(width=min(1.0 / objective.loss.curvature_bound(), max(F, TINY))))
     return gd.descend(rounded, theta, tol=0.0, max_iter=STEPS, history=History("gd"), certain=False).theta
 
 
@@ -159,7 +158,9 @@ def _renew_average(objective: Objective, state: State, F: float) -> float:
     return min(F, F_last)
 
 
-def retreat(objective: Objective, plan: Plan, state: State, theta: np.ndarray, memory: np.ndarray, diverges: bool) -> None:
+def retreat(
+    objective: Objective, plan: Plan, state: State, theta: np.ndarray, optimizer_state: np.ndarray, diverges: bool
+) -> None:
     """Go back to theta, with the rule's memory then and the residuals of all rows, and on at a lower rate.
 
     Where steps diverged, it is at once one that heavy rows allow: they are seen once an epoch, and meanwhile the gradient
@@ -169,21 +170,25 @@ def retreat(objective: Objective, plan: Plan, state: State, theta: np.ndarray, m
     state.average = state.phi.copy()
     if state.average_from is not None:
         state.average_from = max(state.average_from, state.steps)
-    state.pace *= SLOWER
-    if diverges and state.pace < 1.0:
-        state.pace = min(state.pace, plan.safe_pace())
-    if plan.reduced and objective.in_memory:  # parts find their residuals when they are read
-        look(objective, plan, state)
-    state.memory = memory.copy()
-    state.memory[0] = 0.0  # a momentum that had gone too far would go on to
+    state.rate_factor *= SLOWER
+    if diverges and state.rate_factor < 1.0:
+        state.rate_factor = min(state.rate_factor, plan.safe_rate_factor())
+    if plan.variance_reduced and objective.in_memory:  # parts find their residuals when they are read
+        refresh_residuals(objective, plan, state)
+    state.optimizer_state = optimizer_state.copy()
+    state.optimizer_state[0] = 0.0  # a momentum that had gone too far would go on to
 
 
 def _resume(objective: Objective, plan: Plan, state: State, progress: Progress) -> None:
     """Go on after as many steps: rates that are steady by now, noise that is reduced at once."""
-    if plan.reduced and objective.in_memory:
-        look(objective, plan, state)
-    state.steps, state.pace = progress.steps, progress.pace
-    state.memory = progress.memory.copy() if progress.memory.shape == state.memory.shape else np.zeros_like(state.memory)
+    if plan.variance_reduced and objective.in_memory:
+        refresh_residuals(objective, plan, state)
+    state.steps, state.rate_factor = progress.steps, progress.rate_factor
+    state.optimizer_state = (
+        progress.optimizer_state.copy()
+        if progress.optimizer_state.shape == state.optimizer_state.shape
+        else np.zeros_like(state.optimizer_state)
+    )
     if state.average_from is not None:
         state.average_from = max(state.average_from, state.steps)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..fit_cache import Memory
+from ..fit_cache import FitCache
 from ..monitoring.history import History
 from ..objective import Objective
 from ..penalties import penalty_value
@@ -52,9 +52,9 @@ def alone(objective: Objective, descent: Descent) -> Solution:
         return end.value
 
 
-def pays(objective: Objective) -> bool:
+def is_worthwhile(objective: Objective) -> bool:
     """Whether columns are independent problems, whose passes can be shared."""
-    several = objective.K > 1 and not (objective.loss.coupled() or objective.loss.quadratic())
+    several = objective.K > 1 and not (objective.loss.coupled() or objective.loss.constant_curvature())
     return several and objective.in_memory
 
 
@@ -75,7 +75,7 @@ def minimise(
     the gap is too large, and the column goes on.
     """
     share, memories = Share(), _memories(objective)
-    columns = [objective.of_columns(np.array([k]), memory) for k, memory in enumerate(memories)]
+    columns = [objective.of_columns(np.array([k]), cache) for k, cache in enumerate(memories)]
     iterations = 0
     while True:
         left = {"tol": tol, "max_iter": max_iter - iterations, **how}
@@ -125,14 +125,14 @@ def _shared(
     return _joined([solutions[k] for k in range(len(own))], [column.curve[-1] for column in own], longest)
 
 
-def _memories(objective: Objective) -> list[Memory | None]:
+def _memories(objective: Objective) -> list[FitCache | None]:
     """Of the columns, where the fit before may have left some, and the next one may ask for them."""
-    memory = objective.memory
-    if memory.curvature is None:
+    cache = objective.cache
+    if cache.curvature is None:
         return [None] * objective.K
-    if len(memory.columns) != objective.K:
-        memory.columns = [Memory(curvature={}) for _ in range(objective.K)]
-    return list(memory.columns)
+    if len(cache.columns) != objective.K:
+        cache.columns = [FitCache(curvature={}) for _ in range(objective.K)]
+    return list(cache.columns)
 
 
 def _joined(solutions: list[Solution], values: list[float], iterations: int) -> Solution:

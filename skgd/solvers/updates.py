@@ -25,7 +25,7 @@ class Momentum(NamedTuple):
     momentum: float = 0.0
     nesterov: bool = True
 
-    def step(self, count, rate, unit, theta, gradient, memory, penalty, lower, upper, l2):
+    def step(self, count, rate, unit, theta, gradient, optimizer_state, penalty, lower, upper, l2):
         if self.momentum == 0.0:
             for i in range(len(theta)):
                 metric = rate * unit[i]
@@ -33,8 +33,8 @@ class Momentum(NamedTuple):
         else:
             for i in range(len(theta)):
                 metric = rate * unit[i]
-                velocity = self.momentum * memory[0, i] - metric * gradient[i]
-                memory[0, i] = velocity
+                velocity = self.momentum * optimizer_state[0, i] - metric * gradient[i]
+                optimizer_state[0, i] = velocity
                 move = self.momentum * velocity - metric * gradient[i] if self.nesterov else velocity
                 theta[i] = penalty.proximal_step(theta[i] + move, metric, lower[i], upper[i], l2[i])
 
@@ -47,13 +47,13 @@ class Adam(NamedTuple):
     beta_2: float = 0.999
     epsilon: float = 1e-8
 
-    def step(self, count, rate, unit, theta, gradient, memory, penalty, lower, upper, l2):
+    def step(self, count, rate, unit, theta, gradient, optimizer_state, penalty, lower, upper, l2):
         correction_1 = 1.0 - self.beta_1**count
         correction_2 = 1.0 - self.beta_2**count
         for i in range(len(theta)):
             g = gradient[i]
-            memory[0, i] = self.beta_1 * memory[0, i] + (1.0 - self.beta_1) * g
-            memory[1, i] = self.beta_2 * memory[1, i] + (1.0 - self.beta_2) * g * g
-            metric = rate * unit[i] / (np.sqrt(memory[1, i] / correction_2) + self.epsilon * unit[i])
-            moved = theta[i] - metric * (memory[0, i] / correction_1)
+            optimizer_state[0, i] = self.beta_1 * optimizer_state[0, i] + (1.0 - self.beta_1) * g
+            optimizer_state[1, i] = self.beta_2 * optimizer_state[1, i] + (1.0 - self.beta_2) * g * g
+            metric = rate * unit[i] / (np.sqrt(optimizer_state[1, i] / correction_2) + self.epsilon * unit[i])
+            moved = theta[i] - metric * (optimizer_state[0, i] / correction_1)
             theta[i] = penalty.proximal_step(moved, metric, lower[i], upper[i], l2[i])

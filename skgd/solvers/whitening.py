@@ -43,7 +43,7 @@ class Whitening(NamedTuple):
         """Largest eigenvalue and trace of the second moments by phi."""
         if not len(self.matrix):
             return _spectrum(objective)
-        return 1.0, len(self.matrix) - self.l2.sum() / objective.loss.smoothness()
+        return 1.0, len(self.matrix) - self.l2.sum() / objective.loss.curvature_bound()
 
 
 def identity(objective: Objective) -> Whitening:
@@ -56,7 +56,7 @@ def whitened(objective: Objective) -> Whitening:
     affordable = d <= min(LARGEST, DENSE * objective.data.entries / n)
     if objective.penalty.kinked.any() or not affordable or n < FEWEST * d:
         return identity(objective)
-    h, l2 = objective.loss.smoothness(), objective.penalty.l2[:-1]
+    h, l2 = objective.loss.curvature_bound(), objective.penalty.l2[:-1]
     C = second_moments(objective, ROWS * d) + np.diag(l2 / h)
     C += np.diag(np.where(objective.coordinates.scale[:-1] > 0.0, FLOOR, 1.0))
     mu, M = scipy.linalg.eigh(np.diag(l2), C)
@@ -74,7 +74,7 @@ def second_moments(objective: Objective, rows: int) -> np.ndarray:
     return (A * s[:, None]).T @ A
 
 
-def heaviest(objective: Objective, whitening: Whitening) -> float:
+def largest_squared_row_norm(objective: Objective, whitening: Whitening) -> float:
     """The largest squared norm of a row whose columns are those of the whitening's coordinates.  One pass."""
     mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
     data, largest = objective.data.representative, 0.0

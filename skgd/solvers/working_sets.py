@@ -26,10 +26,10 @@ OUTSIDE = 0.02  # share of `tol` that columns outside may gain, each alone: with
 SHARE = 0.1  # of what the columns outside would gain, to which a round is solved
 
 
-def pays(objective: Objective) -> bool:
+def is_worthwhile(objective: Objective) -> bool:
     """Whether coefficients are held at zero, and the curvature of all columns costs more than the passes it would save."""
     kinked = bool(objective.penalty.kinked.any())
-    return kinked and not (column_metric.pays(objective) or Matrices(objective, constant=False).pay)
+    return kinked and not (column_metric.is_worthwhile(objective) or Matrices(objective, constant=False).worthwhile)
 
 
 def minimise(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..coordinates import identity
-from ..data.summary import Survey
+from ..data.summary import Summary
 from ..data.table import Table
 from ..fit_cache import Progress
 from ..monitoring.history import History
@@ -28,7 +28,7 @@ from ..solvers.steps import State, run_epoch
 DELAY = 2000.0  # steps before rates are damped: how long the epoch will be is not known
 
 
-class StreamedEpoch:
+class FirstEpoch:
     """Steps on one batch after another.
 
     Parameters
@@ -46,9 +46,9 @@ class StreamedEpoch:
         self.penalty, self.options = penalty, options
         self.steps, self.chosen_at = 0, 0
         self.choice: tuple[Any, Any] = (None, None)  # coordinates and plan
-        self.memory = np.empty(0)
+        self.optimizer_state = np.empty(0)
 
-    def learn(self, table: Table, loss: Any, survey: Survey) -> None:
+    def learn(self, table: Table, loss: Any, survey: Summary) -> None:
         """Step on a batch, the last one of those that were surveyed."""
         unit = survey.n / survey.columns.weight  # that makes the mean weight one
         table = Table(table.X, table.Y, unit * table.s)
@@ -58,14 +58,14 @@ class StreamedEpoch:
         objective = Objective(table, loss, self.penalty, here)
         state = State(objective, here.theta(self.W, self.b), plan)
         state.average, state.steps = plan.whitening.phi(here.theta(*self.average)), self.steps
-        if self.memory.shape == state.memory.shape:
-            state.memory = self.memory
+        if self.optimizer_state.shape == state.optimizer_state.shape:
+            state.optimizer_state = self.optimizer_state
         too_large = not np.isfinite(survey.columns.squares).all()  # whatever the rate
         history = History(self.options.solver, not self.options.automatic and not too_large)
         run_epoch(objective, plan, state, self.options.random_state, history)
         self.W, self.b = here.raw(plan.whitening.theta(state.phi))
         self.average = here.raw(plan.whitening.theta(state.average))
-        self.steps, self.memory = state.steps, state.memory
+        self.steps, self.optimizer_state = state.steps, state.optimizer_state
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
         """W and b."""
@@ -79,16 +79,16 @@ class StreamedEpoch:
 
     def _kept(self) -> np.ndarray:
         """The memory of the rule for steps in the coordinates that come next: none, where those may be others."""
-        return np.empty(0) if self.options.automatic or self.options.standardize else self.memory
+        return np.empty(0) if self.options.automatic or self.options.standardize else self.optimizer_state
 
-    def _choose(self, table: Table, loss: Any, survey: Survey) -> None:
+    def _choose(self, table: Table, loss: Any, survey: Summary) -> None:
         """Coordinates of what was seen, and rates for them."""
         coordinates = identity(table.d, self.options.fit_intercept)
         if self.options.standardize:
-            ridge = self.penalty.l2 / loss.smoothness()
+            ridge = self.penalty.l2 / loss.curvature_bound()
             coordinates = survey.columns.coordinates(ridge, self.options.fit_intercept)
         objective, plan = ruling(self.options.solver).planned(Objective(table, loss, self.penalty, coordinates), self.options)
         if self.options.automatic:
             rate = float(plan.schedule(np.ones(1))[0])
-            plan = replace(plan, schedule=partial(schedules.damped, eta0=rate, delay=DELAY), reduced=False)
-        self.choice, self.chosen_at, self.memory = (objective.coordinates, plan), survey.n, self._kept()
+            plan = replace(plan, schedule=partial(schedules.damped, eta0=rate, delay=DELAY), variance_reduced=False)
+        self.choice, self.chosen_at, self.optimizer_state = (objective.coordinates, plan), survey.n, self._kept()

@@ -20,14 +20,14 @@ CHANGED = 10.0  # times the variance of late, beyond which the variance of all t
 class Moments:
     """Running means and variances of columns, in which rows count less the more came after them (Chan et al., 1983)."""
 
-    memory: float  # rows
+    horizon: float  # rows
     weight: float
     mean: np.ndarray
     squares: np.ndarray  # sums of squared deviations
 
     @classmethod
-    def none(cls, columns: int, memory: float = RECENT) -> Moments:
-        return cls(memory, 0.0, np.zeros(columns), np.zeros(columns))
+    def none(cls, columns: int, horizon: float = RECENT) -> Moments:
+        return cls(horizon, 0.0, np.zeros(columns), np.zeros(columns))
 
     @classmethod
     def of(cls, coordinates: Coordinates, weight: float) -> Moments:
@@ -38,7 +38,7 @@ class Moments:
 
     def add(self, rows: ColumnMoments) -> None:
         """Those of new rows."""
-        kept = np.exp(-rows.weight / self.memory)
+        kept = np.exp(-rows.weight / self.horizon)
         self.weight, self.mean, self.squares = ColumnMoments(kept * self.weight, self.mean, kept * self.squares) + rows
         beyond = np.flatnonzero(~np.isfinite(self.squares))
         if len(beyond):

@@ -34,7 +34,7 @@ from ..solvers.whitening import identity as unmixed
 from .moments import LATE, RECENT, Moments
 from .recursive_newton import batch_loss, diagonal_steps, full_steps
 
-MEMORIES = (np.inf, 1000.0, 200.0, 40.0)  # rows that learners remember, roughly: their drift is 1/memory^2
+HORIZONS = (np.inf, 1000.0, 200.0, 40.0)  # rows that learners remember, roughly: their drift is 1/horizon^2
 INTERCEPT = 10.0  # times the drift of the intercept, which has most to follow
 LEAP = 10.0  # times the deviation, from one batch to the next: the unit has changed, and so coefficients have to
 PRIOR = 0.25  # of h P before anything is seen, and its bound: a row cannot move a coefficient further
@@ -65,7 +65,7 @@ class Steps:
     W: np.ndarray
     b: np.ndarray
     average: tuple[np.ndarray, np.ndarray]
-    memory: np.ndarray
+    optimizer_state: np.ndarray
     steps: int
     scale: np.ndarray
     average_from: int | None = None  # the step that averaging started at
@@ -159,21 +159,21 @@ class Online:
         """What a score as far off as the targets deviate sees: the slope there over the way."""
         deviation = float(np.sqrt(self.targets.squares / self.targets.weight).max())
         if loss.coupled() or not loss.scores_are_targets() or deviation == 0.0:
-            return loss.smoothness()
-        return abs(loss.derivative(0.0, deviation)) / deviation or loss.smoothness()
+            return loss.curvature_bound()
+        return abs(loss.derivative(0.0, deviation)) / deviation or loss.curvature_bound()
 
     # ------------------------------------------------------------ Newton steps
     def _learn_rows(self, X: Any, Y: np.ndarray, s: np.ndarray, loss: Any, penalty: Penalty, fit_intercept: bool) -> None:
         if not loss.smooth():
-            loss = loss._replace(width=0.1 / loss.smoothness())
+            loss = loss._replace(width=0.1 / loss.curvature_bound())
         (n, d), h = X.shape, self._natural_curvature(loss)
         here = self.moments.coordinates(fit_intercept)
         if self.learners is None:
-            self.learners = self._first(here, d, loss.columns, h)
+            self.learners = self._first(here, d, loss.n_outputs, h)
         learners = self.learners
         _carry_over(learners, here, h, settled=self.moments.weight > LATE)
         ridge, columns = np.append(penalty.l2, 0.0), np.append(np.ones(d), INTERCEPT)
-        drifts = [columns / (h * memory**2) for memory in MEMORIES]
+        drifts = [columns / (h * horizon**2) for horizon in HORIZONS]
         thetas = [here.theta(W, b) for W, b in zip(learners.W, learners.b, strict=True)]
         learners.losses *= np.exp(-s.sum() / RECENT)
         steps, block = full_steps if learners.P.ndim == 4 else diagonal_steps, max(1, ENTRIES // (d + 1))
@@ -192,7 +192,7 @@ class Online:
 
     def _first(self, here: Coordinates, d: int, K: int, h: float) -> Learners:
         """All alike: at W and b, as uncertain as the rows behind them leave it."""
-        R, D = len(MEMORIES), d + 1
+        R, D = len(HORIZONS), d + 1
         prior = min(PRIOR, 1.0 / max(self.rows, 1))
         diagonal = np.full((R, K, D), prior / h)
         P = diagonal if K * D * D > LARGEST else diagonal[..., None] * np.eye(D)
@@ -209,17 +209,17 @@ class Online:
         plan = self._plan(objective, options)
         batch = min(plan.batch, objective.n)
         if self.steps is None:
-            memory, made = np.zeros((2, d + 1, loss.columns)), sgd.steps_of(self.visits, batch, max(self.rows, 1))
-            self.steps = Steps(self.W, self.b, (self.W, self.b), memory, made, here.scale)
+            optimizer_state, made = np.zeros((2, d + 1, loss.n_outputs)), sgd.steps_of(self.visits, batch, max(self.rows, 1))
+            self.steps = Steps(self.W, self.b, (self.W, self.b), optimizer_state, made, here.scale)
         steps = self.steps
         state = State(objective, here.theta(steps.W, steps.b), plan)
         state.average, state.steps = here.theta(*steps.average), steps.steps
         state.average_from = self._average_from(options, steps, batch, objective.n)
         units = np.divide(here.scale, steps.scale, out=np.ones(d + 1), where=steps.scale > 0.0)[:, None]
-        state.memory = steps.memory * np.stack([units, units**2])  # moments of gradients
+        state.optimizer_state = steps.optimizer_state * np.stack([units, units**2])  # moments of gradients
         run_epoch(objective, plan, state, self.random_state, History(options.solver, not options.automatic))
         now, average = _raw(here, state.phi, steps.W), _raw(here, state.average, steps.average[0])
-        self.steps = Steps(*now, average, state.memory, state.steps, here.scale, state.average_from)
+        self.steps = Steps(*now, average, state.optimizer_state, state.steps, here.scale, state.average_from)
         self.W, self.b = average if state.averaged else now
 
     def _average_from(self, options: Options, steps: Steps, batch: int, n: int) -> int | None:
@@ -244,7 +244,7 @@ class Online:
             penalty=ElasticNet(explicit=0.0),
             unit=unit,
             whitening=unmixed(objective),
-            growing=True,
+            polynomial_averaging=True,
             shuffle=options.shuffle,
         )
 

@@ -11,21 +11,21 @@ from sklearn.base import is_classifier
 from sklearn.utils.multiclass import check_classification_targets
 
 from ..compiled.threads import SHARED, Team, thread_count, threads
-from ..data.partition_reader import Glance, Reader, itself
-from ..data.partitions import Parted, Parts
-from ..data.summary import LARGEST, Survey
+from ..data.partition_reader import PartitionMetadata, PartitionReader, itself
+from ..data.partitions import PartitionedData, Partitions
+from ..data.summary import LARGEST, Summary
 from ..data.table import Table
-from ..fit_cache import Memory
+from ..fit_cache import FitCache
 from ..options import Options
 from ..penalties import Penalty
 from ..solvers.rules import RULES
-from ..training import Begun
-from .first_epoch import StreamedEpoch
+from ..training import FirstEpochResult
+from .first_epoch import FirstEpoch
 
 Coefficients = tuple[np.ndarray, np.ndarray]
 
 
-class Overview(NamedTuple):
+class Metadata(NamedTuple):
     """What is known of all parts at a glance."""
 
     edges: list[int]  # rows edges[p]..edges[p + 1] that count are those of part p
@@ -36,16 +36,16 @@ class Overview(NamedTuple):
 class Gathered(NamedTuple):
     """What `minimise` needs."""
 
-    data: Parted
+    data: PartitionedData
     loss: Any
     penalty: Penalty
     options: Options
     start: Coefficients | None
-    memory: Memory | None
-    begun: Begun | None
+    cache: FitCache | None
+    begun: FirstEpochResult | None
 
 
-def reader_of(estimator: Any, parts: Parts, classes: Any) -> tuple[Reader, Overview | None]:
+def reader_of(estimator: Any, parts: Partitions, classes: Any) -> tuple[PartitionReader, Metadata | None]:
     """A reader that knows the classes, and what is known of all parts, if anything; sets `classes_` of a classifier.
 
     Where nobody knows the classes, or what they weigh, labels are read first; elsewhere than here all parts are, which
@@ -56,7 +56,7 @@ def reader_of(estimator: Any, parts: Parts, classes: Any) -> tuple[Reader, Overv
     known: Any = None if classes is None or not labelled else np.unique(classes)
     glances, edges, totals = [], None, None
     if not parts.sequential or (labelled and (known is None or balanced)):
-        glances = list(parts.map(partial(Glance.at, estimator._bare())))
+        glances = list(parts.map(partial(PartitionMetadata.at, estimator._bare())))
         edges = _agree(estimator, glances)
         if labelled:
             known, totals = _classes(glances, known)
@@ -68,13 +68,13 @@ def reader_of(estimator: Any, parts: Parts, classes: Any) -> tuple[Reader, Overv
         if of_classes is not None and totals is not None:
             totals *= of_classes
     if edges is None:
-        return Reader(estimator, known, of_classes, None), None
+        return PartitionReader(estimator, known, of_classes, None), None
     entries = sum(glance.entries for glance in glances if glance is not None)
-    return Reader(estimator._bare(), known, of_classes, edges), Overview(edges, entries, totals)
+    return PartitionReader(estimator._bare(), known, of_classes, edges), Metadata(edges, entries, totals)
 
 
-def gather(estimator: Any, reader: Reader, overview: Overview | None, parts: Parts, init: Any) -> Gathered:
-    """Survey the parts; in a stream, make an epoch of steps on the way, where that is what the solver does or needs."""
+def gather(estimator: Any, reader: PartitionReader, overview: Metadata | None, parts: Partitions, init: Any) -> Gathered:
+    """Summary the parts; in a stream, make an epoch of steps on the way, where that is what the solver does or needs."""
     began, tables = perf_counter(), parts.prepared(reader)
     if overview is None or parts.sequential:
         with threads(thread_count(estimator.n_jobs, SHARED)) as team, np.errstate(over="ignore", invalid="ignore"):
@@ -90,18 +90,18 @@ def gather(estimator: Any, reader: Reader, overview: Overview | None, parts: Par
     if overview is not None and overview.totals is not None:
         survey = survey._replace(classes=overview.totals)
     distinct = estimator._distinct_targets(survey)
-    data, loss = Parted(tables, survey, distinct), estimator._loss_of(survey)
+    data, loss = PartitionedData(tables, survey, distinct), estimator._loss_of(survey)
     penalty, options = estimator._penalty(data.d), estimator._options(loss) if options is None else options
     if epoch is None:
-        return Gathered(data, loss, penalty, options, estimator._start(data.d, loss.columns, init), None, None)
+        return Gathered(data, loss, penalty, options, estimator._start(data.d, loss.n_outputs, init), None, None)
     after = epoch.result()
-    begun = Begun(_of_sample(estimator, survey, loss, before), _of_sample(estimator, survey, loss, after), began)
-    return Gathered(data, loss, penalty, options, after, Memory(progress=epoch.progress()), begun)
+    begun = FirstEpochResult(_of_sample(estimator, survey, loss, before), _of_sample(estimator, survey, loss, after), began)
+    return Gathered(data, loss, penalty, options, after, FitCache(progress=epoch.progress()), begun)
 
 
 def _first_pass(
-    estimator: Any, reader: Reader, parts: Parts, init: Any, team: Team
-) -> tuple[Survey | None, Options | None, StreamedEpoch | None, Coefficients | None]:
+    estimator: Any, reader: PartitionReader, parts: Partitions, init: Any, team: Team
+) -> tuple[Summary | None, Options | None, FirstEpoch | None, Coefficients | None]:
     """The survey of a stream, the options for its loss, and the epoch made on the way, if one was, from where."""
     survey, options, epoch, before, edges = None, None, None, None, [0]
     for number, part in enumerate(parts.map(itself)):
@@ -113,15 +113,15 @@ def _first_pass(
         edges.append(rows if table is None else rows + table.n)
         if table is None:
             continue
-        here = Survey.of(table.shared_by(team), classes)
+        here = Summary.of(table.shared_by(team), classes)
         survey = here if survey is None else _joined(survey, here, number)
         loss = estimator._loss_of(survey)
         if options is None:
             penalty, options = estimator._penalty(table.d), estimator._options(loss)
-            start = estimator._start(table.d, loss.columns, init)
-            before = start if start is not None else (np.zeros((table.d, loss.columns)), np.zeros(loss.columns))
+            start = estimator._start(table.d, loss.n_outputs, init)
+            before = start if start is not None else (np.zeros((table.d, loss.n_outputs)), np.zeros(loss.n_outputs))
             if _steps_first(options, loss, start is not None):
-                epoch = StreamedEpoch(before[0], before[1], penalty, options)
+                epoch = FirstEpoch(before[0], before[1], penalty, options)
         if epoch is not None:
             epoch.learn(table, loss, survey)
     reader.edges = edges
@@ -131,18 +131,18 @@ def _first_pass(
 def _steps_first(options: Options, loss: Any, started: bool) -> bool:
     """Whether the first pass makes steps: those of an update rule, or for gd to start from."""
     if options.solver == "auto":
-        return not started and not loss.quadratic() and loss.bounded()
+        return not started and not loss.constant_curvature() and loss.bounded_curvature()
     return options.solver in RULES
 
 
-def _of_sample(estimator: Any, survey: Survey, loss: Any, at: Any) -> float:
+def _of_sample(estimator: Any, survey: Summary, loss: Any, at: Any) -> float:
     """The objective of the sample at raw coefficients."""
     table = survey.sample(survey.stride)
     with np.errstate(over="ignore", invalid="ignore"):  # which the fit finds out
         return estimator._objective(Table(table.X, table.Y, table.s * (table.n / table.s.sum())), loss, *at)
 
 
-def _merged(surveys: list[Survey | None]) -> Survey | None:
+def _merged(surveys: list[Summary | None]) -> Summary | None:
     merged = None
     for number, survey in enumerate(surveys):
         if survey is not None:
@@ -150,14 +150,14 @@ def _merged(surveys: list[Survey | None]) -> Survey | None:
     return merged
 
 
-def _joined(before: Survey, here: Survey, number: int) -> Survey:
+def _joined(before: Summary, here: Summary, number: int) -> Summary:
     T, T_here = len(before.targets.mean), len(here.targets.mean)
     if T != T_here:
         raise ValueError(f"Part {number}: y has {T_here} columns, and {T} in the parts before.")
     return before.merged(here)
 
 
-def _agree(estimator: Any, glances: list[Glance | None]) -> list[int]:
+def _agree(estimator: Any, glances: list[PartitionMetadata | None]) -> list[int]:
     """Set the features of the estimator, which all parts have to share; where the rows of each part begin and end."""
     edges, known = [0], None
     for number, glance in enumerate(glances):
@@ -179,7 +179,7 @@ def _described(width: int, names: list[str] | None) -> str:
     return f"{width} columns without names" if names is None else f"columns {', '.join(map(str, names))}"
 
 
-def _classes(glances: list[Glance | None], known: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _classes(glances: list[PartitionMetadata | None], known: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """All labels, and what they weigh."""
     labels = np.concatenate([glance.labels for glance in glances if glance is not None])
     weights = np.concatenate([glance.weights for glance in glances if glance is not None])
@@ -191,8 +191,8 @@ def _classes(glances: list[Glance | None], known: np.ndarray | None) -> tuple[np
     return found, np.bincount(codes, weights)
 
 
-def _surveyed(stride: int, number: int, table: Table | None) -> Survey | None:
+def _surveyed(stride: int, number: int, table: Table | None) -> Summary | None:
     if table is None:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
-        return Survey.of(table, np.empty(0), stride)
+        return Summary.of(table, np.empty(0), stride)

@@ -31,7 +31,7 @@ def row_terms(loss, A, Y, s, theta, i, z, c, h):
     for k in range(len(z)):
         loss.curvature_block(weight, c, k, k, one)
         h[k] = one[0]
-    loss.residuals(y, weight, z)
+    loss.loss_and_residuals(y, weight, z)
     if loss.coupled():
         for k in range(len(z)):
             h[k] = max(h[k], FLOOR * abs(z[k, 0]))
@@ -108,4 +108,4 @@ def batch_loss(loss, A, Y, s, theta):
             Z[k, i] = 0.0
             for j in range(len(theta)):
                 Z[k, i] += A[i, j] * theta[j, k]
-    return loss.residuals(Y, s, Z)
+    return loss.loss_and_residuals(Y, s, Z)

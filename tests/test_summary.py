@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skgd.data.summary import Survey
+from skgd.data.summary import Summary
 from skgd.data.table import Table
 
 N, D = 500, 3
@@ -24,7 +24,7 @@ def surveyed(X, Y, s, edges, stride=1):
     survey = None
     for first, last in pairwise(edges):
         table = Table(X[first:last], Y[:, first:last], s[first:last], first=first)
-        here = Survey.of(table, np.array([1.0, last - first]), stride)
+        here = Summary.of(table, np.array([1.0, last - first]), stride)
         survey = here if survey is None else survey.merged(here)
     return survey
 
@@ -38,7 +38,7 @@ def test_moments_ranges_and_sizes_are_those_of_numpy(edges, storage):
     mean = np.average(A, axis=0, weights=s)
     assert (survey.n, survey.sparse, survey.dtype) == (N, sp.issparse(X), np.float64)
     assert survey.entries == (X.nnz if sp.issparse(X) else X.size)
-    assert survey.lightest == s.min()
+    assert survey.smallest_weight == s.min()
     assert survey.columns.weight == pytest.approx(s.sum(), rel=1e-12)
     assert_allclose(survey.columns.mean, mean, rtol=1e-12)
     assert_allclose(survey.columns.variance, np.average((A - mean) ** 2, axis=0, weights=s), rtol=1e-10)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skgd.data.tree_sum import Tally
+from skgd.data.tree_sum import TreeSum
 
 
 def records(count, seed=0, empty=()):
@@ -18,7 +18,7 @@ def records(count, seed=0, empty=()):
 
 
 def total(records, order=None):
-    tally = Tally()
+    tally = TreeSum()
     for number in range(len(records)) if order is None else order:
         tally.add(records[number], number)
     return tally.total()
@@ -42,13 +42,13 @@ def test_bits_do_not_depend_on_who_holds_which_part_nor_on_who_answers_first(cou
     owner = [random.randrange(workers) for _ in range(count)]
     answers = []
     for worker in range(workers):
-        tally = Tally()
+        tally = TreeSum()
         for number in range(count):
             if owner[number] == worker:
                 tally.add(given_records[number], number)
         answers.append(tally.nodes)
     random.shuffle(answers)
-    tally = Tally()
+    tally = TreeSum()
     for nodes in answers:
         tally.merge(nodes)
     merged = tally.total()
@@ -65,7 +65,7 @@ def test_the_order_matters_to_a_plain_sum_so_there_is_something_to_fix():
 
 
 def test_parts_that_follow_one_another_are_sent_as_few_records():
-    tally = Tally()
+    tally = TreeSum()
     for number, record in enumerate(records(64)):
         tally.add(record, number)
     assert len(tally.nodes) == 1
@@ -73,4 +73,4 @@ def test_parts_that_follow_one_another_are_sent_as_few_records():
 
 def test_nothing_is_the_sum_of_empty_parts():
     assert total([None, None, None]) is None
-    assert Tally().total() is None
+    assert TreeSum().total() is None
