@@ -81,7 +81,7 @@ def test_a_retreat_knows_the_residuals_of_all_rows(l1, name):
     np.testing.assert_allclose(state.table_gradient[-1], gradient[-1], rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(state.result(), theta, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(state.optimizer_state, np.stack([0.0 * memory[0], memory[1]]))
-    assert state.pace == 0.25
+    assert state.rate_factor == 0.25
 
 
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
