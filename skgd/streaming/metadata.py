@@ -20,7 +20,7 @@ Coefficients = tuple[np.ndarray, np.ndarray]  # W (d, K) and b (K,)
 
 
 class PreparedEstimator(ReadingEstimator, Protocol):
-    """What preparation asks of `GDClassifier` and `GDRegressor`."""
+    """What the preparation of a fit asks of `GDClassifier` and `GDRegressor`."""
 
     n_jobs: int | None
     class_weight: Any  # of classifiers alone
@@ -79,19 +79,19 @@ class Metadata(NamedTuple):
         return 0 if self.sizes is None else self.sizes.entries
 
     def reader(self, estimator: PreparedEstimator) -> PartitionReader:
-        """A reader of the partitions, as far as they are known."""
-        bare, edges = estimator._unfitted_copy(), None
+        """A reader of the partitions that knows all of this."""
+        unfitted, edges = estimator._unfitted_copy(), None
         if self.sizes is not None:
-            bare._set_features(self.sizes.n_features, self.sizes.feature_names)
+            unfitted._set_features(self.sizes.n_features, self.sizes.feature_names)
             edges = self.sizes.edges
-        return PartitionReader(bare, self.classes, self.class_weights, edges)
+        return PartitionReader(unfitted, self.classes, self.class_weights, edges)
 
 
 def read_metadata(estimator: PreparedEstimator, partitions: Partitions, classes: Any) -> Metadata:
-    """What is known of all partitions before their rows are summarised.  One pass, or none.
+    """Read labels and sizes, where they have to be known before the rows are summarised.  One pass, or none.
 
-    A stream is read if its labels tell the classes, or how much these weigh.  Partitions elsewhere are always read, because
-    they are summarised at the same time, and the number of each one's first row has to be known for that.
+    A stream is read if the user has not given the classes, or wants them balanced.  Partitions elsewhere are always read:
+    they are summarised all at the same time, so the number of the first row of each has to be known before.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
-"""From partitions to a problem that a solver can begin with: classes, a summary of all rows, and a starting point.
+"""From partitions to a problem that a solver can begin with: a summary of all rows, and where the solver starts.
 
-This is one pass over all rows, after `read_metadata`.  On a stream it may make an epoch of stochastic steps on the way.
+This is one pass over all rows, after the one of `metadata.py`, if that makes one.  On a stream, the pass may be an epoch of
+stochastic steps at the same time.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ from .first_epoch import FirstEpoch
 from .metadata import Coefficients, Metadata, PreparedEstimator
 
 
-class Summarised(NamedTuple):
-    """What a pass over all rows has found, and what it has made on the way."""
-
-    reader: PartitionReader
-    tables: Partitions  # the partitions, read as tables
-    summary: Summary
-    beginning: Beginning | None  # of a stream
-
-
 class Beginning(NamedTuple):
-    """What a stream chooses at its first rows."""
+    """What the pass over a stream decides at its first rows."""
 
     options: Options
-    start: Coefficients  # zeros if the user has none
-    epoch: FirstEpoch | None  # from there, if the first pass makes one
+    start: Coefficients  # the user's, or zeros
+    epoch: FirstEpoch | None  # an epoch from there, if this pass makes one
+
+
+class Summarised(NamedTuple):
+    """What the pass over all rows has found."""
+
+    reader: PartitionReader
+    tables: Partitions  # the partitions as the reader reads them
+    summary: Summary
+    beginning: Beginning | None  # None for partitions elsewhere
 
 
 class Gathered(NamedTuple):
@@ -56,7 +57,7 @@ class Gathered(NamedTuple):
 
 
 def prepare(estimator: PreparedEstimator, partitions: Partitions, metadata: Metadata, init: Any) -> Gathered:
-    """The problem to minimise.  One pass, after which the attributes of the estimator that describe X are set.
+    """The problem to minimise.  One pass, after which `n_features_in_` and `feature_names_in_` of the estimator are set.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def prepare(estimator: PreparedEstimator, partitions: Partitions, metadata: Meta
     """
     began = perf_counter()
     reader, tables, summary, beginning = summarise(estimator, partitions, metadata, init)
-    if metadata.class_totals is not None:  # found before, whatever the order of this pass
+    if metadata.class_totals is not None:  # where the classes were read first, their weights are known
         summary = summary._replace(class_totals=metadata.class_totals)
     estimator._set_features(reader.estimator.n_features_in_, getattr(reader.estimator, "feature_names_in_", None))
     distinct = estimator._distinct_targets(summary, metadata.classes)
@@ -83,11 +84,10 @@ def prepare(estimator: PreparedEstimator, partitions: Partitions, metadata: Meta
     penalty, options = estimator._penalty(data.d), estimator._options(loss) if beginning is None else beginning.options
     if beginning is None or beginning.epoch is None:
         return Gathered(data, loss, penalty, options, estimator._start(data.d, loss.n_outputs, init), None, None)
-    epoch = beginning.epoch
-    after = epoch.result()
-    before, end = (_sample_objective(estimator, summary, loss, at) for at in (beginning.start, after))
-    begun = FirstEpochResult(before, end, began)
-    return Gathered(data, loss, penalty, options, after, FitCache(progress=epoch.progress()), begun)
+    end = beginning.epoch.result()
+    before, after = (_sample_objective(estimator, summary, loss, at) for at in (beginning.start, end))
+    begun = FirstEpochResult(before, after, began)
+    return Gathered(data, loss, penalty, options, end, FitCache(progress=beginning.epoch.progress()), begun)
 
 
 def summarise(estimator: PreparedEstimator, partitions: Partitions, metadata: Metadata, init: Any) -> Summarised:
