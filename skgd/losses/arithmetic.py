@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..compiled.jit import ORDERED, exp2, kernel
+from ..compiled.jit import ORDERED, exp2, linked
 
 
-@kernel(fastmath=ORDERED)
+@linked(fastmath=ORDERED)
 def exp(x):
     """exp(x) to about 1e-15 relative, for x in [-708, 708]; clipped outside.  Free of branches: loops over it vectorise.
 
@@ -36,7 +36,7 @@ def exp(x):
     return (cosh + r * sinh) * exp2(k)
 
 
-@kernel
+@linked
 def log1p(e):
     """log(1 + e) for e in [0, 1], to about 1e-15: 2 atanh(e / (2 + e)) by its series.  Free of branches."""
     q = e / (2.0 + e)
@@ -59,7 +59,7 @@ def log1p(e):
     return 2.0 * q * p
 
 
-@kernel
+@linked
 def logistic(z):
     """1 / (1 + exp(-z))."""
     e = exp(-abs(z))

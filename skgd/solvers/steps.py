@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..data import kernels
+from ..data.kernels import Targets
 from ..monitoring.history import History
 from ..objective import Objective
 from ..penalties import ElasticNet
+from .stochastic_steps import Batches, Iterate, PenaltyTerms, StepSizes, Transform, stochastic_steps
 from .whitening import Whitening
 
 SEGMENT = 1 << 16  # steps between two returns from compiled code
@@ -137,37 +138,17 @@ def _steps(
     variance_reduced: bool,
 ) -> bool:
     """Step on the mini-batches of `order`; whether all numbers stayed finite."""
-    mean, scale = objective.coordinates
+    table, K = objective.table, objective.K
     mixing, l2 = plan.whitening
-    return kernels.stochastic_steps(
-        objective.table.rows,
-        objective.loss,
-        plan.penalty,
-        plan.rule,
-        order,
-        batch,
-        objective.table.tile(objective.K),
-        objective.table.Y,
-        objective.table.s,
-        mean,
-        scale,
-        mixing,
-        np.ascontiguousarray(mixing.T),
-        np.nan_to_num(objective.penalty.lower),  # 0 times infinity, in a step of rate 0, is no number
-        objective.penalty.upper,
-        l2,
-        rates,
-        plan.unit,
-        weights,
-        plan.curvature_bound,
-        state.steps + 1,
-        state.phi,
-        state.average,
-        state.optimizer_state,
-        state.residual_table,
-        state.table_gradient,
-        variance_reduced,
+    lower = np.nan_to_num(objective.penalty.lower)  # 0 times infinity, in a step of rate 0, is no number
+    batches = Batches(Targets(table.Y, table.s, order), batch, table.tile(K))
+    transform = Transform(*objective.coordinates, mixing, np.ascontiguousarray(mixing.T))
+    terms = PenaltyTerms(plan.penalty, *(np.repeat(weights, K) for weights in (lower, objective.penalty.upper, l2)))
+    sizes = StepSizes(rates, np.tile(plan.unit, objective.d + 1), weights, plan.curvature_bound, state.steps + 1)
+    iterate = Iterate(
+        state.phi, state.average, state.optimizer_state, state.residual_table, state.table_gradient, variance_reduced
     )
+    return stochastic_steps(table.rows, objective.loss, plan.rule, batches, transform, terms, sizes, iterate)
 
 
 def _order(n: int, run: int, random_state: np.random.RandomState) -> np.ndarray:
