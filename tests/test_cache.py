@@ -16,11 +16,12 @@ from skgd.compiled.cache import _refuse_what_others_can_write
 FIT = """
 import json, warnings
 import numpy as np
-from skgd import GDClassifier, kernels
+from skgd import GDClassifier
+from skgd.data import kernels
 from skgd.compiled.cache import CACHE_FOLDER
 X = np.arange(12.0).reshape(6, 2) ** 1.5
 model = GDClassifier(solver="gd").fit(X, [0, 0, 1, 0, 1, 1])
-stats = kernels.record.stats
+stats = kernels.loss_sums.stats
 print(json.dumps(dict(
     folder=str(CACHE_FOLDER), objective=model.loss_curve_[0],
     hits=sum(stats.cache_hits.values()), misses=sum(stats.cache_misses.values()),

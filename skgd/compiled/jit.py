@@ -24,7 +24,7 @@ from numba.core import event
 from numba.extending import intrinsic, overload, overload_method
 
 from .cache import CACHE_FOLDER, Cache
-from .linking import LinkedCompiler
+from .linking import LinkedCompiler, LinkedFunction
 
 # Never nnan or ninf: a non-finite value has to survive until it is found.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
@@ -32,6 +32,7 @@ FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 # turn into slow vector gathers.
 ORDERED = FASTMATH - {"reassoc"}
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}  # no C callback of a kernel is ever taken
+DISABLE_JIT = bool(getattr(numba.config, "DISABLE_JIT", False))
 
 
 def kernel(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -> Callable:
@@ -48,7 +49,7 @@ def linked(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -
     """Compile a function that only kernels call: see `linking.py`."""
     if function is None:
         return lambda function: linked(function, fastmath=fastmath)
-    return numba.njit(fastmath=fastmath, pipeline_class=LinkedCompiler, **OPTIONS)(function)
+    return function if DISABLE_JIT else LinkedFunction(function, {"fastmath": fastmath, **OPTIONS})
 
 
 @contextmanager
@@ -119,8 +120,8 @@ def _register(name: str, signature: inspect.Signature) -> None:
         return getattr(self.instance_class, name) if getattr(self.instance_class, "is_struct", False) else None
 
     resolve.__signature__ = signature  # type: ignore[attr-defined]  # Numba compares it with the method's
-    options = {"fastmath": FASTMATH, "pipeline_class": LinkedCompiler, **OPTIONS}
-    overload_method(types.BaseNamedTuple, name, jit_options=options)(resolve)
+    options: dict[str, Any] = {"jit_options": {"fastmath": FASTMATH, "pipeline_class": LinkedCompiler, **OPTIONS}}
+    overload_method(types.BaseNamedTuple, name, **options)(resolve)
 
 
 def writable(array: np.ndarray) -> np.ndarray:

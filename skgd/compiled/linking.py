@@ -10,6 +10,7 @@ from typing import Any
 
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.registry import CPUDispatcher
 
 
 class LinkedCode(JITCodeLibrary):
@@ -26,7 +27,7 @@ class LinkedCode(JITCodeLibrary):
 
 
 class LinkedCompiler(Compiler):
-    """Compiles a function for callers that are compiled, too; Python cannot call it."""
+    """Compiles a function for callers that are compiled, too."""
 
     def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals) -> None:
         flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
@@ -36,6 +37,17 @@ class LinkedCompiler(Compiler):
     def compile_extra(self, func: Any) -> Any:
         """Compile, and register the code under a handle of its own, by which calls are resolved."""
         result = super().compile_extra(func)
-        handle = [].append  # a builtin function, as Numba asks for, that is not any other one
+        handle: Any = [].append  # a builtin function, as Numba asks for, that is not any other one
         result.target_context.insert_user_function(handle, result.fndesc, [result.library])
         return result._replace(entry_point=handle)
+
+
+class LinkedFunction(CPUDispatcher):
+    """A function that compiled code links in; from Python it runs as it is written."""
+
+    def __init__(self, function: Any, options: dict[str, Any]) -> None:
+        super().__init__(function, targetoptions={"nopython": True, **options}, pipeline_class=LinkedCompiler)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the Python function."""
+        return self.py_func(*arguments)
