@@ -14,8 +14,10 @@ from problems import since
 
 ROOT = Path(__file__).parents[1]
 GUIDE = [ROOT / "README.md", *sorted(ROOT.glob("docs/guide/*.md"))]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *GUIDE[1:]]
+INSIDE = sorted(ROOT.glob("docs/how_it_works/*.md"))
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *GUIDE[1:], *INSIDE]
 CODE = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)  # and its output, if shown
+MODULE = re.compile(r"`(skgd/[\w/]*(?:\.py|/))`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 
 
@@ -102,3 +104,9 @@ def test_the_rule_of_the_guide_is_a_solver_everywhere(tmp_path):
 def test_links_between_files_lead_somewhere(page):
     dead = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert not dead
+
+
+@pytest.mark.parametrize("page", INSIDE, ids=name)
+def test_modules_that_a_page_names_are_there(page):
+    missing = [path for path in MODULE.findall(page.read_text()) if not (ROOT / path).exists()]
+    assert not missing
