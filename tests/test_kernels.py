@@ -9,8 +9,9 @@ from scipy.special import expit, log_softmax, softmax
 
 from skgd.data import kernels
 from skgd.data.rows import WIDE, new_tile, rows_of
-from skgd.losses.cross_entropy import FAR, LogLoss, Softmax
+from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import SquaredError
+from skgd.losses.surrogate_curvature import DAMPED_BEYOND
 
 N, D, CLASSES = 61, 5, 3
 WHOLE = np.array([0, N])  # all rows as one part
@@ -214,7 +215,7 @@ def second_derivatives(loss, Z, Y):
         return P[:, :, None] * np.eye(loss.n_outputs) - P[:, :, None] * P[:, None, :]
     second = np.ones_like(Z)
     if isinstance(loss, LogLoss):
-        wrong = (np.abs(Z) > FAR) & ((Z > 0.0) == (Y.T < 0.5))
+        wrong = (np.abs(Z) > DAMPED_BEYOND) & ((Z > 0.0) == (Y.T < 0.5))
         second = np.where(wrong, np.tanh(0.5 * Z) / (2.0 * Z), expit(Z) * expit(-Z))
     return second[:, :, None] * np.eye(loss.n_outputs)
 
