@@ -79,7 +79,7 @@ class Objective:
 
     @property
     def unpenalised(self) -> bool:
-        return not (self.penalty.kinked.any() or self.penalty.l2.any())
+        return not (self.penalty.non_smooth.any() or self.penalty.l2.any())
 
     def sample(self, stride: int) -> Objective:
         """The objective of the rows whose numbers are multiples of `stride`, copied, with some more L2 penalty.
@@ -133,7 +133,7 @@ class Objective:
 
     def of_columns(self, index: np.ndarray, cache: FitCache | None = None) -> Objective:
         """That of some columns of scores alone, where they are independent and in memory."""
-        loss = self.loss._replace(n_outputs=len(index))
+        loss = self.loss.with_n_outputs(len(index))
         return Objective(self.table.with_targets(self.table.Y[index]), loss, self.raw_penalty, self.coordinates, cache)
 
     @cached_property

@@ -12,6 +12,7 @@ from skgd import GDClassifier, GDRegressor
 from skgd.losses.regression import Huber, Quantile, SquaredEpsilonInsensitive
 from skgd.monitoring.history import History
 from skgd.solvers import gd, interior_point, interior_systems
+from skgd.solvers.interior_column import Column
 
 
 # ---------------------------------------------------------------- bounds that are none
@@ -52,19 +53,19 @@ def test_the_bound_is_below_the_minimum_where_columns_explain_the_target(seed):
     objective = objective_of(Quantile(1, 0.5, float(y.std())), X, Y=y[None], l2=0.0)
     theta = np.append(np.zeros(5), np.median(y))[:, None]
     z = objective.table.scores(*objective.coordinates.raw(theta))
-    column = interior_point.Column(objective, 0, theta[:, 0], z[0])
+    column = Column(objective, 0, theta[:, 0], z[0])
     column.allowed = 1e-3
-    interior_point._look(objective, [column])
+    interior_point._update(objective, [column])
     for _ in range(15):
         assert column.bound <= best * (1.0 + 1e-9)
-        interior_point._step(objective, [column], interior_systems.factorised)
-        interior_point._look(objective, [column])
+        interior_point._step(objective, [column], interior_systems.by_coefficient_matrices)
+        interior_point._update(objective, [column])
 
 
-# ---------------------------------------------------------------- rounded ramps in other units
+# ---------------------------------------------------------------- smoothed ramps in other units
 @pytest.mark.parametrize("unit", [1e-12, 1e-8, 1.0, 1e4, 1e8])
 @pytest.mark.parametrize("loss", [SquaredEpsilonInsensitive, Huber])
-def test_rounded_ramps_in_any_unit(loss, unit):
+def test_smoothed_ramps_in_any_unit(loss, unit):
     """The first mu has the unit of the products p u, which is that of the loss."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 4))

@@ -100,6 +100,46 @@ def test_the_rule_of_the_guide_is_a_solver_everywhere(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+FIT_OF_THE_GUIDE = """
+import numpy as np
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize
+from scipy.special import pseudo_huber
+from sklearn.preprocessing import StandardScaler
+from skgd import GDRegressor
+{test}
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 6))
+test_pseudo_huber_regression((X, X @ rng.normal(size=6) + rng.standard_t(2.0, size=60)))
+X, y = X[:, :2], X @ np.ones(6)
+for solver in ("gd", "sgd", "adam"):
+    assert np.isfinite(GDRegressor("pseudo_huber", solver=solver, max_iter=5, tol=None, random_state=0).fit(X, y).coef_).all()
+"""
+
+
+def test_the_loss_of_the_guide_is_fitted(tmp_path):
+    """A copy of the package with what the page on losses says: the page's own test passes, and every solver takes the loss."""
+    loss, line, _, _, test = (code for code, _ in CODE.findall((ROOT / "docs/adding_a_loss.md").read_text()))
+    package = shutil.copytree(ROOT / "skgd", tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__"))
+    regression, registry = package / "losses/regression.py", package / "losses/registry.py"
+    imports = "import numpy as np\n"
+    regression.write_text(regression.read_text().replace(imports, f"import math\n{imports}from scipy.optimize import brentq\n"))
+    with regression.open("a") as file:
+        file.write(f"\n\n{loss}")
+    entry = line.split("..., ")[1].rstrip("}\n")
+    lines = registry.read_text().replace("import EpsilonInsensitive", "import PseudoHuber, EpsilonInsensitive")
+    registry.write_text(lines.replace("REGRESSION_LOSSES = {", f"REGRESSION_LOSSES = {{ {entry},"))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FIT_OF_THE_GUIDE.format(test=test)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_between_files_lead_somewhere(page):
     dead = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]

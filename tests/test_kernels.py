@@ -14,8 +14,9 @@ from skgd.data.kernels import Chunks, Coefficients, Standardised, Targets, Wante
 from skgd.data.rows import rows_of, whole_columns
 from skgd.data.table import NO_ORDER, NOT_BY_ROW
 from skgd.data.tiles import new_tile
-from skgd.losses.cross_entropy import FAR, LogLoss, Softmax
+from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import SquaredError
+from skgd.losses.surrogate_curvature import DAMPED_BEYOND
 from skgd.solvers.stochastic_steps import add_changes
 
 changes = kernel(getattr(add_changes, "py_func", add_changes))
@@ -242,7 +243,7 @@ def second_derivatives(loss, Z, Y):
         return P[:, :, None] * np.eye(loss.n_outputs) - P[:, :, None] * P[:, None, :]
     second = np.ones_like(Z)
     if isinstance(loss, LogLoss):
-        wrong = (np.abs(Z) > FAR) & ((Z > 0.0) == (Y.T < 0.5))
+        wrong = (np.abs(Z) > DAMPED_BEYOND) & ((Z > 0.0) == (Y.T < 0.5))
         second = np.where(wrong, np.tanh(0.5 * Z) / (2.0 * Z), expit(Z) * expit(-Z))
     return second[:, :, None] * np.eye(loss.n_outputs)
 

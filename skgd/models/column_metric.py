@@ -14,7 +14,7 @@ import numpy as np
 from ..compiled.jit import kernel
 from ..data.rows import unsigned
 from ..objective import Objective
-from ..penalties import penalty_value, shrink, slopes_off_zero
+from ..penalties import penalty_derivative, penalty_value, soft_threshold
 from .quadratic import crossing, lowest_on_the_way
 
 INEXACT = 0.1  # share of its decrease that the minimum of a model may be missed by, where the model itself is not exact
@@ -56,7 +56,7 @@ def sweep_columns(data, indices, indptr, order, c, total, sums, curvature, mean,
                 for p in range(indptr[j], indptr[j + 1]):
                     slope += c[indices[p]] * data[p] * moved[indices[p]]
             slope = g[j] + scale[j] * slope / n + l2[j] * u[j]
-            new = shrink(u[j] - slope / a, lower[j] / a, upper[j] / a)
+            new = soft_threshold(u[j] - slope / a, lower[j] / a, upper[j] / a)
             delta = new - u[j]
             if delta != 0.0:
                 u[j] = new
@@ -169,7 +169,7 @@ class Model:
         support = np.flatnonzero((self.u != 0.0) & (self.curvature > 0.0))
         weights, here = self.penalty.of(support), self.u[support]
         A = Standardised(self.objective, support)
-        slope = self.g[support] + A.transposed(self.c * self.change) / len(self.c) + slopes_off_zero(here, weights)
+        slope = self.g[support] + A.transposed(self.c * self.change) / len(self.c) + penalty_derivative(here, weights)
         diagonal = self.curvature[support] + weights.l2
 
         def product(v: np.ndarray) -> np.ndarray:

@@ -183,7 +183,7 @@ def _fix_shifts(objective: Objective, H: np.ndarray) -> None:
     Gradients have no part along them, so steps get none either, instead of rounding divided by next to nothing.
     """
     trace = np.einsum("kjkj->j", H)
-    free = np.flatnonzero(~objective.penalty.kinked & (objective.penalty.l2 <= UNDECIDED * trace))
+    free = np.flatnonzero(~objective.penalty.non_smooth & (objective.penalty.l2 <= UNDECIDED * trace))
     for j in free:
         H[:, j, :, j] += trace[j] / len(H) ** 2
 

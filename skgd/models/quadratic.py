@@ -13,7 +13,7 @@ import numpy as np
 import scipy.linalg as la
 
 from ..compiled.jit import kernel
-from ..penalties import Penalty, shrink, slopes_off_zero
+from ..penalties import Penalty, penalty_derivative, soft_threshold
 
 # Below this share of the largest, an eigenvalue of a matrix with a unit diagonal is rounding.
 SINGULAR = 1e-12
@@ -113,7 +113,7 @@ def sweep_matrix(B, g, u, q, lower, upper, l2):
     for j in range(len(u)):
         a = B[j, j] + l2[j]
         if a > 0.0:
-            new = shrink(u[j] - (g[j] + q[j] + l2[j] * u[j]) / a, lower[j] / a, upper[j] / a)
+            new = soft_threshold(u[j] - (g[j] + q[j] + l2[j] * u[j]) / a, lower[j] / a, upper[j] / a)
             delta = new - u[j]
             if delta != 0.0:
                 u[j] = new
@@ -135,7 +135,7 @@ def sweep_low_rank(diagonal, U, V, g, u, r, w, lower, upper, l2):
             a += V[j, t] * U[j, t]
             slope += V[j, t] * r[t]
         if a > 0.0:
-            new = shrink(u[j] - slope / a, lower[j] / a, upper[j] / a)
+            new = soft_threshold(u[j] - slope / a, lower[j] / a, upper[j] / a)
             delta = new - u[j]
             if delta != 0.0:
                 u[j] = new
@@ -195,7 +195,7 @@ def _solve_on_support(
             return total, True
         here = u[support]
         weights = penalty.of(support)
-        slope = g[support] + q[support] + slopes_off_zero(here, weights)
+        slope = g[support] + q[support] + penalty_derivative(here, weights)
         inner = B[np.ix_(support, support)]
         diagonal = np.einsum("jj->j", inner)  # a view
         diagonal += weights.l2
@@ -216,7 +216,7 @@ def _solve_on_support(
 
 def crossing(here: np.ndarray, move: np.ndarray, penalty: Penalty) -> np.ndarray:
     """Which coefficients come to a kink at zero, or cross it, as they move."""
-    return ((here + move) * here <= 0.0) & penalty.kinked & (move != 0.0)
+    return ((here + move) * here <= 0.0) & penalty.non_smooth & (move != 0.0)
 
 
 def lowest_on_the_way(

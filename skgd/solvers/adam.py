@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..losses.margins import Perceptron
 from ..monitoring.history import History
 from ..objective import Objective
 from ..options import Options
@@ -68,7 +67,7 @@ def _automatic_plan(objective: Objective, options: Options, whitening: Whitening
         rate, delay = RATE / np.sqrt(h / slope), max(0.25 * steps, PATIENT)
         longest = sgd.longest_rate(objective, sgd.curvature_seen(largest, trace, batch, full=False))
         epsilon = rate / longest + options.adam_epsilon * slope
-    trivial = isinstance(objective.loss, Perceptron)
+    trivial = objective.loss.minimised_by_zero_scores()
     return Plan(
         rule=Adam(options.beta_1, options.beta_2, epsilon),
         schedule=lambda t: schedules.constant(t, rate) if trivial else schedules.damped(t, rate, delay),

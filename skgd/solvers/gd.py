@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..losses.cross_entropy import LogLoss, Softmax
-from ..losses.margins import Perceptron
 from ..models import least_norm, least_squares, row_space
 from ..models.column_metric import Columns
 from ..models.curvature import Matrices
@@ -60,7 +58,7 @@ class Start(NamedTuple):
 
 def supports(loss: Any, automatic: bool) -> bool:
     """Whether the loss has a minimum that is worth finding, not only a way."""
-    return not (automatic and isinstance(loss, Perceptron))
+    return not (automatic and loss.minimised_by_zero_scores())
 
 
 def minimise(
@@ -84,7 +82,7 @@ def from_samples(
     objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, warm: bool = False
 ) -> Solution:
     """Minimise a smooth objective: where it is large from minimisers of samples, unless theta is near (`warm`)."""
-    if objective.loss.has_flat_rows() and interior_systems.rows_pay(objective):
+    if objective.loss.has_flat_rows() and interior_systems.row_matrix_is_worthwhile(objective):
         return interior_point.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history)
     if working_sets.is_worthwhile(objective):
         return working_sets.minimise(objective, theta, tol=tol, max_iter=max_iter, history=history, descend=finish)
@@ -204,14 +202,14 @@ def _descent(
 ) -> Descent:
     """`descend`, as a generator: see `together`."""
     # A coupled loss does not see equal shifts of all scores, and an L2 penalty prefers none.
-    kinked = bool(objective.penalty.kinked.any())
+    kinked = bool(objective.penalty.non_smooth.any())
     shifts = objective.loss.coupled() and not kinked
     if shifts:
         theta = theta - theta.mean(axis=1, keepdims=True)
     make = proximal_metric if kinked else QuasiNewton
     old = bool(objective.cache.curvature)  # the metric may be one of elsewhere
     # Rows far off count with more than their curvature: steps are shorter, but slow and no measure of what is left.
-    cautious = hasattr(objective.loss, "far")
+    cautious = objective.loss.damps_far_rows()
     metric = metric or make(objective, theta, remembered=True)
     F, gradient = yield theta
     if start is not None and not start.F >= F:
@@ -222,7 +220,7 @@ def _descent(
     history.begin(F, theta)
     rounding = Rounding(objective, F)
     # The curvature of a rounded kink ends where a row leaves it: a step has to tell how far that is.
-    rounded = getattr(objective.loss, "width", 0.0) > 0.0
+    rounded = objective.loss.smoothed()
     # Where rows that pay nothing are flat, a model is exact once no row changes sides: the one after it promises nothing.
     sure = SURE if objective.loss.has_flat_rows() else 1.0
     values, gap, unit, whole = [F], np.inf, max(F, TINY), True  # whole: the last step went all the way
@@ -331,7 +329,7 @@ def _separates(objective: Objective, F: float) -> bool:
     A row on the wrong side, or undecided, alone costs at least log 2 times its weight.
     """
     wrong = np.log(2.0) * objective.data.smallest_weight() / objective.n
-    return objective.unpenalised and isinstance(objective.loss, LogLoss | Softmax) and F < wrong
+    return objective.unpenalised and objective.loss.attains_zero_only_at_infinity() and F < wrong
 
 
 def _gap(metric: Metric, decreases: list[float], values: list[float], tol: float, whole: bool) -> float:

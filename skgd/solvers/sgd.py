@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from ..coordinates import Coordinates
-from ..losses.margins import Perceptron
 from ..monitoring.history import History
 from ..objective import Objective
 from ..options import Options
@@ -43,7 +42,7 @@ def supports(loss: Any, automatic: bool) -> bool:
 
 def online_rate(loss: Any) -> float | None:
     """1 for the perceptron, whose coefficients have no natural size; other losses take Newton's steps."""
-    return 1.0 if isinstance(loss, Perceptron) else None
+    return 1.0 if loss.minimised_by_zero_scores() else None
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
@@ -99,7 +98,7 @@ def automatic_plan(objective: Objective, whitening: Whitening, options: Options)
     seen = curvature_seen(largest, trace, batch, full)
     rate = (1.0 - options.momentum) * longest_rate(objective, seen)
     delay = max(0.25 * steps, PATIENT)
-    smooth, trivial = objective.loss.smooth(), isinstance(objective.loss, Perceptron)
+    smooth, trivial = objective.loss.smooth(), objective.loss.minimised_by_zero_scores()
 
     def schedule(t):
         steady = trivial or (smooth and (full or t[0] > steps))

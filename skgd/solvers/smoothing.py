@@ -46,7 +46,7 @@ def minimise(
         history.begin(start, theta)
         return Solution(theta, 1, 0.0, True)
     while True:
-        rounded = objective.with_loss(objective.loss._replace(width=width))
+        rounded = objective.with_loss(objective.loss.with_width(width))
         goal = max(0.5 * tol, ROUGH * width * objective.loss.curvature_bound())
         part = descend(rounded, theta, tol=goal, max_iter=max_iter - iterations, history=history, warm=iterations > 0)
         theta, iterations = part.theta, len(history.curve) - 1 - first
@@ -63,4 +63,4 @@ def minimise(
 def _values(objective: Objective, theta: np.ndarray, widths: list[float]) -> list[float]:
     """F, with kinks rounded to each of the widths."""
     raw, penalty = objective.coordinates.raw(theta), penalty_value(theta, objective.penalty)
-    return [loss + penalty for loss in objective.mean_losses([(objective.loss._replace(width=w), *raw) for w in widths])]
+    return [loss + penalty for loss in objective.mean_losses([(objective.loss.with_width(w), *raw) for w in widths])]

@@ -105,7 +105,7 @@ def minimise(
         return Solution(best, epoch, np.inf, False, DIVERGED.format(values[0], F, epoch))
     if not plan.may_plateau and lowest > values[0]:  # the start, of a warm one say, was better than noise allows
         best, history.curve[-1] = theta, values[0]
-    if plan.smooth_rate and objective.penalty.kinked.any():
+    if plan.smooth_rate and objective.penalty.non_smooth.any():
         best, history.curve[-1] = _sparse(objective, best, plan.smooth_rate, epoch)
     bound = _proven(objective, best, options.tol) if verifies and objective.loss.smooth() else None
     return Solution(best, epoch, gap if bound is None else bound, converged or bound is not None, bound=bound is not None)
@@ -125,7 +125,7 @@ def _modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: flo
     the answer.
     """
     F, gradient = objective.evaluate(theta)
-    scale, kinked = max(F, ROUNDING * start, TINY), bool(objective.penalty.kinked.any())
+    scale, kinked = max(F, ROUNDING * start, TINY), bool(objective.penalty.non_smooth.any())
     affordable = Matrices(objective, constant=False).passes <= AFFORDABLE * epochs
     if not objective.loss.smooth():
         return (F - objective.values([_on_rounded(objective, theta)])[0]) / scale if affordable else 0.0
@@ -142,7 +142,7 @@ def _modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: flo
 def _on_rounded(objective: Objective, theta: np.ndarray) -> np.ndarray:
     """Where a few steps on the loss lead, its kinks rounded so that it rises by less than itself."""
     F, _ = objective.evaluate(theta)
-    rounded = objective.with_loss(objective.loss._replace(width=min(1.0 / objective.loss.curvature_bound(), max(F, TINY))))
+    rounded = objective.with_loss(objective.loss.with_width(min(1.0 / objective.loss.curvature_bound(), max(F, TINY))))
     return gd.descend(rounded, theta, tol=0.0, max_iter=STEPS, history=History("gd"), certain=False).theta
 
 

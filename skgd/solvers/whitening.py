@@ -54,7 +54,7 @@ def whitened(objective: Objective) -> Whitening:
     """Of the data in the coordinates of `objective`, where it pays and the penalty allows it."""
     d, n = objective.d, objective.n
     affordable = d <= min(LARGEST, DENSE * objective.data.entries / n)
-    if objective.penalty.kinked.any() or not affordable or n < FEWEST * d:
+    if objective.penalty.non_smooth.any() or not affordable or n < FEWEST * d:
         return identity(objective)
     h, l2 = objective.loss.curvature_bound(), objective.penalty.l2[:-1]
     C = second_moments(objective, ROWS * d) + np.diag(l2 / h)

@@ -16,7 +16,7 @@ from ..models import column_metric
 from ..models.curvature import Matrices
 from ..monitoring.history import History
 from ..objective import Objective
-from ..penalties import excess
+from ..penalties import zero_violations
 from .solution import Solution
 
 FEWEST = 100  # columns that a round adds, where as many want to be in
@@ -28,7 +28,7 @@ SHARE = 0.1  # of what the columns outside would gain, to which a round is solve
 
 def is_worthwhile(objective: Objective) -> bool:
     """Whether coefficients are held at zero, and the curvature of all columns costs more than the passes it would save."""
-    kinked = bool(objective.penalty.kinked.any())
+    kinked = bool(objective.penalty.non_smooth.any())
     return kinked and not (column_metric.is_worthwhile(objective) or Matrices(objective, constant=False).worthwhile)
 
 
@@ -74,7 +74,7 @@ def _placed(part: np.ndarray, coefficients: np.ndarray, D: int) -> np.ndarray:
 def _working_set(objective: Objective, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     """Columns with coefficients, and as many again, or `FEWEST`, of those with the largest excess."""
     support = np.any(theta[:-1], axis=1)
-    pull = np.where(support, 0.0, excess(theta, gradient, objective.penalty)[:-1].max(axis=1))
+    pull = np.where(support, 0.0, zero_violations(theta, gradient, objective.penalty)[:-1].max(axis=1))
     most = min(max(int(support.sum()), FEWEST), int((pull > 0.0).sum()))
     wanted = np.argpartition(-pull, most - 1)[:most] if most else np.empty(0, np.intp)
     return np.union1d(np.flatnonzero(support), wanted)
@@ -82,7 +82,7 @@ def _working_set(objective: Objective, theta: np.ndarray, gradient: np.ndarray) 
 
 def _gain_outside(objective: Objective, theta: np.ndarray, gradient: np.ndarray) -> float:
     """What F would lose, to second order, if each zero with an excess left alone."""
-    pull = excess(theta, gradient, objective.penalty)[:-1]
+    pull = zero_violations(theta, gradient, objective.penalty)[:-1]
     if not pull.any():
         return 0.0
     curvature = objective.curvature_diagonal(theta)[:-1] + objective.penalty.l2[:-1, None]

@@ -150,10 +150,8 @@ class Online:
 
     def _in_its_unit(self, loss: Any) -> Any:
         """The loss, with the unit of all targets so far."""
-        if "deviation" in loss._fields:
-            deviation = float(np.sqrt(self.targets.squares / self.targets.weight).max())
-            loss = loss._replace(deviation=deviation or float(self.targets.units.max()))
-        return loss
+        deviation = float(np.sqrt(self.targets.squares / self.targets.weight).max())
+        return loss.with_deviation(deviation or float(self.targets.units.max()))
 
     def _natural_curvature(self, loss: Any) -> float:
         """What a score as far off as the targets deviate sees: the slope there over the way."""
@@ -165,7 +163,7 @@ class Online:
     # ------------------------------------------------------------ Newton steps
     def _learn_rows(self, X: Any, Y: np.ndarray, s: np.ndarray, loss: Any, penalty: Penalty, fit_intercept: bool) -> None:
         if not loss.smooth():
-            loss = loss._replace(width=0.1 / loss.curvature_bound())
+            loss = loss.with_width(0.1 / loss.curvature_bound())
         (n, d), h = X.shape, self._natural_curvature(loss)
         here = self.moments.coordinates(fit_intercept)
         if self.learners is None:
@@ -184,7 +182,7 @@ class Online:
                 learners.losses[r] += batch_loss(*rows, theta)
                 steps(*rows, theta, learners.P[r], drifts[r], ridge, self.rows + first)
         for r, theta in enumerate(thetas):
-            if penalty.kinked.any():
+            if penalty.non_smooth.any():
                 theta[:-1] = _shrunk(theta[:-1], float(s.sum()) * _diagonal(learners.P[r])[:-1], penalty)
             learners.W[r], learners.b[r] = _raw(here, theta, learners.W[r])
         best = int(np.argmin(learners.losses))
