@@ -1,4 +1,4 @@
-"""Where `fit_batches` gets its rows from, beyond lists and functions: files, and parts that are elsewhere."""
+"""Where `fit_batches` gets its rows from, beyond lists and functions: Parquet files, and partitions on other machines."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from .data.partitions import Mapped
+import numpy as np
+
+from .data.partitions import MappedPartitions, PartitionFunction
 
 __all__ = ["mapped", "parquet"]
 
 
-def mapped(map_parts: Callable[[Callable[[int, Any], Any]], Iterable[Any]]) -> Mapped:
-    """Partitions that lie elsewhere, on the workers of Ray or Spark, say: functions go there, and small results come back.
+def mapped(map_partitions: Callable[[PartitionFunction], Iterable[Any]]) -> MappedPartitions:
+    """Partitions that lie elsewhere, for example on the workers of Ray or Spark.  Functions go there, small results come back.
 
     Parameters
     ----------
-    map_parts : callable
-        ``map_parts(function)`` has to return ``function(number, part)`` of all parts, in their order: numbers count from 0,
-        and parts are ``(X, y)`` or ``(X, y, sample_weight)``.  Functions and results are pickled by cloudpickle at the most.
+    map_partitions : callable
+        ``map_partitions(function)`` has to return ``function(number, partition)`` for all partitions, in their order.  Numbers
+        count from 0, and a partition is ``(X, y)`` or ``(X, y, sample_weight)``.  cloudpickle can pickle all functions and
+        results.
 
     Returns
     -------
@@ -32,13 +35,13 @@ def mapped(map_parts: Callable[[Callable[[int, Any], Any]], Iterable[Any]]) -> M
     >>> import numpy as np
     >>> from skgd import GDRegressor
     >>> from skgd.batches import mapped
-    >>> parts = [(np.array([[0.0], [1.0]]), np.array([1.0, 3.0])), (np.array([[2.0]]), np.array([5.0]))]
+    >>> partitions = [(np.array([[0.0], [1.0]]), np.array([1.0, 3.0])), (np.array([[2.0]]), np.array([5.0]))]
     >>> def everywhere(function):
-    ...     return [function(number, part) for number, part in enumerate(parts)]
+    ...     return [function(number, partition) for number, partition in enumerate(partitions)]
     >>> GDRegressor(penalty=None).fit_batches(mapped(everywhere)).coef_.round(6)
     array([2.])
     """
-    return Mapped(map_parts)
+    return MappedPartitions(map_partitions)
 
 
 def parquet(
@@ -54,15 +57,15 @@ def parquet(
     Parameters
     ----------
     path : str or path
-        Of a file, a folder, or a pattern such as ``"day-*.parquet"``, whose files are read in the order of their names.
+        A file, a folder, or a pattern such as ``"day-*.parquet"``.  Files that match it are read in the order of their names.
     target : str or list of str
         The column, or columns, of labels or targets.
     columns : list of str, default=None
-        Features; None: all columns but those of target and weight.
+        The features; None: all columns but the target and the weight.
     weight : str, default=None
-        The column of the rows' weights.
+        The column of sample weights.
     batch_size : int, default=65_536
-        Rows of a batch, at most.  One row group of the file is in memory besides.
+        The most rows of a batch.  One row group of the file is in memory beside the batch.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def parquet(
 
 
 class ParquetBatches:
-    """See `parquet`."""
+    """The batches that `parquet` returns, which has their parameters."""
 
     def __init__(
         self, path: str | PathLike[str], target: str | list[str], columns: list[str] | None, weight: str | None, batch_size: int
@@ -97,10 +100,10 @@ class ParquetBatches:
         self.dataset = dataset(_files(fspath(path)), format="parquet")
         self.target, self.weight, self.batch_size = target, weight, batch_size
         self.targets = [target] if isinstance(target, str) else list(target)
-        apart = [*self.targets, *([] if weight is None else [weight])]
+        others = [*self.targets, *([] if weight is None else [weight])]
         schema = self.dataset.schema
-        self.columns = [name for name in schema.names if name not in apart] if columns is None else list(columns)
-        missing = [name for name in [*self.columns, *apart] if name not in schema.names]
+        self.columns = [name for name in schema.names if name not in others] if columns is None else list(columns)
+        missing = [name for name in [*self.columns, *others] if name not in schema.names]
         if missing:
             raise ValueError(f"There is no column {missing[0]!r} in {path}: its columns are {', '.join(schema.names)}.")
         for name in self.columns:
@@ -110,11 +113,11 @@ class ParquetBatches:
         """Tuples (X, y) or (X, y, sample_weight): a record batch, and arrays."""
         wanted = list(dict.fromkeys([*self.columns, *self.targets, *([] if self.weight is None else [self.weight])]))
         for fragment in self.dataset.get_fragments():
-            for group in fragment.split_by_row_group():  # a scanner of all of them would read far ahead
+            for group in fragment.split_by_row_group():  # one scanner for all row groups would read far ahead
                 for batch in group.to_batches(columns=wanted, batch_size=self.batch_size, schema=self.dataset.schema):
-                    yield self._part(batch)
+                    yield self._unpacked(batch)
 
-    def _part(self, batch: Any) -> tuple[Any, ...]:
+    def _unpacked(self, batch: Any) -> tuple[Any, ...]:
         X, y = batch.select(self.columns), _values(batch, self.targets, one=isinstance(self.target, str))
         return (X, y) if self.weight is None else (X, y, _values(batch, [self.weight], one=True))
 
@@ -138,8 +141,6 @@ def _check_numbers(name: str, kind: Any) -> None:
 
 def _values(batch: Any, names: list[str], one: bool) -> Any:
     """Columns of a record batch as an array (rows,), or (rows, columns)."""
-    import numpy as np
-
     arrays = []
     for name in names:
         column = batch.column(name)

@@ -1,6 +1,6 @@
 """The objective F(theta) = sum_i s_i loss(y_i, scores_i) / n + penalty(theta), on given data in given coordinates.
 
-It asks its data for sums over rows (`queries.py`), which may be one table in memory or the parts of something larger, and
+It asks its data for sums over rows (`queries.py`), which may be one table in memory or partitions of more rows, and
 divides by their number.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .coordinates import CONSTANT, ColumnMoments, Coordinates
-from .data.partitions import PartitionedData
+from .data.partitioned_data import PartitionedData
 from .data.queries import Curvature, CurvatureDiagonal, Gradient, Losses, NormalEquations, Together
 from .data.table import Table
 from .fit_cache import FitCache, Point
@@ -65,10 +65,10 @@ class Objective:
         return self.data
 
     @property
-    def parted(self) -> PartitionedData:
-        """The data, where it is in parts."""
+    def partitioned(self) -> PartitionedData:
+        """The data, where it is in partitions."""
         if not isinstance(self.data, PartitionedData):
-            raise TypeError("This needs rows in parts.")
+            raise TypeError("This needs rows in partitions.")
         return self.data
 
     @cached_property

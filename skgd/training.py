@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .compiled.threads import thread_count, threads
 from .coordinates import Coordinates, identity
-from .data.partitions import PartitionedData
+from .data.partitioned_data import PartitionedData
 from .data.table import Table
 from .fit_cache import FitCache
 from .monitoring.history import Halted, History, Watcher

@@ -86,7 +86,7 @@ def test_gd_ends_where_a_fit_of_all_rows_ends(model, classes, rows, objective):
         together = clone(model).fit(X, y, weights)
         apart = model.fit_batches(cut(X, y, weights, empty=True))
         assert_array_equal(apart.classes_, together.classes_)
-        same = 1e-8 if model.loss != "hinge" else tol  # kinks are rounded where rows are in parts
+        same = 1e-8 if model.loss != "hinge" else tol  # kinks are rounded where rows are in partitions
         assert objective(apart, X, y, weights) == pytest.approx(objective(together, X, y, weights), rel=same)
         assert apart.loss_curve_[-1] == pytest.approx(together.loss_curve_[-1], rel=same)
 
@@ -98,7 +98,7 @@ def test_gd_of_a_regression_ends_where_a_fit_of_all_rows_ends(model, rows, objec
     model = clone(model).set_params(solver="gd", tol=1e-4 if model.loss == "quantile" else 1e-9)
     together = clone(model).fit(X, y, weights)
     apart = clone(model).fit_batches(cut(X, y, weights, size=333))
-    same = 1e-8 if model.loss != "quantile" else model.tol  # kinks are rounded where rows are in parts
+    same = 1e-8 if model.loss != "quantile" else model.tol  # kinks are rounded where rows are in partitions
     assert objective(apart, X, y, weights) == pytest.approx(objective(together, X, y, weights), rel=same)
 
 
@@ -136,7 +136,7 @@ def test_class_weights_count_as_in_a_fit_of_all_rows(class_weight, rows):
     assert_allclose(apart.coef_, together.coef_, rtol=1e-6, atol=1e-9)
 
 
-def test_classes_may_be_missing_in_a_part_and_columns_constant_in_it(rows):
+def test_classes_may_be_missing_in_a_partition_and_columns_constant_in_it(rows):
     X, z, _ = rows
     X, y = X.copy(), np.sort(np.digitize(z, [-1.0, 1.0]))
     X[:500, 2] = 7.0
@@ -161,12 +161,12 @@ def test_auto_makes_steps_in_the_first_pass_and_goes_on_with_gd(rows):
     batches = Counted(cut(X, y))
     model = GDClassifier(tol=1e-9, random_state=0).fit_batches(batches, classes=[0, 1])
     assert_allclose(model.coef_, GDClassifier(tol=1e-9).fit(X, y).coef_, rtol=1e-5, atol=1e-8)
-    assert len(model.loss_curve_) == model.n_iter_ + 1 == batches.passes  # the first epoch is the survey
+    assert len(model.loss_curve_) == model.n_iter_ + 1 == batches.passes  # the first epoch summarises the rows, too
     assert model.loss_curve_[1] < 0.5 * (model.loss_curve_[0] + model.loss_curve_[-1])
 
 
 def test_a_sample_of_wide_rows_is_small(monkeypatch):
-    monkeypatch.setattr("skgd.data.summary.LARGEST", 50)
+    monkeypatch.setattr("skgd.data.summary.LARGEST_SAMPLE", 50)
     X = np.random.default_rng(0).normal(size=(200, 60))
     y = (X[:, 0] > 0).astype(int)
     model = GDClassifier(solver="gd", tol=1e-9).fit_batches(cut(X, y, size=30))
@@ -231,7 +231,7 @@ def test_how_often_batches_are_read(rows):
     y = (z > 0).astype(int)
     least_squares, known, unknown, sgd = Counted(cut(X, z)), Counted(cut(X, y)), Counted(cut(X, y)), Counted(cut(X, y))
     GDRegressor().fit_batches(least_squares)
-    assert least_squares.passes == 2  # the survey, and the sums that tell all
+    assert least_squares.passes == 2  # the summary, and the sums that determine the solution
     model = GDClassifier(tol=1e-9).fit_batches(known, classes=[0, 1])
     assert known.passes == model.n_iter_ + 1
     model = GDClassifier(tol=1e-9).fit_batches(unknown)
@@ -335,20 +335,20 @@ def test_frames_keep_their_names(frame, classes, rows):
     assert_allclose(model.coef_, GDClassifier().fit(X, y).coef_, rtol=1e-9)
     assert_array_equal(model.predict(pd.DataFrame(X, columns=names)), GDClassifier().fit(X, y).predict(X))
     batches[1] = (frame(X[400:800], names[::-1]), y[400:800])
-    with pytest.raises(ValueError, match="Part 1"):
+    with pytest.raises(ValueError, match="Partition 1"):
         GDClassifier().fit_batches(batches, classes=classes)
 
 
-def test_parts_that_are_elsewhere(rows, objective):
-    """All that goes there and comes back is pickled, and nothing of it is as large as the rows."""
+def test_partitions_that_are_elsewhere(rows, objective):
+    """Everything that goes there and comes back is pickled, and no result is as large as the rows."""
     cloudpickle = pytest.importorskip("cloudpickle")
     X, z, weights = rows
     y, sizes = (z > 0).astype(int), []
-    parts = cut(X, y, weights, size=100)
+    partitions = cut(X, y, weights, size=100)
 
     def everywhere(function):
         function = cloudpickle.loads(cloudpickle.dumps(function))
-        results = [cloudpickle.dumps(function(number, part)) for number, part in enumerate(parts)]
+        results = [cloudpickle.dumps(function(number, partition)) for number, partition in enumerate(partitions)]
         sizes.extend(map(len, results))
         return [cloudpickle.loads(result) for result in results]
 
@@ -422,15 +422,15 @@ def spoiled(rows, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda X, y: (np.where(X == X[3, 2], np.nan, X), y), "Part 1: Input X contains NaN"),
-        (lambda X, y: (X[:, :-1], y), "Part 1"),
-        (lambda X, y: (X, y[:-1]), "Part 1: .*inconsistent numbers of samples"),
-        (lambda X, y: (X, y, -np.ones(len(y))), "Part 1: Negative values"),
-        (lambda X, y: X, "Part 1 has to be a tuple"),
+        (lambda X, y: (np.where(X == X[3, 2], np.nan, X), y), "Partition 1: Input X contains NaN"),
+        (lambda X, y: (X[:, :-1], y), "Partition 1"),
+        (lambda X, y: (X, y[:-1]), "Partition 1: .*inconsistent numbers of samples"),
+        (lambda X, y: (X, y, -np.ones(len(y))), "Partition 1: Negative values"),
+        (lambda X, y: X, "Partition 1 has to be a tuple"),
     ],
     ids=["NaN", "columns", "rows", "weights", "no tuple"],
 )
-def test_errors_name_the_part_and_change_nothing(change, message, classes, rows):
+def test_errors_name_the_partition_and_change_nothing(change, message, classes, rows):
     X, z, _ = rows
     model = GDClassifier().fit(X, (z > 0).astype(int))
     before = dict(vars(model))
@@ -442,11 +442,11 @@ def test_errors_name_the_part_and_change_nothing(change, message, classes, rows)
 def test_labels_have_to_be_known(rows):
     X, z, _ = rows
     y = np.digitize(z, [-1.0, 1.0])
-    with pytest.raises(ValueError, match=re.escape("Part 0: The label 2 is none of the classes [0, 1].")):
+    with pytest.raises(ValueError, match=re.escape("Partition 0: The label 2 is none of the classes [0, 1].")):
         GDClassifier().fit_batches(cut(X, y), classes=[0, 1])
-    with pytest.raises(ValueError, match="The class 7 is in no part: leave it out of classes"):
+    with pytest.raises(ValueError, match="The class 7 is in no partition: leave it out of classes"):
         GDClassifier().fit_batches(cut(X, y), classes=[0, 1, 2, 7])
-    with pytest.raises(ValueError, match="at least two classes, but the parts have one class: 0"):
+    with pytest.raises(ValueError, match="at least two classes, but the partitions have one class: 0"):
         GDClassifier().fit_batches(cut(X, 0 * y))
     with pytest.raises(ValueError, match="Unknown label type"):
         GDClassifier().fit_batches(cut(X, z))
@@ -456,8 +456,10 @@ def test_targets_have_to_suit_the_loss(rows, monkeypatch):
     X, z, _ = rows
     y = np.zeros(N)
     y[-1] = 1.0
-    monkeypatch.setattr("skgd.data.summary.LARGEST", 60)
-    few = GDRegressor("poisson").fit_batches(cut(X, y))  # a part of zeros alone is fine, even where the sample has no other
+    monkeypatch.setattr("skgd.data.summary.LARGEST_SAMPLE", 60)
+    few = GDRegressor("poisson").fit_batches(
+        cut(X, y)
+    )  # a partition of zeros alone is valid, even if the sample has no other targets
     assert few.predict(X).sum() == pytest.approx(1.0, rel=0.02)
     with pytest.raises(ValueError, match="loss='poisson' needs targets that are not all zero"):
         GDRegressor("poisson").fit_batches(cut(X, 0.0 * y))
@@ -465,11 +467,11 @@ def test_targets_have_to_suit_the_loss(rows, monkeypatch):
     with pytest.raises(ValueError, match="row 3 of y_val holds -1"):
         GDRegressor("poisson", early_stopping=True).fit_batches(cut(X, y), **val)
     y[700] = -1.0
-    with pytest.raises(ValueError, match=r"Part 1: loss='poisson' needs targets .* but row 300 of y holds -1"):
+    with pytest.raises(ValueError, match=r"Partition 1: loss='poisson' needs targets .* but row 300 of y holds -1"):
         GDRegressor("poisson").fit_batches(cut(X, y))
     batches = cut(X, z)
     batches[2] = (batches[2][0], np.column_stack([batches[2][1]] * 2))
-    with pytest.raises(ValueError, match="Part 2: y has 2 columns, and 1 in the parts before"):
+    with pytest.raises(ValueError, match="Partition 2: y has 2 columns, and 1 in the partitions before"):
         GDRegressor().fit_batches(batches)
 
 
@@ -481,14 +483,14 @@ def test_batches_have_to_stay_the_same(rows):
         passes.append(1)
         return iter(cut(X, y)[: 5 - len(passes)])
 
-    with pytest.raises(ValueError, match="batches had 3 parts in pass 2 and 4 before"):
+    with pytest.raises(ValueError, match="batches had 3 partitions in pass 2 and 4 before"):
         GDClassifier().fit_batches(fewer, classes=[0, 1])
 
     def shifting():
         passes.append(1)
         return iter(cut(X, y, size=400 + len(passes)))
 
-    with pytest.raises(ValueError, match=r"Part 0 has \d+ rows that count now, and had \d+"):
+    with pytest.raises(ValueError, match=r"Partition 0 has \d+ rows with a weight now, and had \d+"):
         GDClassifier().fit_batches(shifting, classes=[0, 1])
 
 
@@ -499,11 +501,11 @@ def test_batches_have_to_stay_the_same(rows):
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        (lambda X, y: cut(X[:-7], y[:-7]), "Part 3 has 293 rows that count now, and had 300 when it was first read"),
-        (lambda X, y: cut(X, y, size=500), "Part 0 has 500 rows that count now, and had 400"),
-        (lambda X, y: cut(X, y)[:3], "batches had 3 parts in pass 2 and 4 before"),
-        (lambda X, y: [*cut(X, y), (X[:3], y[:3])], "There is a part 4 now, but there were 4 parts"),
-        (lambda X, y: [(X[:0], y[:0]), *cut(X, y)[1:]], "Part 0 has 0 rows that count now, and had 400"),
+        (lambda X, y: cut(X[:-7], y[:-7]), "Partition 3 has 293 rows with a weight now, and had 300 when it was first read"),
+        (lambda X, y: cut(X, y, size=500), "Partition 0 has 500 rows with a weight now, and had 400"),
+        (lambda X, y: cut(X, y)[:3], "batches had 3 partitions in pass 2 and 4 before"),
+        (lambda X, y: [*cut(X, y), (X[:3], y[:3])], "There is a partition 4 now, but there were 4 partitions"),
+        (lambda X, y: [(X[:0], y[:0]), *cut(X, y)[1:]], "Partition 0 has 0 rows with a weight now, and had 400"),
     ],
     ids=["rows", "cuts", "fewer", "more", "empty"],
 )
@@ -525,7 +527,7 @@ def test_batches_have_to_stay_the_same_after_labels_were_read(second, message, s
 @pytest.mark.parametrize("batches", [[], [(np.empty((0, 3)), np.empty(0))], [(np.ones((2, 3)), [0, 1], [0.0, 0.0])]])
 @pytest.mark.parametrize("classes", [None, [0, 1]])
 def test_there_have_to_be_rows(batches, classes):
-    with pytest.raises(ValueError, match="There are no rows with a weight in any part"):
+    with pytest.raises(ValueError, match="There are no rows with a weight in any partition"):
         GDClassifier().fit_batches(batches, classes=classes)
 
 

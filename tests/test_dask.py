@@ -1,4 +1,4 @@
-"""The estimators on a cluster: where the local fit of all rows ends, whatever the parts and the workers."""
+"""The estimators on a cluster: where the local fit of all rows ends, whatever the partitions and the workers."""
 
 import pickle
 import signal
@@ -75,7 +75,7 @@ def test_a_regressor_is_the_local_one(local, model, client, rows):
     X, z, weights = rows
     local = clone(local).fit(X, z, weights)
     model = clone(model).fit(*shared(X, z, weights))
-    if local.loss != "quantile":  # whose kinks are rounded where rows are in parts
+    if local.loss != "quantile":  # whose kinks are rounded where rows are in partitions
         assert_allclose(model.coef_, local.coef_, rtol=1e-8, atol=1e-10)
     assert_allclose(model.loss_curve_[-1], local.loss_curve_[-1], rtol=1e-10 if local.loss != "quantile" else local.tol)
 
@@ -132,8 +132,8 @@ def test_frames(known, client, rows):
     frame = pd.DataFrame(X, columns=[f"x{j}" for j in range(D)]).assign(y=np.sort(np.digitize(z, [-1.0, 2.0])), w=weights)
     data = dd.from_pandas(frame, npartitions=5) if known else dd.concat([dd.from_pandas(frame, npartitions=4)])
     if not known:
-        parts = [frame[:100], frame[100:100], frame[100:700], frame[700:]]
-        data = dd.from_delayed([_delayed(part) for part in parts], meta=frame[:0])
+        partitions = [frame[:100], frame[100:100], frame[100:700], frame[700:]]
+        data = dd.from_delayed([_delayed(partition) for partition in partitions], meta=frame[:0])
     features = data[list(frame.columns[:D])]
     local = GDClassifier(class_weight="balanced").fit(frame.iloc[:, :D], frame["y"], frame["w"])
     model = DaskGDClassifier(class_weight="balanced").fit(features, data["y"], data["w"])
@@ -146,7 +146,7 @@ def test_frames(known, client, rows):
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-@pytest.mark.parametrize("sort", [False, True], ids=["alike", "parts of one class"])
+@pytest.mark.parametrize("sort", [False, True], ids=["alike", "partitions of one class"])
 def test_local_epochs_come_within_a_percent(sort, solver, client, rows):
     X, z, _ = rows
     order = np.argsort(z) if sort else np.arange(N)
@@ -175,7 +175,7 @@ def test_predictions_are_computed_when_asked_for(client, rows):
     assert_array_equal(binary.decision_function(dX).compute(), binary.to_local().decision_function(X))
 
 
-def test_the_client_is_no_part_of_a_pickle(client, rows):
+def test_pickles_leave_the_client_out(client, rows):
     X, z, _ = rows
     model = DaskGDRegressor(alpha=0.5, client=client).fit(*shared(X, z))
     again = pickle.loads(pickle.dumps(model))
@@ -201,16 +201,16 @@ def test_early_stopping_on_rows_in_memory(client, rows):
 
 
 # ---------------------------------------------------------------- errors
-def test_an_error_names_the_part_and_the_estimator_stays_as_it_was(client, rows):
+def test_an_error_names_the_partition_and_the_estimator_stays_as_it_was(client, rows):
     X, z, _ = rows
     model = DaskGDRegressor().fit(*shared(X, z))
     before = dict(vars(model))
     spoiled = X.copy()
     spoiled[700, 1] = np.nan
-    with pytest.raises(ValueError, match="Part 2: Input X contains NaN"):
+    with pytest.raises(ValueError, match="Partition 2: Input X contains NaN"):
         model.fit(*shared(spoiled, z))
     assert vars(model) == before
-    with pytest.raises(ValueError, match="have to be in the same parts, but X has 4, y has 3"):
+    with pytest.raises(ValueError, match="have to be in the same partitions, but X has 4, y has 3"):
         model.fit(dd.from_dask_array(shared(X)[0]), da.from_array(z, chunks=400))
     with pytest.raises(TypeError, match="X has to be a dask array or dataframe, but is a ndarray"):
         model.fit(X, z)
@@ -292,7 +292,7 @@ KILLED = """
                     dX = da.map_blocks(made, chunks=((500,) * 8, (6,)), dtype=float)
                 else:  # nobody can make these rows again
                     scattered = client.scatter([X[i : i + 500] for i in range(0, 4000, 500)])
-                    dX = da.concatenate([da.from_delayed(part, (500, 6), float) for part in scattered])
+                    dX = da.concatenate([da.from_delayed(block, (500, 6), float) for block in scattered])
                 dy = da.from_array(y, chunks=500)
                 victim = next(iter(cluster.workers.values())).pid
                 killed = []
@@ -324,7 +324,7 @@ KILLED = """
 
 @pytest.mark.parametrize(("rows", "says"), [("recomputed", "same 1 killed"), ("scattered", "after")])
 def test_a_worker_that_is_killed(rows, says, tmp_path):
-    """Its parts are made again by another worker, or the fit says at once that they are lost."""
+    """Another worker makes its partitions again, or the fit says at once that they are lost."""
     script = tmp_path / "killed.py"
     script.write_text(textwrap.dedent(KILLED))
     done = subprocess.run([sys.executable, str(script), rows], capture_output=True, text=True, timeout=180, check=False)

@@ -24,14 +24,14 @@ RECIPES = {
     ray.init(num_cpus=2, include_dashboard=False)
 
     @ray.remote
-    def call(function, number, part):
-        return function(number, part)
+    def call(function, number, partition):
+        return function(number, partition)
 
-    parts = [ray.put((X, y)) for X, y in batches]
+    partitions = [ray.put((X, y)) for X, y in batches]
 
     def everywhere(function):
         function = ray.put(function)
-        return ray.get([call.remote(function, number, part) for number, part in enumerate(parts)])
+        return ray.get([call.remote(function, number, partition) for number, partition in enumerate(partitions)])
 """,
     "pyspark": """
     from pyspark.sql import SparkSession
@@ -41,7 +41,7 @@ RECIPES = {
     rdd = spark.sparkContext.parallelize(batches, len(batches))
 
     def everywhere(function):
-        return rdd.mapPartitionsWithIndex(lambda number, rows: [function(number, part) for part in rows]).collect()
+        return rdd.mapPartitionsWithIndex(lambda number, rows: [function(number, partition) for partition in rows]).collect()
 """,
 }
 FITS = """

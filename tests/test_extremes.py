@@ -331,8 +331,8 @@ def _in_calls(model, X, y):
 
 
 def _elsewhere(model, X, y):
-    parts = [(X[:80], y[:80]), (X[80:], y[80:])]
-    model.fit_batches(mapped(lambda function: [function(number, part) for number, part in enumerate(parts)]))
+    partitions = [(X[:80], y[:80]), (X[80:], y[80:])]
+    model.fit_batches(mapped(lambda function: [function(*numbered) for numbered in enumerate(partitions)]))
 
 
 WAYS = {

@@ -1,4 +1,4 @@
-"""Codes of class labels against np.unique and scikit-learn's own check."""
+"""Codes of class labels, compared with np.unique and with scikit-learn's own check."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""FitCache maps: read where they are, or a warning says why not."""
+"""Memory maps are read where they are, or a warning says why they are copied."""
 
 import tracemalloc
 

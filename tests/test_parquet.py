@@ -31,8 +31,8 @@ def folder(rows, tmp_path_factory):
     columns = {name: X[:, j] for j, name in enumerate(NAMES)}
     labels = pa.array(np.where(z > 0, "yes", "no")).dictionary_encode()
     table = pa.table({**columns, "z": z, "twice": 2.0 * z, "label": labels, "w": weights, "count": np.arange(N) % 7})
-    for part, rows_of_file in enumerate((table[:640], table[640:])):
-        pq.write_table(rows_of_file, folder / f"day-{part}.parquet", row_group_size=300)
+    for day, rows_of_day in enumerate((table[:640], table[640:])):
+        pq.write_table(rows_of_day, folder / f"day-{day}.parquet", row_group_size=300)
     return folder
 
 
@@ -40,11 +40,11 @@ def test_batches_are_the_rows_of_all_files_in_order(rows, folder):
     X, z, weights = rows
     batches = parquet(folder / "day-*.parquet", target="z", columns=NAMES, weight="w", batch_size=128)
     for _ in range(2):
-        parts = list(batches)
-        assert max(len(y) for _, y, _ in parts) <= 128
-        assert_array_equal(np.concatenate([np.asarray(part) for part, _, _ in parts]), X)
-        assert_array_equal(np.concatenate([y for _, y, _ in parts]), z)
-        assert_array_equal(np.concatenate([w for _, _, w in parts]), weights)
+        read = list(batches)
+        assert max(len(y) for _, y, _ in read) <= 128
+        assert_array_equal(np.concatenate([np.asarray(batch) for batch, _, _ in read]), X)
+        assert_array_equal(np.concatenate([y for _, y, _ in read]), z)
+        assert_array_equal(np.concatenate([w for _, _, w in read]), weights)
 
 
 def test_labels_of_a_dictionary(rows, folder):
@@ -76,5 +76,5 @@ def test_missing_values_are_named(rows, folder, tmp_path):
     X, z, _ = rows
     table = pa.table({"x": [*X[:9, 0], None], "z": z[:10]})
     pq.write_table(table, tmp_path / "holes.parquet")
-    with pytest.raises(ValueError, match="Part 0: Input X contains NaN"):
+    with pytest.raises(ValueError, match="Partition 0: Input X contains NaN"):
         GDRegressor().fit_batches(parquet(tmp_path / "holes.parquet", target="z"))

@@ -1,4 +1,4 @@
-"""Labels that are probabilities, against rows repeated once for every class."""
+"""Labels that are probabilities, compared with rows that are repeated once for every class."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["
 
 @pytest.fixture(params=[2, 3], ids=["two classes", "three classes"])
 def soft(request, three_classes, rng):
-    """X, probabilities, weights; and the same as repeated rows with labels and weights."""
+    """X, probabilities and weights; and the same data as repeated rows with labels and weights."""
     X, _ = three_classes
     P = rng.dirichlet(np.ones(request.param), len(X))
     s = rng.uniform(0.5, 2.0, len(X))
@@ -52,7 +52,7 @@ def test_certain_labels_are_labels(three_classes):
 
 @pytest.mark.parametrize("columns", [2, 3])
 def test_the_dual_takes_them(columns, rng):
-    """Light rows and many columns."""
+    """Rows with few entries, and many columns."""
     X = sp.random(400, 2000, density=0.01, format="csr", random_state=0)
     P = rng.dirichlet(np.ones(columns), 400)
     model = GDClassifier(alpha=0.01, tol=1e-8).fit(X, P)

@@ -1,4 +1,4 @@
-"""Sums in a fixed tree: the same bits whoever adds which records, and close to the exact sum."""
+"""Sums in a fixed tree: the same bits whoever adds what, and close to the exact sum."""
 
 import math
 
@@ -10,48 +10,48 @@ from hypothesis import strategies as st
 from skgd.data.tree_sum import TreeSum
 
 
-def records(count, seed=0, empty=()):
-    """Numbers of all sizes, whose sum depends on the order; None where a part is empty."""
+def contributions(count, seed=0, empty=()):
+    """Numbers of all sizes, whose sum depends on the order; None where a partition is empty."""
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(count, 2)) * 10.0 ** rng.integers(-8, 8, size=(count, 1))
     return [None if number in empty else (float(a), np.array([a, b])) for number, (a, b) in enumerate(values)]
 
 
-def total(records, order=None):
-    tally = TreeSum()
-    for number in range(len(records)) if order is None else order:
-        tally.add(records[number], number)
-    return tally.total()
+def total(partial_sums):
+    tree_sum = TreeSum()
+    for number, sums in enumerate(partial_sums):
+        tree_sum.add(sums, number)
+    return tree_sum.total()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 13, 100])
 def test_total_is_the_sum(count):
-    given_records = records(count)
-    scalar, vector = total(given_records)
-    exact = math.fsum(record[0] for record in given_records)
-    size = math.fsum(abs(record[0]) for record in given_records)
+    given_sums = contributions(count)
+    scalar, vector = total(given_sums)
+    exact = math.fsum(sums[0] for sums in given_sums)
+    size = math.fsum(abs(sums[0]) for sums in given_sums)
     assert abs(scalar - exact) <= 8 * np.finfo(float).eps * size
     assert scalar == vector[0]
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 40), st.randoms(use_true_random=False), st.integers(1, 5))
-def test_bits_do_not_depend_on_who_holds_which_part_nor_on_who_answers_first(count, random, workers):
-    given_records = records(count, empty={number for number in range(count) if random.random() < 0.2})
-    expected = total(given_records)
+def test_bits_do_not_depend_on_who_holds_which_partition_nor_on_who_answers_first(count, random, workers):
+    given_sums = contributions(count, empty={number for number in range(count) if random.random() < 0.2})
+    expected = total(given_sums)
     owner = [random.randrange(workers) for _ in range(count)]
     answers = []
     for worker in range(workers):
-        tally = TreeSum()
+        tree_sum = TreeSum()
         for number in range(count):
             if owner[number] == worker:
-                tally.add(given_records[number], number)
-        answers.append(tally.nodes)
+                tree_sum.add(given_sums[number], number)
+        answers.append(tree_sum.nodes)
     random.shuffle(answers)
-    tally = TreeSum()
+    tree_sum = TreeSum()
     for nodes in answers:
-        tally.merge(nodes)
-    merged = tally.total()
+        tree_sum.merge(nodes)
+    merged = tree_sum.total()
     if expected is None:
         assert merged is None
     else:
@@ -60,17 +60,17 @@ def test_bits_do_not_depend_on_who_holds_which_part_nor_on_who_answers_first(cou
 
 
 def test_the_order_matters_to_a_plain_sum_so_there_is_something_to_fix():
-    values = np.array([record[0] for record in records(100)])
+    values = np.array([sums[0] for sums in contributions(100)])
     assert np.cumsum(values)[-1] != np.cumsum(values[::-1])[-1]  # the sum of Python 3.12 makes up for rounding
 
 
-def test_parts_that_follow_one_another_are_sent_as_few_records():
-    tally = TreeSum()
-    for number, record in enumerate(records(64)):
-        tally.add(record, number)
-    assert len(tally.nodes) == 1
+def test_consecutive_partitions_are_sent_as_few_nodes():
+    tree_sum = TreeSum()
+    for number, sums in enumerate(contributions(64)):
+        tree_sum.add(sums, number)
+    assert len(tree_sum.nodes) == 1
 
 
-def test_nothing_is_the_sum_of_empty_parts():
+def test_nothing_is_the_sum_of_empty_partitions():
     assert total([None, None, None]) is None
     assert TreeSum().total() is None

@@ -148,21 +148,22 @@ def on_dask():
     import dask.array as da
     from distributed import Client, LocalCluster
 
-    from skgd.dask import DaskGDClassifier, DaskGDRegressor, DaskParts
+    from skgd.dask import DaskGDClassifier, DaskGDRegressor
+    from skgd.dask.partitions import DaskPartitions
 
     X, z = drawn(200_000, 1, columns=30)
     y, three = (z > 0).astype(int), np.digitize(z, [-1.0, 1.0])
     local = GDClassifier().fit(X, y), GDClassifier().fit(X, three), GDRegressor().fit(X, z)
     rounds = []
-    total = DaskParts.total
+    total = DaskPartitions.total
 
-    def timed(self, question):
+    def timed(self, query):
         start = time.perf_counter()
-        answer = total(self, question)
+        answer = total(self, query)
         rounds.append(time.perf_counter() - start)
         return answer
 
-    DaskParts.total = timed
+    DaskPartitions.total = timed
     print(
         "dask: 200000 x 30, one thread per worker; largest relative difference of coefficients from the local fit, and rounds"
     )

@@ -1,60 +1,60 @@
-"""Class labels as codes: y = classes[codes], with the classes sorted."""
+"""Class labels as codes: y = classes[codes], with the classes sorted; and labels that are probabilities."""
 
 from __future__ import annotations
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
-SUM = 1e-6  # by which probabilities may miss the sum 1, for rounding
-EXACT = 2.0**31  # floats below it are cast to integers without overflow
+SUM_TOLERANCE = 1e-6  # by which the sum of a row's probabilities may miss 1: float32 rounds them to about 1e-7
+CASTABLE = 2.0**31  # floats of smaller size are cast to integers without overflow, on platforms of 32 bits, too
 
 
 def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted classes of labels y (n,), and the code of each row's class.
+    """The sorted classes of labels y (n,), and the code (n,) of each row's class.
 
     Raises
     ------
     ValueError
-        If y holds something else than class labels.
+        If y does not hold class labels.
     """
     integers = _as_integers(y)
     if integers is not None:
         low, high = int(integers.min()), int(integers.max())
-        if high - low < len(y) // 2:  # beyond it, scikit-learn warns of too many classes
+        if high - low < len(y) // 2:  # where more classes are possible, scikit-learn may warn that there are too many
             return _look_up(integers, low, y.dtype)
     check_classification_targets(y)
     return np.unique(y, return_inverse=True)
 
 
 def encode_as(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The code of each row's class among known ones; probabilities as they are.
+    """The code (n,) of each row's class among known classes; for y (n, K), its rows as probabilities (n, K).
 
     Raises
     ------
     ValueError
-        If y holds labels that are none of the classes.
+        If a label is not among the classes, or a row of y (n, K) is not a probability distribution.
     """
     if y.ndim == 2:
-        return shares(y, len(classes))[1]
+        return class_probabilities(y, len(classes))[1]
     unknown = ~np.isin(y, classes)
     if unknown.any():
         raise ValueError(f"The label {y[unknown].tolist()[0]!r} is none of the classes {classes.tolist()}.")
     return np.searchsorted(classes, y)
 
 
-def shares(y: np.ndarray, columns: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Classes 0, 1, ... and probabilities (n, K) of soft labels y (n, K).
+def class_probabilities(y: np.ndarray, n_classes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The classes 0, 1, ..., K - 1 of soft labels y (n, K), and the probabilities (n, K), scaled to sum to 1 in each row.
 
     Raises
     ------
     ValueError
-        If a row of y is no distribution, or y has not the given number of columns.
+        If a row of y is not a probability distribution, a class has probability 0 everywhere, or K is not `n_classes`.
     """
     P = y.astype(np.float64)
-    if columns is not None and P.shape[1] != columns:
-        raise ValueError(f"Probabilities of {P.shape[1]} classes do not suit a model of {columns}.")
+    if n_classes is not None and P.shape[1] != n_classes:
+        raise ValueError(f"y has probabilities of {P.shape[1]} classes, but the model has {n_classes} classes.")
     totals = P.sum(axis=1)
-    wrong = (P < 0.0).any(axis=1) | (np.abs(totals - 1.0) > SUM)
+    wrong = (P < 0.0).any(axis=1) | (np.abs(totals - 1.0) > SUM_TOLERANCE)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ValueError(
@@ -68,21 +68,21 @@ def shares(y: np.ndarray, columns: int | None = None) -> tuple[np.ndarray, np.nd
 
 
 def most_likely(labels: np.ndarray) -> np.ndarray:
-    """Codes, of probabilities those of the largest."""
+    """The code (n,) of each row's most likely class, of codes (n,) or probabilities (n, K)."""
     return labels if labels.ndim == 1 else labels.argmax(axis=1)
 
 
-def signs(codes: np.ndarray, classes: int) -> np.ndarray:
-    """Targets -1 and 1: of the second class against the first (1, n), or of each against the rest (classes, n)."""
-    positive = np.array([1]) if classes == 2 else np.arange(classes)
+def signs(codes: np.ndarray, n_classes: int) -> np.ndarray:
+    """Targets -1 and 1: the second class against the first (1, n), or each class against the rest (n_classes, n)."""
+    positive = np.array([1]) if n_classes == 2 else np.arange(n_classes)
     return np.where(codes == positive[:, None], 1.0, -1.0)
 
 
 def _as_integers(y: np.ndarray) -> np.ndarray | None:
-    """The labels as integers, where they are whole numbers or booleans."""
+    """The labels as integers if all of them are whole numbers or booleans, else None."""
     if np.can_cast(y.dtype, np.intp):
         return y.astype(np.intp, copy=False)
-    if y.dtype.kind == "f" and float(np.abs(y).max()) < EXACT:
+    if y.dtype.kind == "f" and float(np.abs(y).max()) < CASTABLE:
         integers = y.astype(np.intp)
         return integers if np.array_equal(integers, y) else None
     return None

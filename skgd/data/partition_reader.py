@@ -1,10 +1,14 @@
-"""From parts as users have them, (X, y) or (X, y, sample_weight), to tables: what `fit` would make of each part's rows."""
+"""Reads a partition as the user has it, (X, y) or (X, y, sample_weight), and makes a table of its rows as `fit` would.
+
+This runs where the partition lies: in this process, or on another machine.  What is sent there is pickled, so it holds an
+unfitted copy of the estimator and no rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,87 +16,136 @@ from .table import Table
 
 
 class PartitionMetadata(NamedTuple):
-    """What can be told of a part without reading much more than its labels."""
+    """What is known of one partition after reading its labels and the size of its X."""
 
-    rows: int  # that count
-    entries: int  # of X
-    width: int
-    names: np.ndarray | None
-    labels: np.ndarray  # that occur; none for regression
-    weights: np.ndarray  # of these
+    n: int  # rows with a weight
+    entries: int  # stored entries of X
+    n_features: int
+    feature_names: np.ndarray | None  # (n_features,), if X has names
+    labels: np.ndarray  # the distinct labels, sorted; empty for regression
+    label_totals: np.ndarray  # the sum of the weights of each of these labels
 
     @classmethod
-    def at(cls, estimator: Any, number: int, part: Any) -> PartitionMetadata | None:
-        """None where no row counts."""
-        X, y, weights = unpacked(number, part)
-        if not _counts(X, weights):
+    def read(cls, estimator: ReadingEstimator, number: int, partition: Any) -> PartitionMetadata | None:
+        """The metadata of partition `number`; None if no row has a weight."""
+        X, y, weights = unpacked(number, partition)
+        if not _has_rows(X, weights):
             return None
         with _naming(number):
-            return estimator._glance(X, y, weights)
+            return estimator._partition_metadata(X, y, weights)
+
+
+class ReadingEstimator(Protocol):
+    """What an estimator does for the partitions of a fit: it validates their rows as `fit` validates all rows."""
+
+    n_features_in_: int  # once the columns are known
+
+    def _partition_metadata(self, X: Any, y: Any, sample_weight: Any) -> PartitionMetadata:
+        """What can be told without validating the entries of X."""
+
+    def _partition_table(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        classes: np.ndarray | None,
+        class_weights: np.ndarray | None,
+        reset: bool,
+        first_row: int,
+    ) -> tuple[Table, np.ndarray]:
+        """The rows with a weight, and the sum of the weights of each class; `reset`: learn the columns from this X."""
 
 
 class PartitionReader:
-    """Makes tables of parts.
+    """A function of the number of a partition and the partition that returns the table of its rows.
 
     Parameters
     ----------
-    estimator : GDClassifier or GDRegressor
-        With `n_features_in_`, and names, of all parts.
-    classes : ndarray or None
-        None: targets are numbers.
-    of_classes : ndarray or None
-        Weights of the classes.
+    estimator : ReadingEstimator
+        An unfitted copy.  It has `n_features_in_` if the columns are known already; else the first partition sets it.
+    classes : ndarray of shape (classes,) or None
+        All class labels, sorted; None for regression.
+    class_weights : ndarray of shape (classes,) or None
+        Factors of the weights of the rows of each class; None: there are none.
     edges : list of int or None
-        Rows edges[p]..edges[p + 1] are those of part p; None: that is not known yet.
+        Partition p holds the rows edges[p], ..., edges[p + 1] - 1 among all rows with a weight; None: this is not known yet.
     """
 
     def __init__(
-        self, estimator: Any, classes: np.ndarray | None, of_classes: np.ndarray | None, edges: list[int] | None
+        self,
+        estimator: ReadingEstimator,
+        classes: np.ndarray | None,
+        class_weights: np.ndarray | None,
+        edges: list[int] | None,
     ) -> None:
-        self.estimator, self.classes, self.of_classes, self.edges = estimator, classes, of_classes, edges
+        self.estimator, self.classes, self.class_weights, self.edges = estimator, classes, class_weights, edges
 
-    def __call__(self, number: int, part: Any) -> Table | None:
-        """The table of a part, as it was first read; None where no row counts."""
-        return self.read_again(number, part)[0]
+    def __call__(self, number: int, partition: Any) -> Table | None:
+        """The table of a partition that was read before; None if no row has a weight."""
+        return self.read_again(number, partition)[0]
 
-    def read_again(self, number: int, part: Any) -> tuple[Table | None, np.ndarray]:
-        """The same, and the weights of the classes in it; ValueError if its rows, or the parts, are others than at first."""
+    def with_edges(self, edges: list[int]) -> PartitionReader:
+        """A reader of the same partitions that knows which rows they hold."""
+        return PartitionReader(self.estimator, self.classes, self.class_weights, edges)
+
+    def read_again(self, number: int, partition: Any) -> tuple[Table | None, np.ndarray]:
+        """As `read`, of a partition that was read before.
+
+        Raises
+        ------
+        ValueError
+            If there are more partitions than before, or this one has another number of rows.
+        """
         edges = self.edges or [0]
         if number >= len(edges) - 1:
-            raise ValueError(f"There is a part {number} now, but there were {len(edges) - 1} parts when they were first read.")
-        table, classes = self.read(number, part, edges[number])
+            raise ValueError(
+                f"There is a partition {number} now, but there were {len(edges) - 1} partitions when they were first read."
+            )
+        table, class_totals = self.read(number, partition, edges[number])
         rows, before = 0 if table is None else table.n, edges[number + 1] - edges[number]
         if rows != before:
-            raise ValueError(f"Part {number} has {rows} rows that count now, and had {before} when it was first read.")
-        return table, classes
+            raise ValueError(f"Partition {number} has {rows} rows with a weight now, and had {before} when it was first read.")
+        return table, class_totals
 
-    def read(self, number: int, part: Any, first: int, reset: bool = False) -> tuple[Table | None, np.ndarray]:
-        """The table of a part whose first row has the number `first`, and the weights of the classes in it.
+    def read(self, number: int, partition: Any, first_row: int) -> tuple[Table | None, np.ndarray]:
+        """The table of a partition, and the sum of the weights of each class in it.
 
-        `reset`: this part tells the estimator what columns there are.
+        Parameters
+        ----------
+        number : int
+            Of the partition.
+        partition : tuple
+            (X, y) or (X, y, sample_weight).
+        first_row : int
+            The number of its first row among all rows with a weight.
+
+        Returns
+        -------
+        table : Table or None
+            None if no row has a weight.
+        class_totals : ndarray of shape (classes,)
+            Empty for regression.
         """
-        X, y, weights = unpacked(number, part)
-        if not _counts(X, weights):
+        X, y, weights = unpacked(number, partition)
+        if not _has_rows(X, weights):
             return None, np.empty(0)
+        reset = not hasattr(self.estimator, "n_features_in_")
         with _naming(number):
-            return self.estimator._table(X, y, weights, self.classes, self.of_classes, reset, first)
+            return self.estimator._partition_table(X, y, weights, self.classes, self.class_weights, reset, first_row)
 
 
-def unpacked(number: int, part: Any) -> tuple[Any, Any, Any]:
-    """X, y and weights, or None, of a part."""
-    if not isinstance(part, tuple | list) or len(part) not in (2, 3):
-        raise ValueError(f"Part {number} has to be a tuple (X, y) or (X, y, sample_weight), but is a {type(part).__name__}.")
-    X, y, weights = (*part, None)[:3]
+def unpacked(number: int, partition: Any) -> tuple[Any, Any, Any]:
+    """X, y and the weights of a partition; weights are None where the user gave none."""
+    if not isinstance(partition, tuple | list) or len(partition) not in (2, 3):
+        raise ValueError(
+            f"Partition {number} has to be a tuple (X, y) or (X, y, sample_weight), but is a {type(partition).__name__}."
+        )
+    X, y, weights = (*partition, None)[:3]
     return _frame(X), y, weights
 
 
-def itself(number: int, part: Any) -> Any:
-    """The part."""
-    return part
-
-
 def _frame(X: Any) -> Any:
-    """X, where scikit-learn knows it as a frame: pyarrow's RecordBatch as a Table."""
+    """X as scikit-learn can read it: a record batch of pyarrow as a table of pyarrow."""
     if type(X).__name__ == "RecordBatch" and type(X).__module__.startswith("pyarrow"):
         import pyarrow
 
@@ -100,16 +153,16 @@ def _frame(X: Any) -> Any:
     return X
 
 
-def _counts(X: Any, weights: Any) -> bool:
-    """Whether a row counts."""
+def _has_rows(X: Any, weights: Any) -> bool:
+    """Whether any row has a weight."""
     rows = X.shape[0] if hasattr(X, "shape") else len(X)
     return rows > 0 and (weights is None or bool(np.any(np.asarray(weights) != 0)))
 
 
 @contextmanager
 def _naming(number: int) -> Iterator[None]:
-    """Errors name the part that they are about."""
+    """Let errors begin with the partition that they are about."""
     try:
         yield
     except (ValueError, TypeError) as error:
-        raise type(error)(f"Part {number}: {error}") from error
+        raise type(error)(f"Partition {number}: {error}") from error

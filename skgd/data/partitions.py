@@ -1,227 +1,181 @@
-"""Rows in parts: batches of a stream, partitions on other machines.  A fit asks them for sums, and never for the rows.
+"""Rows in partitions: batches of a stream in this process, or partitions on other machines.
 
-``Partitions``
-    says how functions get to the parts, and their results back, in order: `Stream` in this process, one part in memory at a
-    time; `Mapped` by a function of the user; and `dask.py` on the workers of a cluster.
-``PartitionedData``
-    is what an objective sees of them: a table of which it cannot tell where its rows are.
+A partition is what the user has: a tuple (X, y) or (X, y, sample_weight).  A fit never asks for the rows of all partitions.  It
+sends a function to them, and small results come back in the order of the partitions.  These are its passes:
+
+1. `preparation.read_metadata` reads labels and sizes; a stream is spared this pass where the classes are known.
+2. `preparation.summarise` reads all rows, for a `Summary`.  On a stream, this pass may be an epoch of stochastic steps, too.
+3. The solver asks for sums (`Partitions.total`, one pass each) or makes epochs (`Partitions.advance`, one pass each).
+
+In every pass each partition is read once.  Partitions of a stream, and those that a function of the user reaches, are validated
+anew in every pass.  On a Dask cluster the validated tables stay on the workers.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from copy import copy
-from functools import cached_property, partial
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..compiled.threads import Team
-from ..coordinates import ColumnMoments
-from .partition_reader import itself
-from .summary import Summary
 from .table import Table
 from .tree_sum import PartialSums, TreeSum
 
-Function = Callable[[int, Any], Any]  # of the number of a part, and the part
-Step = Callable[[PartialSums, Table], PartialSums]  # from a state to the next
+PartitionFunction = Callable[[int, Any], Any]  # of the number of a partition, and the partition
+Query = Callable[[Table], PartialSums]  # its answer for several tables is the sum of its answers for each
+Step = Callable[[PartialSums, Table], PartialSums]  # from the state of a stochastic solver and a table to the next state
+Found = TypeVar("Found")
 
 
-class Partitions:
-    """Partitions 0, 1, ..., which may be empty; subclasses define `map`.
+class Partitions(ABC):
+    """Partitions 0, 1, 2, ..., wherever they are; some may have no rows.  Subclasses define `map`."""
 
-    Attributes
-    ----------
-    once : bool
-        Whether they can be read one time only.
-    sequential : bool
-        Whether parts come one after another, in this process.
-    """
+    @abstractmethod
+    def map(self, function: PartitionFunction) -> Iterable[Any]:
+        """function(number, partition) for all partitions, in their order.  One pass."""
 
-    once, sequential = False, False
+    def transformed(self, function: PartitionFunction) -> Partitions:
+        """The partitions function(number, partition) of these, made anew in every pass."""
+        return _Transformed(self, function)
 
-    def map(self, function: Function) -> Iterable[Any]:
-        """function(number, part) of all parts, in their order."""
-        raise NotImplementedError
-
-    def prepared(self, function: Function) -> Partitions:
-        """Partitions that are function(number, part) of these; None stands for a part without rows."""
-        return _Prepared(self, function)
-
-    def release(self) -> None:
-        """Let go of parts that nobody will ask for again, where they are kept."""
+    def release(self) -> None:  # noqa: B027  most partitions are not kept
+        """Free the memory of these partitions where they are kept: from now on, only partitions made of them are read."""
 
     def columns(self, index: np.ndarray) -> Partitions:
-        """Some columns alone, of parts that are tables."""
-        return self.prepared(partial(_columns, index))
+        """Some columns alone of partitions that are tables."""
+        return self.transformed(partial(_columns, index))
 
     def shared_by(self, team: Team) -> Partitions:
-        """The same parts, read by a team of threads where that is up to this process."""
+        """The same tables for a team of threads, if they are read in this process.  Workers have threads of their own."""
         return self
 
-    def total(self, query: Callable[[Table], PartialSums]) -> PartialSums | None:
-        """The sum of the answers of all parts, which are tables, in an order that is always the same."""
-        tally = TreeSum()
-        for number, record in enumerate(self.map(partial(_answer, query))):
-            tally.add(record, number)
-        return tally.total()
+    def total(self, query: Query) -> PartialSums:
+        """The answer for the rows of all partitions, which are tables, added in a fixed order.  One pass."""
+        return total_of(self.map(partial(_answer, query)))
 
     def advance(self, step: Step, state: PartialSums) -> PartialSums:
-        """The mean of step(state, table) of all parts, weighted by their numbers of rows."""
-        rows, *sums = self.total(_Advance(step, state))  # type: ignore[misc]  # some part has rows
+        """One epoch: each partition, a table, steps from `state`; the mean of the results, weighted by rows.  One pass."""
+        rows, *sums = self.total(_WeightedStep(step, state))
         return tuple(values / rows for values in sums)
 
 
-class _Prepared(Partitions):
-    """Partitions that are made of others, whenever they are needed."""
+class SequentialPartitions(Partitions):
+    """Partitions that come one after another in this process, as the batches of a stream do.
 
-    def __init__(self, parts: Partitions, function: Function) -> None:
-        self.parts, self.function = parts, function
-        self.once, self.sequential = parts.once, parts.sequential
+    Stochastic steps on a partition go on from where they ended on the one before.
+    """
 
-    def map(self, function: Function) -> Iterable[Any]:
-        return self.parts.map(partial(_then, self.function, function))
+    def __iter__(self) -> Iterator[Any]:
+        """The partitions in their order.  One pass."""
+        return iter(self.map(_unchanged))
 
-    def shared_by(self, team: Team) -> Partitions:
-        return self if not self.sequential else _Prepared(self.parts, partial(_shared, team, self.function))
+    def transformed(self, function: PartitionFunction) -> SequentialPartitions:
+        return _TransformedSequence(self, function)
 
     def advance(self, step: Step, state: PartialSums) -> PartialSums:
-        """In this process each part goes on where the last one ended: that is one epoch of all of them."""
-        if not self.sequential:
-            return super().advance(step, state)
-        for table in self.map(itself):
+        """One epoch over all partitions, which are tables.  One pass."""
+        for table in self:
             if table is not None:
                 state = step(state, table)
         return state
 
 
-class Stream(Partitions):
+class _Transformed(Partitions):
+    """Partitions that a function makes of others whenever they are read."""
+
+    def __init__(self, partitions: Partitions, function: PartitionFunction) -> None:
+        self.partitions, self.function = partitions, function
+
+    def map(self, function: PartitionFunction) -> Iterable[Any]:
+        return self.partitions.map(partial(_then, self.function, function))
+
+
+class _TransformedSequence(_Transformed, SequentialPartitions):
+    """The same for partitions that come one after another in this process."""
+
+    def shared_by(self, team: Team) -> SequentialPartitions:
+        return self.transformed(partial(_shared, team))
+
+
+class Stream(SequentialPartitions):
     """Batches in this process, of which one is in memory at a time.
 
     Parameters
     ----------
     batches : iterable or callable
-        Of parts; a callable returns a new iterator for every pass.
+        Of partitions; a callable returns a new iterable for every pass.
+
+    Raises
+    ------
+    ValueError
+        In a pass that would be the second one of an iterator, or that finds another number of partitions than the one before.
     """
 
-    sequential = True
-
-    def __init__(self, batches: Any) -> None:
+    def __init__(self, batches: Iterable[Any] | Callable[[], Iterable[Any]]) -> None:
         if not callable(batches) and not isinstance(batches, Iterable):
             raise TypeError(
                 f"batches has to be an iterable of (X, y) or (X, y, sample_weight), or a callable that returns one, but is a "
                 f"{type(batches).__name__}."
             )
         self.batches, self.passes = batches, 0
-        self.count: int | None = None  # of parts, known after a pass
-        self.once = isinstance(batches, Iterator)
+        self.count: int | None = None  # of partitions, known after one pass
 
-    def map(self, function: Function) -> Iterator[Any]:
-        if self.once and self.passes:
+    def map(self, function: PartitionFunction) -> Iterator[Any]:
+        if self.passes and isinstance(self.batches, Iterator):
             raise ValueError(
                 "batches is an iterator, which ends after one pass, and this fit needs several: pass a list, another iterable "
                 "that can be read again, or a callable that returns a new iterator."
             )
         self.passes, count = self.passes + 1, 0
-        for part in self.batches() if callable(self.batches) else self.batches:
-            yield function(count, part)
+        for partition in self.batches() if callable(self.batches) else self.batches:
+            yield function(count, partition)
             count += 1
         if self.count is not None and self.count != count:
-            raise ValueError(f"batches had {count} parts in pass {self.passes} and {self.count} before.")
+            raise ValueError(f"batches had {count} partitions in pass {self.passes} and {self.count} before.")
         self.count = count
 
 
-class Mapped(Partitions):
-    """Partitions wherever they are.
+class MappedPartitions(Partitions):
+    """Partitions that a function of the user reaches, wherever they are.
 
     Parameters
     ----------
-    map_parts : callable
-        ``map_parts(function)`` returns the list of ``function(number, part)`` of all parts, in their order.
+    map_partitions : callable
+        ``map_partitions(function)`` returns ``function(number, partition)`` for all partitions, in their order.
     """
 
-    def __init__(self, map_parts: Callable[[Function], Iterable[Any]]) -> None:
-        self.map_parts = map_parts
+    def __init__(self, map_partitions: Callable[[PartitionFunction], Iterable[Any]]) -> None:
+        self.map_partitions = map_partitions
 
-    def map(self, function: Function) -> Iterable[Any]:
-        return self.map_parts(function)
+    def map(self, function: PartitionFunction) -> Iterable[Any]:
+        return self.map_partitions(function)
 
 
 def partitions_of(batches: Any) -> Partitions:
-    """What users hand over for batches."""
+    """The partitions that users mean by `batches`: an iterable, a callable, or what `skgd.batches.mapped` returns."""
     return batches if isinstance(batches, Partitions) else Stream(batches)
 
 
-class PartitionedData:
-    """The rows of all parts, as objectives ask for them.
-
-    Parameters
-    ----------
-    parts : Partitions
-        Tables, with weights of any mean.
-    survey : Summary
-        Of all of them.
-    distinct : (ndarray of shape (T, classes), ndarray of shape (classes,)) or None
-        The targets of the classes and their weights; None: they are numbers.
-    """
-
-    expensive = True
-
-    def __init__(self, parts: Partitions, survey: Summary, distinct: tuple[np.ndarray, np.ndarray] | None) -> None:
-        self.parts, self.survey, self.distinct = parts, survey, distinct
-        self.n, self.d, self.entries = survey.n, len(survey.low), survey.entries
-        self.sparse, self.dtype = survey.sparse, survey.dtype
-        self.unit = survey.n / survey.columns.weight  # that makes the mean of all weights one
-
-    def shared_by(self, team: Team) -> PartitionedData:
-        shared = copy(self)
-        shared.parts = self.parts.shared_by(team)
-        return shared
-
-    def total(self, query: Callable[[Table], PartialSums]) -> PartialSums:
-        """The answer of all rows.  One pass."""
-        return tuple(self.unit * value for value in self.parts.total(query))  # type: ignore[union-attr]  # some part has rows
-
-    def columns(self, index: np.ndarray) -> PartitionedData:
-        return PartitionedData(self.parts.columns(index), self.survey.of_columns(index), self.distinct)
-
-    def thins(self, stride: int) -> bool:
-        """Whether every `stride`-th row is in the sample."""
-        return stride % self.survey.stride == 0
-
-    def thinned(self, stride: int) -> Table:
-        """The rows of the sample whose numbers are multiples of the stride."""
-        return self.survey.sample(stride)
-
-    @cached_property
-    def representative(self) -> Table:
-        """Rows that stand for all: the sample."""
-        return self.survey.sample(self.survey.stride)
-
-    @property
-    def column_moments(self) -> ColumnMoments:
-        return self.survey.columns
-
-    def ranges(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.survey.low, self.survey.high
-
-    def target_moments(self) -> ColumnMoments:
-        return self.survey.targets
-
-    def smallest_weight(self) -> float:
-        return self.unit * self.survey.smallest_weight
-
-    def intercept_only_scores(self, loss: Any) -> np.ndarray:
-        """Those of the classes, or of the sample; or of the mean, where the sample has none, counts of zero alone, say."""
-        if self.distinct is not None:
-            return np.asarray(loss.intercept_only_scores(*self.distinct))
-        with np.errstate(divide="ignore"):
-            scores = self.representative.intercept_only_scores(loss)
-        return np.where(np.isfinite(scores), scores, loss.intercept_only_scores(self.survey.targets.mean[:, None], np.ones(1)))
+def total_of(sums: Iterable[PartialSums | None]) -> PartialSums:
+    """The sum of what partitions 0, 1, 2, ... contribute; one without rows contributes None.  ValueError if all do."""
+    tree_sum = TreeSum()
+    for number, of_partition in enumerate(sums):
+        tree_sum.add(of_partition, number)
+    return require_rows(tree_sum.total())
 
 
-class _Advance:
-    """The question whose answer is what a part makes of a state, times its number of rows."""
+def require_rows(found: Found | None) -> Found:
+    """What the partitions gave; ValueError if it is None, because no row has a weight."""
+    if found is None:
+        raise ValueError("There are no rows with a weight in any partition.")
+    return found
+
+
+class _WeightedStep:
+    """The query whose answer is the number of rows of a table, and the state after steps on it times that number."""
 
     def __init__(self, step: Step, state: PartialSums) -> None:
         self.step, self.state = step, state
@@ -230,7 +184,8 @@ class _Advance:
         return table.n, *(table.n * np.asarray(values) for values in self.step(self.state, table))
 
 
-def _answer(query: Callable[[Table], PartialSums], number: int, table: Table | None) -> PartialSums | None:
+# What is sent to partitions is pickled: functions of a module and their `partial`, and no closures.
+def _answer(query: Query, number: int, table: Table | None) -> PartialSums | None:
     return None if table is None else query(table)
 
 
@@ -238,10 +193,13 @@ def _columns(index: np.ndarray, number: int, table: Table | None) -> Table | Non
     return None if table is None else table.columns(index)
 
 
-def _then(first: Function, second: Function, number: int, part: Any) -> Any:
-    return second(number, first(number, part))
-
-
-def _shared(team: Team, function: Function, number: int, part: Any) -> Table | None:
-    table = function(number, part)
+def _shared(team: Team, number: int, table: Table | None) -> Table | None:
     return None if table is None else table.shared_by(team)
+
+
+def _then(first: PartitionFunction, second: PartitionFunction, number: int, partition: Any) -> Any:
+    return second(number, first(number, partition))
+
+
+def _unchanged(number: int, partition: Any) -> Any:
+    return partition

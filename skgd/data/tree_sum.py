@@ -1,41 +1,48 @@
-"""A sum whose bits do not depend on who adds what, or when: records are added in a fixed binary tree over their numbers."""
+"""Sums over partitions in a fixed binary tree: their bits do not depend on who adds what, or when."""
 
 from __future__ import annotations
 
 from typing import Any
 
-PartialSums = tuple[Any, ...]
-Node = tuple[int, int]  # level, and number in it: the records from number * 2**level on, 2**level of them
+PartialSums = tuple[Any, ...]  # sums over the rows of some partitions: numbers and arrays that are added entry by entry
+Node = tuple[int, int]  # (level, k): the sum of the 2**level partitions from number k * 2**level on
 
 
 class TreeSum:
-    """Records, or what is known of their sum: each node of the tree whose sibling has not come yet.
+    """The sum of what partitions 0, 1, 2, ... contribute, as far as it is known.
 
-    A worker adds the records of its parts, and sends `nodes`: few, where their numbers follow one another.  As each sum in the
-    tree has the same two terms whoever computes it, the total has the same bits.  Its rounding grows with the tree's
-    height only (Higham, 2002, section 4.2).
+    The contributions are the leaves of a binary tree, and each inner node is the sum of its two children.  `nodes` holds the
+    nodes whose sibling has not come yet.  Every addition has the same two terms whoever makes it, so the total has the same
+    bits for any number of workers and any order of arrival.  A worker adds up its own partitions and sends its `nodes`, which
+    are few if the numbers of its partitions are consecutive.  The rounding error grows with the height of the tree only, the
+    logarithm of the number of partitions (Higham, 2002, section 4.2).
+
+    Attributes
+    ----------
+    nodes : dict of Node to PartialSums or None
+        None is the sum of partitions without rows.
     """
 
     def __init__(self) -> None:
         self.nodes: dict[Node, PartialSums | None] = {}
 
-    def add(self, record: PartialSums | None, number: int, level: int = 0) -> None:
-        """Add a record, or a whole node; None is a record without rows, which counts as zero."""
+    def add(self, sums: PartialSums | None, number: int, level: int = 0) -> None:
+        """Add the sums of one partition, or of a whole node above level 0; None if there are no rows."""
         while (level, number ^ 1) in self.nodes:
-            record = _sum(self.nodes.pop((level, number ^ 1)), record)
+            sums = _sum(self.nodes.pop((level, number ^ 1)), sums)
             level, number = level + 1, number >> 1
-        self.nodes[level, number] = record
+        self.nodes[level, number] = sums
 
     def merge(self, nodes: dict[Node, PartialSums | None]) -> None:
-        """Add what another one has."""
-        for (level, number), record in nodes.items():
-            self.add(record, number, level)
+        """Add the nodes of another tree sum over other partitions of the same numbering."""
+        for (level, number), sums in nodes.items():
+            self.add(sums, number, level)
 
     def total(self) -> PartialSums | None:
-        """The sum of all records, whose numbers are 0, 1, ... without a gap; None if none has rows."""
+        """The sum over all partitions, once the numbers 0, 1, 2, ... have come without a gap; None if none has rows."""
         total = None
-        for _, record in sorted(self.nodes.items(), key=lambda item: -item[0][0]):  # the largest come first in number, too
-            total = _sum(total, record)
+        for _, sums in sorted(self.nodes.items(), key=lambda item: -item[0][0]):  # higher nodes stand for lower numbers
+            total = _sum(total, sums)
         return total
 
 

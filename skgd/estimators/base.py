@@ -25,9 +25,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 
 from ..compiled.jit import interruptible
 from ..coordinates import Coordinates, identity
-from ..data.labels import encode, encode_as, most_likely, shares, signs
-from ..data.partition_reader import PartitionMetadata, PartitionReader
-from ..data.partitions import PartitionedData, Partitions, partitions_of
+from ..data.labels import class_probabilities, encode, encode_as, most_likely, signs
+from ..data.partition_reader import PartitionMetadata
+from ..data.partitioned_data import PartitionedData
+from ..data.partitions import Partitions, partitions_of
 from ..data.summary import Summary
 from ..data.table import Table
 from ..fit_cache import FitCache
@@ -43,8 +44,9 @@ from ..penalties import Penalty, elastic_net, penalty_value
 from ..prediction.scores import blocks_of, explained_deviance, fast_scores, probabilities
 from ..prediction.scores import scores as scores_of
 from ..solvers.rules import RULES, ruling
+from ..streaming.metadata import Metadata, read_metadata
 from ..streaming.online import Online
-from ..streaming.preparation import gather, reader_of
+from ..streaming.preparation import prepare
 from ..training import FirstEpochResult, minimise, takers
 
 SOLVERS = ("auto", "gd", *RULES)
@@ -250,37 +252,38 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
         self.converged_, self.gap_ = converged, gap
         self.gap_kind_ = None if np.isnan(gap) else "bound" if bound else "estimate"
 
-    def _fit_parts(self, parts: Partitions, classes: Any, init: Start, X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
-        """Fit rows that come, or lie, in parts; set the attributes of the fit."""
+    def _fit_partitions(
+        self, partitions: Partitions, classes: Any, init: Start, X_val: Any, y_val: Any, sample_weight_val: Any
+    ) -> None:
+        """Fit rows in partitions, and set the attributes of the fit."""
         own = self._has_own(X_val, y_val, sample_weight_val)
         if self.early_stopping and not own:
-            raise ValueError("early_stopping=True needs X_val and y_val here: rows in parts cannot be split.")
+            raise ValueError("early_stopping=True needs X_val and y_val here: rows in partitions cannot be split.")
         if self.solver == "gd" and self.learning_rate != "auto":
             raise ValueError("solver='gd' with an explicit learning_rate steps on all rows at once: use learning_rate='auto'.")
-        reader, overview = reader_of(self, parts, classes)
-        data, loss, penalty, options, start, cache, begun = gather(self, reader, overview, parts, init)
-        held_out = self._held_out(X_val, y_val, sample_weight_val, reader) if own else None
+        metadata = read_metadata(self, partitions, classes)
+        data, loss, penalty, options, start, cache, begun = prepare(self, partitions, metadata, init)
+        held_out = self._held_out(X_val, y_val, sample_weight_val, metadata) if own else None
         self._solve(data, {"X": None, "y": None}, loss, penalty, options, start, cache, held_out, begun)
 
     def _in_memory(self) -> _GDEstimator:
         """One that predicts from rows in memory."""
         return self
 
-    def _bare(self) -> _GDEstimator:
-        """Parameters and features alone, of the class that fits locally: what is sent to where parts are."""
-        bare = type(self)(**self.get_params(deep=False))
-        bare.__dict__.update({name: vars(self)[name] for name in ("n_features_in_", "feature_names_in_") if name in vars(self)})
-        return bare
+    def _unfitted_copy(self) -> _GDEstimator:
+        """A local estimator with the same parameters and nothing fitted: it is sent to where the partitions are."""
+        return type(self)(**self.get_params(deep=False))
 
-    def _set_features(self, width: int, names: list[str] | None) -> None:
+    def _set_features(self, n_features: int, names: Any) -> None:
+        """Set the number of the features, and their names unless they are None."""
         self.__dict__.pop("feature_names_in_", None)
-        self.n_features_in_ = width
+        self.n_features_in_ = n_features
         if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)
 
     def _features(self, X) -> tuple[int, np.ndarray | None]:
         """The number of columns, and their names, if they have any."""
-        seen = self._bare()
+        seen = self._unfitted_copy()
         validate_data(seen, X, reset=True, skip_check_array=True)
         return seen.n_features_in_, getattr(seen, "feature_names_in_", None)
 
@@ -913,51 +916,57 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         Raises
         ------
         ValueError
-            As `fit`, naming the part; if batches would have to be read again and cannot be, or have changed.
+            As `fit`, naming the partition; if batches would have to be read again and cannot be, or have changed.
         """
         self._open_tasks()
         with unchanged_on_error(self):
-            self._fit_parts(partitions_of(batches), None, Start(coef_init, intercept_init), X_val, y_val, sample_weight_val)
+            self._fit_partitions(
+                partitions_of(batches), None, Start(coef_init, intercept_init), X_val, y_val, sample_weight_val
+            )
         return self
 
-    def _glance(self, X, y, sample_weight) -> PartitionMetadata:
-        """What can be told of a part at once."""
+    def _partition_metadata(self, X, y, sample_weight) -> PartitionMetadata:
+        """What is known of a partition after reading its labels and the size of its X."""
         rows = len(y) if sample_weight is None else int(np.count_nonzero(sample_weight))
         return PartitionMetadata(
             rows, X.nnz if sp.issparse(X) else int(np.prod(np.shape(X))), *self._features(X), np.empty(0), np.empty(0)
         )
 
-    def _table(self, X, y, sample_weight, classes, of_classes, reset: bool, first: int) -> tuple[Table, np.ndarray]:
-        """The rows of a part, of which the first has that number."""
+    def _partition_table(
+        self, X, y, sample_weight, classes, class_weights, reset: bool, first_row: int
+    ) -> tuple[Table, np.ndarray]:
+        """The rows of a partition, of which the first has the number `first_row`; there are no classes."""
         rows = _validated(self, X, y, sample_weight, multi_output=True, y_numeric=True, reset=reset)
         Y = _columns(rows.y)
-        self._one_dimensional = len(Y) == 1
         loss = self._separable_loss(REGRESSION_LOSSES[self.loss], Y, rows.weights)
-        self._check_targets(loss, Y, sample_weight, "y", part=True)
-        return Table(rows.X, Y, rows.weights, first=first), np.empty(0)
+        self._check_targets(loss, Y, sample_weight, "y", partition=True)
+        return Table(rows.X, Y, rows.weights, first=first_row), np.empty(0)
 
-    def _distinct_targets(self, survey: Summary) -> None:
-        """There are none."""
-        self._one_dimensional = len(survey.targets.mean) == 1
-        if self.loss in LOG_LINK and not survey.targets.mean.all():
+    def _distinct_targets(self, summary: Summary, classes: None) -> None:
+        """None, as there are no classes; ValueError if the targets of all partitions do not suit the loss."""
+        self._one_dimensional = len(summary.targets.mean) == 1
+        if self.loss in LOG_LINK and not summary.targets.mean.all():
             raise ValueError(f"loss={self.loss!r} needs targets that are not all zero.")
 
-    def _loss_of(self, survey: Summary):
-        """The loss for rows of which that is known, as for two of the same mean and deviation."""
-        deviation = np.sqrt(survey.targets.variance)
-        Y = survey.targets.mean[:, None] + np.column_stack([-deviation, deviation])
+    def _loss_of(self, summary: Summary):
+        """The loss for rows with this summary, as for two rows whose targets have the same mean and deviation."""
+        deviation = np.sqrt(summary.targets.variance)
+        Y = summary.targets.mean[:, None] + np.column_stack([-deviation, deviation])
         return self._separable_loss(REGRESSION_LOSSES[self.loss], Y, np.ones(2))
 
-    def _held_out(self, X_val, y_val, sample_weight_val, reader: PartitionReader) -> tuple[Rows, np.ndarray]:
+    def _held_out(self, X_val, y_val, sample_weight_val, metadata: Metadata) -> tuple[Rows, np.ndarray]:
         """Rows for early stopping, and their targets."""
         rows = _validated(self, X_val, y_val, sample_weight_val, reset=False, multi_output=True, y_numeric=True)
         Y = _columns(rows.y)
         self._check_targets(self._separable_loss(REGRESSION_LOSSES[self.loss], Y, rows.weights), Y, sample_weight_val, "y_val")
         return rows, Y
 
-    def _check_targets(self, loss, Y: np.ndarray, sample_weight, name: str, part: bool = False) -> None:
-        """Raise ValueError for the first target (of a row that counts) that the loss has no value for."""
-        valid = loss.valid(np.column_stack([Y, np.ones(len(Y))]))[:, :-1] if part else loss.valid(Y)  # a part may be all zeros
+    def _check_targets(self, loss, Y: np.ndarray, sample_weight, name: str, partition: bool = False) -> None:
+        """Raise ValueError for the first target (of a row with a weight) that the loss has no value for.
+
+        `partition`: Y is one partition of several, so its targets may all be zero.
+        """
+        valid = loss.valid(np.column_stack([Y, np.ones(len(Y))]))[:, :-1] if partition else loss.valid(Y)
         if not valid.all():
             row, target = np.argwhere(~valid.T)[0]
             counted = np.arange(len(Y[0])) if np.ndim(sample_weight) == 0 else np.flatnonzero(sample_weight)
@@ -1295,9 +1304,9 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         """
         self._open_tasks()
         with unchanged_on_error(self):
-            kind = {"multi_output": True, "y_numeric": True} if self._are_shares(y) else {}
+            kind = {"multi_output": True, "y_numeric": True} if self._are_probabilities(y) else {}
             rows = _validated(self, X, y, sample_weight, **kind)
-            classes, labels = shares(rows.y) if kind else encode(rows.y)
+            classes, labels = class_probabilities(rows.y) if kind else encode(rows.y)
             if len(classes) < 2:
                 raise ValueError(
                     f"GDClassifier needs at least two classes, but y has one class among the rows with a weight: {classes[0]}."
@@ -1405,15 +1414,17 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         Raises
         ------
         ValueError
-            As `fit`, naming the part; if batches would have to be read again and cannot be, or have changed.
+            As `fit`, naming the partition; if batches would have to be read again and cannot be, or have changed.
         """
         self._open_tasks()
         with unchanged_on_error(self):
-            self._fit_parts(partitions_of(batches), classes, Start(coef_init, intercept_init), X_val, y_val, sample_weight_val)
+            self._fit_partitions(
+                partitions_of(batches), classes, Start(coef_init, intercept_init), X_val, y_val, sample_weight_val
+            )
         return self
 
-    def _glance(self, X, y, sample_weight) -> PartitionMetadata:
-        """What can be told of a part at once."""
+    def _partition_metadata(self, X, y, sample_weight) -> PartitionMetadata:
+        """What is known of a partition after reading its labels and the size of its X."""
         y = column_or_1d(y)
         weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
         labels, codes = np.unique(y[weights != 0.0], return_inverse=True)
@@ -1426,40 +1437,43 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             totals,
         )
 
-    def _table(self, X, y, sample_weight, classes, of_classes, reset: bool, first: int) -> tuple[Table, np.ndarray]:
-        """The rows of a part, of which the first has that number, and the weights of the classes."""
+    def _partition_table(
+        self, X, y, sample_weight, classes, class_weights, reset: bool, first_row: int
+    ) -> tuple[Table, np.ndarray]:
+        """The rows of a partition, of which the first has the number `first_row`; and the sum of each class's weights."""
         rows = _validated(self, X, y, sample_weight, reset=reset)
         labels = encode_as(rows.y, classes)
-        rows = _class_weighted(rows, labels, of_classes)
-        table = Table(rows.X, self._targets(labels, len(classes)), rows.weights, first=first)
+        rows = _class_weighted(rows, labels, class_weights)
+        table = Table(rows.X, self._targets(labels, len(classes)), rows.weights, first=first_row)
         return table, np.bincount(labels, rows.weights, len(classes))
 
-    def _set_classes(self, classes: np.ndarray) -> None:
+    def _check_classes(self, classes: np.ndarray) -> None:
+        """Raise ValueError if the classes of all partitions are too few, or others than those of a warm start."""
         if len(classes) < 2:
-            raise ValueError(f"GDClassifier needs at least two classes, but the parts have one class: {classes[0]}.")
+            raise ValueError(f"GDClassifier needs at least two classes, but the partitions have one class: {classes[0]}.")
         if self.warm_start and not np.array_equal(getattr(self, "classes_", classes), classes):
             raise ValueError("warm_start needs the classes of the fit before: fit a clone, or set warm_start=False.")
-        self.classes_, self._one_dimensional = classes, False
 
-    def _distinct_targets(self, survey: Summary) -> tuple[np.ndarray, np.ndarray]:
-        """Those of the classes, and their weights."""
-        absent = np.flatnonzero(survey.classes == 0.0)
+    def _distinct_targets(self, summary: Summary, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The targets of each class, and the sum of the weights of each class; ValueError if a class has no row."""
+        absent = np.flatnonzero(summary.class_totals == 0.0)
         if len(absent):
-            raise ValueError(f"The class {self.classes_[absent[0]]} is in no part: leave it out of classes.")
-        return self._targets(np.arange(len(self.classes_)), len(self.classes_)), survey.classes
+            raise ValueError(f"The class {classes[absent[0]]} is in no partition: leave it out of classes.")
+        self.classes_, self._one_dimensional = classes, False
+        return self._targets(np.arange(len(classes)), len(classes)), summary.class_totals
 
-    def _loss_of(self, survey: Summary):
-        """The loss for rows of which that is known."""
-        classes = np.arange(len(self.classes_))
-        return self._loss(classes, self._targets(classes, len(classes)), survey.classes)
+    def _loss_of(self, summary: Summary):
+        """The loss for rows with this summary, as for one row of each class."""
+        codes = np.arange(len(summary.class_totals))
+        return self._loss(codes, self._targets(codes, len(codes)), summary.class_totals)
 
-    def _held_out(self, X_val, y_val, sample_weight_val, reader: PartitionReader) -> tuple[Rows, np.ndarray]:
+    def _held_out(self, X_val, y_val, sample_weight_val, metadata: Metadata) -> tuple[Rows, np.ndarray]:
         """Rows for early stopping, and their targets."""
         rows = _validated(self, X_val, y_val, sample_weight_val, reset=False)
         labels = encode_as(rows.y, self.classes_)
-        return _class_weighted(rows, labels, reader.of_classes), self._targets(labels, len(self.classes_))
+        return _class_weighted(rows, labels, metadata.class_weights), self._targets(labels, len(self.classes_))
 
-    def _are_shares(self, y) -> bool:
+    def _are_probabilities(self, y) -> bool:
         """Whether y is a matrix, which log_loss takes for probabilities of the classes."""
         shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
         matrix = len(shape) == 2 and shape[1] > 1

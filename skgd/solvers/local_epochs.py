@@ -1,9 +1,9 @@
-"""Epochs on rows in parts: every part is read once, and steps on it are those of `steps.py`.
+"""Epochs on rows in partitions: every one is read once, and steps on it are those of `steps.py`.
 
-In a stream each batch goes on where the last one ended.  On a cluster all parts start from the same coefficients, and what
-they reach is averaged, weighted by rows (local SGD; McMahan et al., 2017).  From the second epoch on no part drifts to the
+In a stream each batch goes on where the last one ended.  On a cluster all partitions start from the same coefficients, and what
+they reach is averaged, weighted by rows (local SGD; McMahan et al., 2017).  From the second epoch on no partition drifts to the
 minimum of its own rows: steps follow the gradient of all rows at the start of the epoch, plus what changed on the batch since
-(as SVRG; Johnson and Zhang, 2013).  The residuals at the start are found when the part is read, so that nothing is kept of
+(as SVRG; Johnson and Zhang, 2013).  The residuals at the start are found when the partition is read, so that nothing is kept of
 rows.
 """
 
@@ -49,7 +49,7 @@ class LocalEpoch:
         if self.start is not None:
             theta, gradient = self.start
             here.phi = self.plan.whitening.phi(theta)
-            steps.refresh_residuals(objective, self.plan, here)  # the residuals, and their gradient in this part,
+            steps.refresh_residuals(objective, self.plan, here)  # the residuals, and their gradient in this partition,
             here.table_gradient[:] = gradient  # instead of which that of all is followed
         here.phi, here.average = phi.copy(), average.copy()
         here.steps, here.average_from = int(count), self.average_from
@@ -59,8 +59,8 @@ class LocalEpoch:
 
 
 def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.random.RandomState, history: History) -> None:
-    """One epoch of all parts, state in place; raise ValueError on overflow."""
-    data = objective.parted
+    """One epoch of all partitions, state in place; raise ValueError on overflow."""
+    data = objective.partitioned
     variance_reduced, start = plan.variance_reduced and state.steps > 0, None
     if variance_reduced:
         theta = objective.cache.near(state.result())
@@ -71,7 +71,7 @@ def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.r
         objective.raw_penalty,
         objective.coordinates,
         replace(plan, safe_rate_factor=_whole, variance_reduced=variance_reduced),  # what is sent holds no data
-        data.unit,
+        data.weight_scale,
         state.rate_factor,
         int(random_state.randint(2**31)),
         state.average_from,
@@ -80,7 +80,7 @@ def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.r
         history.explicit and bool(np.isfinite(data.column_moments.squares).all()),  # else X is too large at any rate
     )
     before = state.phi, state.average, state.optimizer_state, float(state.steps)
-    state.phi, state.average, state.optimizer_state, count = data.parts.advance(step, before)
+    state.phi, state.average, state.optimizer_state, count = data.partitions.advance(step, before)
     state.steps = int(np.ceil(count))
     if not np.isfinite(state.phi).all():
         history.overflow()

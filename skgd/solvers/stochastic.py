@@ -173,7 +173,7 @@ def retreat(
     state.rate_factor *= SLOWER
     if diverges and state.rate_factor < 1.0:
         state.rate_factor = min(state.rate_factor, plan.safe_rate_factor())
-    if plan.variance_reduced and objective.in_memory:  # parts find their residuals when they are read
+    if plan.variance_reduced and objective.in_memory:  # partitions find their residuals when they are read
         refresh_residuals(objective, plan, state)
     state.optimizer_state = optimizer_state.copy()
     state.optimizer_state[0] = 0.0  # a momentum that had gone too far would go on to

@@ -1,4 +1,7 @@
-"""Before a fit of rows in parts: what columns and classes there are, the survey of all rows, and where steps begin."""
+"""From partitions to a problem that a solver can begin with: classes, a summary of all rows, and a starting point.
+
+This is one pass over all rows, after `read_metadata`.  On a stream it may make an epoch of stochastic steps on the way.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,12 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import is_classifier
-from sklearn.utils.multiclass import check_classification_targets
 
 from ..compiled.threads import SHARED, Team, thread_count, threads
-from ..data.partition_reader import PartitionMetadata, PartitionReader, itself
-from ..data.partitions import PartitionedData, Partitions
-from ..data.summary import LARGEST, Summary
+from ..data.partition_reader import PartitionReader
+from ..data.partitioned_data import PartitionedData
+from ..data.partitions import Partitions, SequentialPartitions, require_rows
+from ..data.summary import LARGEST_SAMPLE, Summary
 from ..data.table import Table
 from ..fit_cache import FitCache
 from ..options import Options
@@ -21,16 +23,24 @@ from ..penalties import Penalty
 from ..solvers.rules import RULES
 from ..training import FirstEpochResult
 from .first_epoch import FirstEpoch
+from .metadata import Coefficients, Metadata, PreparedEstimator
 
-Coefficients = tuple[np.ndarray, np.ndarray]
+
+class Summarised(NamedTuple):
+    """What a pass over all rows has found, and what it has made on the way."""
+
+    reader: PartitionReader
+    tables: Partitions  # the partitions, read as tables
+    summary: Summary
+    beginning: Beginning | None  # of a stream
 
 
-class Metadata(NamedTuple):
-    """What is known of all parts at a glance."""
+class Beginning(NamedTuple):
+    """What a stream chooses at its first rows."""
 
-    edges: list[int]  # rows edges[p]..edges[p + 1] that count are those of part p
-    entries: int  # of X
-    totals: np.ndarray | None  # weights of the classes, those of the user's included
+    options: Options
+    start: Coefficients  # zeros if the user has none
+    epoch: FirstEpoch | None  # from there, if the first pass makes one
 
 
 class Gathered(NamedTuple):
@@ -45,154 +55,121 @@ class Gathered(NamedTuple):
     begun: FirstEpochResult | None
 
 
-def reader_of(estimator: Any, parts: Partitions, classes: Any) -> tuple[PartitionReader, Metadata | None]:
-    """A reader that knows the classes, and what is known of all parts, if anything; sets `classes_` of a classifier.
+def prepare(estimator: PreparedEstimator, partitions: Partitions, metadata: Metadata, init: Any) -> Gathered:
+    """The problem to minimise.  One pass, after which the attributes of the estimator that describe X are set.
 
-    Where nobody knows the classes, or what they weigh, labels are read first; elsewhere than here all parts are, which
-    gives their rows numbers.
+    Parameters
+    ----------
+    estimator : GDClassifier or GDRegressor
+    partitions : Partitions
+        As the user has them.
+    metadata : Metadata
+        What `read_metadata` found.
+    init : Start
+        Coefficients that the user gave to start from.
+
+    Raises
+    ------
+    ValueError
+        If rows are invalid, naming their partition; if there are none, or they do not suit the loss or each other.
     """
-    labelled = is_classifier(estimator)
-    balanced = labelled and isinstance(estimator.class_weight, str)
-    known: Any = None if classes is None or not labelled else np.unique(classes)
-    glances, edges, totals = [], None, None
-    if not parts.sequential or (labelled and (known is None or balanced)):
-        glances = list(parts.map(partial(PartitionMetadata.at, estimator._bare())))
-        edges = _agree(estimator, glances)
-        if labelled:
-            known, totals = _classes(glances, known)
-    of_classes = None
-    if labelled:
-        estimator._set_classes(known)
-        weights = np.ones(len(known)) if totals is None else totals
-        of_classes = estimator._class_weights(known, np.arange(len(known)), weights)
-        if of_classes is not None and totals is not None:
-            totals *= of_classes
-    if edges is None:
-        return PartitionReader(estimator, known, of_classes, None), None
-    entries = sum(glance.entries for glance in glances if glance is not None)
-    return PartitionReader(estimator._bare(), known, of_classes, edges), Metadata(edges, entries, totals)
-
-
-def gather(estimator: Any, reader: PartitionReader, overview: Metadata | None, parts: Partitions, init: Any) -> Gathered:
-    """Summary the parts; in a stream, make an epoch of steps on the way, where that is what the solver does or needs."""
-    began, tables = perf_counter(), parts.prepared(reader)
-    if overview is None or parts.sequential:
-        with threads(thread_count(estimator.n_jobs, SHARED)) as team, np.errstate(over="ignore", invalid="ignore"):
-            survey, options, epoch, before = _first_pass(estimator, reader, parts, init, team)
-    else:
-        options, epoch, before = None, None, None
-        stride = 1 << (overview.entries // LARGEST).bit_length()  # of what comes here, no more than a sample is left
-        with np.errstate(over="ignore", invalid="ignore"):  # which the fit finds out
-            survey = _merged(list(tables.map(partial(_surveyed, stride))))
-        parts.release()
-    if survey is None:
-        raise ValueError("There are no rows with a weight in any part.")
-    if overview is not None and overview.totals is not None:
-        survey = survey._replace(classes=overview.totals)
-    distinct = estimator._distinct_targets(survey)
-    data, loss = PartitionedData(tables, survey, distinct), estimator._loss_of(survey)
-    penalty, options = estimator._penalty(data.d), estimator._options(loss) if options is None else options
-    if epoch is None:
+    began = perf_counter()
+    reader, tables, summary, beginning = summarise(estimator, partitions, metadata, init)
+    if metadata.class_totals is not None:  # found before, whatever the order of this pass
+        summary = summary._replace(class_totals=metadata.class_totals)
+    estimator._set_features(reader.estimator.n_features_in_, getattr(reader.estimator, "feature_names_in_", None))
+    distinct = estimator._distinct_targets(summary, metadata.classes)
+    data, loss = PartitionedData(tables, summary, distinct), estimator._loss_of(summary)
+    penalty, options = estimator._penalty(data.d), estimator._options(loss) if beginning is None else beginning.options
+    if beginning is None or beginning.epoch is None:
         return Gathered(data, loss, penalty, options, estimator._start(data.d, loss.n_outputs, init), None, None)
+    epoch = beginning.epoch
     after = epoch.result()
-    begun = FirstEpochResult(_of_sample(estimator, survey, loss, before), _of_sample(estimator, survey, loss, after), began)
+    before, end = (_sample_objective(estimator, summary, loss, at) for at in (beginning.start, after))
+    begun = FirstEpochResult(before, end, began)
     return Gathered(data, loss, penalty, options, after, FitCache(progress=epoch.progress()), begun)
 
 
-def _first_pass(
-    estimator: Any, reader: PartitionReader, parts: Partitions, init: Any, team: Team
-) -> tuple[Summary | None, Options | None, FirstEpoch | None, Coefficients | None]:
-    """The survey of a stream, the options for its loss, and the epoch made on the way, if one was, from where."""
-    survey, options, epoch, before, edges = None, None, None, None, [0]
-    for number, part in enumerate(parts.map(itself)):
-        rows = 0 if survey is None else survey.n
+def summarise(estimator: PreparedEstimator, partitions: Partitions, metadata: Metadata, init: Any) -> Summarised:
+    """Read all rows as tables, and summarise them.  One pass."""
+    with np.errstate(over="ignore", invalid="ignore"):  # the solver finds overflows and names their cause
+        if not isinstance(partitions, SequentialPartitions):
+            return _summarise_elsewhere(estimator, partitions, metadata)
+        with threads(thread_count(estimator.n_jobs, SHARED)) as team:
+            return _summarise_stream(estimator, partitions, metadata, init, team)
+
+
+def _summarise_elsewhere(estimator: PreparedEstimator, partitions: Partitions, metadata: Metadata) -> Summarised:
+    """The summary of partitions that are elsewhere, each of them summarised where it lies."""
+    reader, summary = metadata.reader(estimator), None
+    tables = partitions.transformed(reader)
+    # The samples of all partitions come here together.  With this stride they are no larger than one sample may be.
+    stride = 1 << (metadata.entries // LARGEST_SAMPLE).bit_length()
+    for number, here in enumerate(tables.map(partial(_summary_of, stride))):
+        summary = summary if here is None else _joined(summary, here, number)
+    partitions.release()
+    return Summarised(reader, tables, require_rows(summary), None)
+
+
+def _summarise_stream(
+    estimator: PreparedEstimator, stream: SequentialPartitions, metadata: Metadata, init: Any, team: Team
+) -> Summarised:
+    """The summary of a stream.  If the solver steps in the first pass, it steps on each batch as soon as that is summarised."""
+    reader = metadata.reader(estimator)
+    summary, beginning, edges = None, None, [0]
+    for number, partition in enumerate(stream):
         if reader.edges is None:
-            table, classes = reader.read(number, part, rows, reset=survey is None)
-        else:  # labels were read before
-            table, classes = reader.read_again(number, part)
-        edges.append(rows if table is None else rows + table.n)
+            table, class_totals = reader.read(number, partition, edges[-1])
+        else:
+            table, class_totals = reader.read_again(number, partition)
+        edges.append(edges[-1] + (0 if table is None else table.n))
         if table is None:
             continue
-        here = Summary.of(table.shared_by(team), classes)
-        survey = here if survey is None else _joined(survey, here, number)
-        loss = estimator._loss_of(survey)
-        if options is None:
-            penalty, options = estimator._penalty(table.d), estimator._options(loss)
-            start = estimator._start(table.d, loss.n_outputs, init)
-            before = start if start is not None else (np.zeros((table.d, loss.n_outputs)), np.zeros(loss.n_outputs))
-            if _steps_first(options, loss, start is not None):
-                epoch = FirstEpoch(before[0], before[1], penalty, options)
-        if epoch is not None:
-            epoch.learn(table, loss, survey)
-    reader.edges = edges
-    return survey, options, epoch, before
+        summary = _joined(summary, Summary.of(table.shared_by(team), class_totals), number)
+        loss = estimator._loss_of(summary)
+        beginning = beginning or _begin(estimator, table.d, loss, init)
+        if beginning.epoch is not None:
+            beginning.epoch.learn(table, loss, summary)
+    reader = reader.with_edges(edges)
+    return Summarised(reader, stream.transformed(reader), require_rows(summary), beginning)
+
+
+def _begin(estimator: PreparedEstimator, d: int, loss: Any, init: Any) -> Beginning:
+    """Whether the first pass makes steps, and from where."""
+    penalty, options = estimator._penalty(d), estimator._options(loss)
+    start = estimator._start(d, loss.n_outputs, init)
+    stepping = _steps_first(options, loss, start is not None)
+    W, b = (np.zeros((d, loss.n_outputs)), np.zeros(loss.n_outputs)) if start is None else start
+    return Beginning(options, (W, b), FirstEpoch(W, b, penalty, options) if stepping else None)
 
 
 def _steps_first(options: Options, loss: Any, started: bool) -> bool:
-    """Whether the first pass makes steps: those of an update rule, or for gd to start from."""
+    """Whether the first pass makes steps: an epoch of a stochastic solver, or one that gd starts from."""
     if options.solver == "auto":
         return not started and not loss.constant_curvature() and loss.bounded_curvature()
     return options.solver in RULES
 
 
-def _of_sample(estimator: Any, survey: Summary, loss: Any, at: Any) -> float:
-    """The objective of the sample at raw coefficients."""
-    table = survey.sample(survey.stride)
-    with np.errstate(over="ignore", invalid="ignore"):  # which the fit finds out
-        return estimator._objective(Table(table.X, table.Y, table.s * (table.n / table.s.sum())), loss, *at)
-
-
-def _merged(surveys: list[Summary | None]) -> Summary | None:
-    merged = None
-    for number, survey in enumerate(surveys):
-        if survey is not None:
-            merged = survey if merged is None else _joined(merged, survey, number)
-    return merged
-
-
-def _joined(before: Summary, here: Summary, number: int) -> Summary:
-    T, T_here = len(before.targets.mean), len(here.targets.mean)
-    if T != T_here:
-        raise ValueError(f"Part {number}: y has {T_here} columns, and {T} in the parts before.")
-    return before.merged(here)
-
-
-def _agree(estimator: Any, glances: list[PartitionMetadata | None]) -> list[int]:
-    """Set the features of the estimator, which all parts have to share; where the rows of each part begin and end."""
-    edges, known = [0], None
-    for number, glance in enumerate(glances):
-        edges.append(edges[-1] + (0 if glance is None else glance.rows))
-        if glance is None:
-            continue
-        features = glance.width, None if glance.names is None else glance.names.tolist()
-        if known is None:
-            known = features
-        if features != known:
-            raise ValueError(f"Part {number} has the {_described(*features)}, and parts before it the {_described(*known)}.")
-    if known is None:
-        raise ValueError("There are no rows with a weight in any part.")
-    estimator._set_features(*known)
-    return edges
-
-
-def _described(width: int, names: list[str] | None) -> str:
-    return f"{width} columns without names" if names is None else f"columns {', '.join(map(str, names))}"
-
-
-def _classes(glances: list[PartitionMetadata | None], known: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """All labels, and what they weigh."""
-    labels = np.concatenate([glance.labels for glance in glances if glance is not None])
-    weights = np.concatenate([glance.weights for glance in glances if glance is not None])
-    if known is not None:  # labels beyond these are an error of their part
-        inside = np.isin(labels, known)
-        return known, np.bincount(np.searchsorted(known, labels[inside]), weights[inside], len(known))
-    found, codes = np.unique(labels, return_inverse=True)
-    check_classification_targets(np.tile(found, 3))  # all of them once would look like numbers
-    return found, np.bincount(codes, weights)
-
-
-def _surveyed(stride: int, number: int, table: Table | None) -> Summary | None:
+def _summary_of(stride: int, number: int, table: Table | None) -> Summary | None:
+    """The summary of one partition, where it lies."""
     if table is None:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         return Summary.of(table, np.empty(0), stride)
+
+
+def _joined(before: Summary | None, here: Summary, number: int) -> Summary:
+    """The summary of a partition and of all before it."""
+    if before is None:
+        return here
+    T, T_here = len(before.targets.mean), len(here.targets.mean)
+    if T != T_here:
+        raise ValueError(f"Partition {number}: y has {T_here} columns, and {T} in the partitions before.")
+    return before.merged(here)
+
+
+def _sample_objective(estimator: PreparedEstimator, summary: Summary, loss: Any, at: Coefficients) -> float:
+    """The objective of the sample at raw coefficients."""
+    table = summary.sample(summary.stride)
+    with np.errstate(over="ignore", invalid="ignore"):  # the solver finds overflows and names their cause
+        return estimator._objective(Table(table.X, table.Y, table.s * (table.n / table.s.sum())), loss, *at)
