@@ -40,7 +40,7 @@ def dual_only(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("another solver")
 
-    monkeypatch.setattr(dual, "MANY", 0)
+    monkeypatch.setattr(dual, "MIN_COEFFICIENTS", 0)
     for module in ("gd", "sgd"):
         monkeypatch.setattr(f"skgd.solvers.{module}.minimise", fail)
 
@@ -198,8 +198,8 @@ def test_epochs_are_counted(tol, text):
 
 def test_gd_goes_on_where_rows_are_too_heavy(text, monkeypatch, objective):
     """The dual sees rows of |x|^2 / (alpha n) = 1e5, and gives up."""
-    monkeypatch.setattr(dual, "MANY", 0)
-    monkeypatch.setattr(dual, "LIGHT", np.inf)
+    monkeypatch.setattr(dual, "MIN_COEFFICIENTS", 0)
+    monkeypatch.setattr(dual, "MAX_MEAN_WEIGHT", np.inf)
     X, y = text
     X, alpha = 10.0 * X, 1e-5
     model = GDClassifier(alpha=alpha, tol=1e-8, random_state=0).fit(X, y)
@@ -223,7 +223,7 @@ def test_gd_goes_on_where_rows_are_too_heavy(text, monkeypatch, objective):
         (2000, 1.0, SquaredError(), 0.0, 0.01, False),
     ],
 )
-def test_pays(columns, scale, loss, l1, l2, expected):
+def test_is_worthwhile(columns, scale, loss, l1, l2, expected):
     X = scale * sp.eye_array(100, columns, format="csr")
     y = np.arange(100.0)[None] % loss.n_outputs
     assert (
@@ -237,7 +237,7 @@ def test_mini_batches_that_were_asked_for_are_made(parameters, text, monkeypatch
     def fail(*args):
         raise AssertionError("no mini-batches")
 
-    monkeypatch.setattr(dual, "MANY", 0)
+    monkeypatch.setattr(dual, "MIN_COEFFICIENTS", 0)
     monkeypatch.setattr(dual, "minimise", fail)
     X, y = text
     assert GDClassifier(alpha=ALPHA, tol=None, max_iter=2, random_state=0, **parameters).fit(X, y).n_iter_ == 2

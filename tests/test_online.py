@@ -15,7 +15,7 @@ from skgd import GDClassifier, GDRegressor
 from skgd.data.table import Table
 from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import SquaredError
-from skgd.streaming.moments import RECENT, Moments
+from skgd.streaming.moments import HORIZON, Moments
 from skgd.streaming.recursive_newton import batch_loss, diagonal_steps, full_steps
 
 HOW = pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_moments_are_those_of_rows_that_fade(storage, rng):
     for first in range(0, 500, 50):
         part = slice(first, first + 50)
         moments.add(Table(storage(X[part]), np.empty((0, 50)), s[part]).column_moments)
-        fading = [weights * np.exp(-s[part].sum() / RECENT) for weights in fading] + [s[part]]
+        fading = [weights * np.exp(-s[part].sum() / HORIZON) for weights in fading] + [s[part]]
     weights = np.concatenate(fading)
     mean = np.average(X, axis=0, weights=weights)
     assert_allclose(moments.mean, mean, rtol=1e-12)

@@ -18,7 +18,7 @@ from ..data.table import Table
 from ..fit_cache import FitCache
 from ..options import Options
 from ..penalties import Penalty
-from ..solvers.rules import RULES
+from ..solvers.rules import STOCHASTIC_SOLVERS
 from ..training import FirstEpochResult
 from .first_epoch import FirstEpoch
 
@@ -132,7 +132,7 @@ def _steps_first(options: Options, loss: Any, started: bool) -> bool:
     """Whether the first pass makes steps: those of an update rule, or for gd to start from."""
     if options.solver == "auto":
         return not started and not loss.constant_curvature() and loss.bounded_curvature()
-    return options.solver in RULES
+    return options.solver in STOCHASTIC_SOLVERS
 
 
 def _of_sample(estimator: Any, survey: Summary, loss: Any, at: Any) -> float:
