@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import entr, expit, softmax
 
+from ..constants import UNRESOLVED_GAP
 from ..losses.cross_entropy import LogLoss, SoftLabels, Softmax
 from ..monitoring.history import History
 from ..objective import Objective
@@ -27,7 +28,6 @@ from .solution import Solution
 MAX_MEAN_WEIGHT = 10.0  # of h q, with h the curvature of the loss: below it, this takes fewer epochs than gd takes passes
 MIN_COEFFICIENTS = 1500  # with fewer, gd has the whole Hessian and takes even fewer passes
 INTERCEPT_RATE = 0.1  # of the intercept's steps; the curvature of the loss by its score is at most 1/2
-ROUNDING = 1e-13  # relative gap that the arithmetic cannot tell from none
 MAX_EPOCHS_LEFT = 50  # epochs still needed with which solver="auto" goes on with gd
 MIN_EPOCHS_TO_TELL = 3  # of gaps, before they are extrapolated: the first few say little
 
@@ -58,7 +58,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
             continue
         # 2. stop on the gap
         gaps.append(_relative(state.estimated_gap(F), F))
-        tol = max(options.tol, ROUNDING)
+        tol = max(options.tol, UNRESOLVED_GAP)
         if gaps[-1] <= tol:
             gaps[-1] = _relative(state.gap(F), F)
         if gaps[-1] <= tol:

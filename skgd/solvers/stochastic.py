@@ -6,6 +6,7 @@ from copy import deepcopy
 
 import numpy as np
 
+from ..constants import TINY
 from ..fit_cache import FitCache, Progress
 from ..monitoring.history import History
 from ..objective import Objective
@@ -17,7 +18,7 @@ from .polishing import polish
 from .rate_control import RateController
 from .solution import Solution
 from .steps import Plan, State, reduces_variance, refresh_residuals
-from .stopping import TINY, StoppingRule
+from .stopping import StoppingRule
 
 DIVERGED = "The objective rose from {:.3g} to {:.3g} in {} epochs: lower eta0, or use learning_rate='auto'."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..constants import TINY
 from ..models.curvature import Diagonal, Matrices
 from ..models.proximal_metric import proximal_metric
 from ..models.quasi_newton import QuasiNewton
@@ -13,10 +14,10 @@ from . import gd
 from .certificates import newton_direction
 from .steps import Plan
 
-TINY = float(np.finfo(float).tiny)
-ROUNDING = 1e-13  # share of F at the start below which all of F is rounding
-CAUTION, CAUTION_AT_KINKS = 2.0, 20.0  # what the change of F counts, where the noise of steps ends and where it never does
-RISEN = 100.0  # times the objective at the start: above it explicit rates have diverged, also where there is no `tol`
+ALL_ROUNDING = 1e-13  # share of F at the start: below it F is taken to be all rounding
+# Factors of the change of F in the estimate of the gap; the second is for losses with kinks, whose noise of steps never ends.
+CAUTION, CAUTION_AT_KINKS = 2.0, 20.0
+RISEN = 100.0  # times F at the start: a fit by explicit rates and without `tol` that ends above it has diverged
 AFFORDABLE = 0.5  # passes that confirming convergence may cost, for each epoch made
 SMOOTHED_STEPS = 3  # iterations of gd on the smoothed loss that confirm convergence where the loss has kinks
 AGAIN = 1.5  # times the epochs made, before a model is asked again that has not confirmed convergence
@@ -108,12 +109,12 @@ class StoppingRule:
 def modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: float, start: float) -> float:
     """What a quadratic model at theta promises to gain, relative to F.
 
-    The model costs at most `AFFORDABLE` passes for each of so many epochs.  Where the Hessian costs more, a few iterations of
-    conjugate gradients take its place.  A penalty with kinks has no such model: there the answer is 0.  Where the loss has
-    kinks, a few iterations of gd on the smoothed loss tell instead.
+    The model costs at most `AFFORDABLE` passes for each of so many epochs.  Where its Hessian costs more, a few iterations of
+    conjugate gradients take its place.  They cannot where the penalty has kinks, and the answer is 0 then.  Where the loss has
+    kinks, it has no curvature, and a few iterations of gd on the smoothed loss tell instead.
     """
     F, gradient = objective.evaluate(theta)
-    scale, kinked = max(F, ROUNDING * start, TINY), bool(objective.penalty.kinked.any())
+    scale, kinked = max(F, ALL_ROUNDING * start, TINY), bool(objective.penalty.kinked.any())
     affordable = Matrices(objective, constant=False).passes <= AFFORDABLE * epochs
     if not objective.loss.smooth():
         return (F - objective.values([_descend_smoothed(objective, theta)])[0]) / scale if affordable else 0.0

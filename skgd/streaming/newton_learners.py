@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from ..constants import TINY
 from ..coordinates import Coordinates
 from ..data.table import Table
 from ..penalties import Penalty
@@ -24,7 +25,6 @@ LEAP = 10.0  # times a column's deviation from one batch to the next: its unit h
 PRIOR = 0.25  # h P before anything is seen, and its bound later: one row cannot move a coefficient further
 MAX_MATRIX_ENTRIES = 400_000  # of the P of a learner, beyond which its diagonal has to do
 BLOCK_ENTRIES = 1 << 20  # of the rows that are standardised at one time: 8 MiB
-TINY = float(np.finfo(float).tiny)
 
 
 @dataclass
