@@ -39,16 +39,6 @@ def row_terms(loss, A, Y, s, theta, i, z, c, h):
 
 
 @kernel
-def move(theta, k, P, u, step, gain):
-    """Subtract step * u from column k of theta (D, K), and gain * u u' from P (D, D)."""
-    for j in range(len(u)):
-        theta[j, k] -= step * u[j]
-        row, factor = P[j], gain * u[j]
-        for l in range(len(u)):
-            row[l] -= factor * u[l]
-
-
-@kernel
 def full_steps(loss, A, Y, s, theta, P, drift, ridge, first):
     """Learn the rows of A (m, D), whose last column is the intercept's, with targets Y (T, m) and weights s (m,).
 
@@ -72,11 +62,21 @@ def full_steps(loss, A, Y, s, theta, P, drift, ridge, first):
                     total += row[l] * x[l]
                 u[j] = total
                 v += total * x[j]
-            move(theta, k, M, u, z[k, 0] / (1.0 + h[k] * v), h[k] / (1.0 + h[k] * v))
+            step, gain = z[k, 0] / (1.0 + h[k] * v), h[k] / (1.0 + h[k] * v)
+            for j in range(D):
+                theta[j, k] -= step * u[j]
+                row, factor = M[j], gain * u[j]
+                for l in range(D):
+                    row[l] -= factor * u[l]
             if share > 0.0:
                 u[:] = M[penalised]
                 gain = share / (1.0 + share * u[penalised])
-                move(theta, k, M, u, gain * theta[penalised, k], gain)
+                step = gain * theta[penalised, k]
+                for j in range(D):
+                    theta[j, k] -= step * u[j]
+                    row, factor = M[j], gain * u[j]
+                    for l in range(D):
+                        row[l] -= factor * u[l]
 
 
 @kernel
