@@ -1,4 +1,4 @@
-"""Dual coordinate ascent, against SciPy's optimum of the objective written in NumPy, and scikit-learn's."""
+"""Dual coordinate ascent against the optimum that SciPy finds for the objective in NumPy, and against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ ALPHA = 0.01
 
 @pytest.fixture(params=[2, 3])
 def text(request):
-    """Short rows of counts, mostly zero, one of them empty, whose classes are not of one size; X and labels."""
+    """X of short rows of counts, mostly zero, one row empty; and labels of classes of different sizes."""
     rng = np.random.default_rng(7)
     X = np.minimum(rng.poisson(0.15, size=(200, 30)), 2.0)
     X[11] = 0.0
@@ -35,7 +35,7 @@ def text(request):
 
 @pytest.fixture
 def dual_only(monkeypatch):
-    """Fail if a fit is left to another solver, or goes on in it."""
+    """Fail if another solver makes the fit or goes on with it."""
 
     def fail(*args, **kwargs):
         raise AssertionError("another solver")

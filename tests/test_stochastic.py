@@ -1,4 +1,4 @@
-"""Epochs with rates from the data: never worse than before, back after a failure, and near the optimum with an L1 penalty."""
+"""Epochs with rates from the data: none ends worse than it began, the rate follows, and L1 fits come near the optimum."""
 
 import warnings
 from dataclasses import replace
@@ -43,7 +43,7 @@ def rare_column(rng, n=3000):
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
 def test_rows_far_out_do_not_make_steps_diverge(storage, penalty, solver, rng):
-    """Seen once an epoch, they are followed too far by a rate that suits all other rows."""
+    """Such rows are seen once an epoch, and a rate that suits all other rows follows their gradient too far."""
     X, y = rare_column(rng)
     best = GDRegressor(penalty=penalty, alpha=1e-6, tol=1e-10).fit(X, y).loss_curve_[-1]
     model = GDRegressor(solver=solver, penalty=penalty, alpha=1e-6, tol=None, max_iter=10, random_state=0).fit(storage(X), y)
@@ -92,7 +92,7 @@ def test_a_retreat_knows_the_residuals_of_all_rows(l1, name):
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
 @pytest.mark.parametrize("l1", [0.0, 0.01])
 def test_the_safe_rate_is_safe_for_the_largest_row(l1, storage, rng):
-    """Whitened without L1 and standardised with it."""
+    """Columns are whitened without L1 and standardised with it."""
     X, y = rare_column(rng)
     objective = objective_of(SQUARED["squared"], storage(X), Y=y[None], l1=l1, l2=0.0)
     whitening = whitening_of(objective)
@@ -126,7 +126,7 @@ def test_averages_restart_where_the_last_iterate_is_better():
 
 # ---------------------------------------------------------------- the rate follows the objective
 def controlled(loss, plan=None):
-    """A controller of steps that are at theta = 1, from F = 8 at theta = 0, and their state."""
+    """A controller that has started at theta = 0, where F is 8, and the state of its steps, which is at theta = 1."""
     objective = objective_of(loss, np.random.default_rng(0).normal(size=(100, 4)))
     scaled, automatic = sgd.automatic_plan(*sgd.choose_coordinates(objective, options()), options())
     plan, start = automatic if plan is None else plan, np.zeros((5, loss.n_outputs))
@@ -184,7 +184,7 @@ def test_explicit_rates_keep_the_last_epoch():
 # ---------------------------------------------------------------- where it ends
 @pytest.mark.parametrize(("name", "caution"), [("binary", 2.0), ("hinge", 20.0)])
 def test_the_gap_is_estimated_from_the_last_half_of_the_epochs(name, caution):
-    """Of F = 1 + 1/t, which is 1/t above its minimum and fell by that since t/2."""
+    """F = 1 + 1/t is 1/t above its minimum, and it fell by as much since t/2."""
     control, _ = controlled(LOSSES["binary"])
     loss = LOSSES["binary"] if name == "binary" else Hinge(1)
     objective = objective_of(loss, np.random.default_rng(0).normal(size=(100, 4)))
@@ -239,7 +239,7 @@ def sparse_problem(rng, storage, kind):
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
 @pytest.mark.parametrize("kind", ["regression", "two classes", "three classes"])
 def test_ten_epochs_with_an_l1_penalty(kind, storage, penalty, solver, rng):
-    """Within 1 % of the optimum, and zero where it is clearly zero: its slope stays a tenth below the penalty."""
+    """The objective comes within 1 % of the optimum.  Coefficients are zero where slopes stay a tenth below the penalty."""
     X, y = sparse_problem(rng, storage, kind)
     alpha, ratio = 0.01, {"l1": 1.0, "elasticnet": 0.7}[penalty]
     l1_ratio = ratio if penalty == "elasticnet" else None
@@ -276,7 +276,7 @@ def test_ten_epochs_on_raw_diabetes(penalty, solver):
 @SOLVERS
 @pytest.mark.parametrize(("name", "alpha", "gap"), [("breast_cancer", 1e-3, 0.05), ("digits", 1e-2, 0.03)])
 def test_ten_epochs_on_few_raw_rows_of_separable_classes(name, alpha, gap, solver):
-    """Scores grow far there, which takes more steps than 570 and 1,800 rows make: 3 and 5 % are left."""
+    """Scores grow large there, which takes more steps than ten epochs of 570 and 1,800 rows: 5 and 3 % are left."""
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     best = GDClassifier(penalty="l1", alpha=alpha, tol=1e-8).fit(X, y)
     model = GDClassifier(solver=solver, penalty="l1", alpha=alpha, tol=None, max_iter=10, random_state=0).fit(X, y)

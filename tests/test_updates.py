@@ -15,7 +15,7 @@ UNIT = np.ones(K)
 
 @kernel
 def run(rule, penalty, A, c, rates, unit, theta, l1, l2):
-    """Steps along the gradient A theta - c, plus that of the penalty's explicit part; the path (steps, D, K)."""
+    """The path (steps, D, K) along the gradient A theta - c plus the gradient of the penalty's explicit part."""
     D, K = theta.shape
     path, optimizer_state, units = np.empty((len(rates), D, K)), np.zeros((2, D * K)), np.empty((D, K))
     units[:] = unit
@@ -67,7 +67,7 @@ def test_heavy_ball_steps(problem, how):
 
 @HOW
 def test_nesterov_steps(problem, how):
-    """The point held is the one the gradient is taken at: w + momentum v (Sutskever et al., 2013)."""
+    """The rule holds the point w + momentum v, at which the gradient is taken (Sutskever et al., 2013)."""
     A, c, w = problem
     path = how(Momentum(0.8, True), ElasticNet(), A, c, RATES, UNIT, w.copy(), NONE, NONE)
     v = np.zeros_like(w)
