@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from . import GDClassifier, GDRegressor, __version__
 from .compiled.cache import CACHE_FOLDER
-from .solvers.rules import RULES
+from .solvers.rules import STOCHASTIC_SOLVERS
 
 
 def show() -> None:
@@ -56,7 +56,7 @@ def compile_all() -> None:
         "squared error": (GDRegressor(), target),
         "Huber": (GDRegressor("huber"), target),
     }
-    solvers = [("gd", "l2"), ("gd", "l1"), *((name, "l2") for name in RULES)]
+    solvers = [("gd", "l2"), ("gd", "l1"), *((name, "l2") for name in STOCHASTIC_SOLVERS)]
     cases = [
         (*case, way)
         for case in product(storages, problems)

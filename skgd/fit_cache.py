@@ -25,12 +25,12 @@ class Point(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Where stochastic steps stopped: their number, the factor of their rates, the memory of their rule, the generator."""
+    """Where stochastic steps stopped, for the epochs that go on from there."""
 
-    steps: int
-    rate_factor: float
-    optimizer_state: np.ndarray
-    random_state: np.random.RandomState
+    steps: int  # made so far
+    rate_factor: float  # what all rates of the schedule are multiplied by
+    optimizer_state: np.ndarray  # (2, D, K), what the update rule remembers; empty where that is lost
+    random_state: np.random.RandomState  # draws the order of rows
 
 
 @dataclass

@@ -19,7 +19,7 @@ from .objective import Objective
 from .options import Options
 from .penalties import Penalty, penalty_value
 from .solvers import dual, gd
-from .solvers.rules import RULES, ruling
+from .solvers.rules import STOCHASTIC_SOLVERS, stochastic_solver
 from .solvers.solution import Solution
 
 NOTICEABLE = 1e-4  # share of a coefficient that rounding costs it
@@ -53,7 +53,8 @@ class FirstEpochResult(NamedTuple):
 
 def takers(loss: Any, automatic: bool) -> list[str]:
     """The solvers that take a loss, with rates derived from the data or not."""
-    return [name for name, solver in {"gd": gd, **RULES}.items() if solver.supports(loss, automatic)]
+    solvers: dict[str, Any] = {"gd": gd, **STOCHASTIC_SOLVERS}
+    return [name for name, solver in solvers.items() if solver.supports(loss, automatic)]
 
 
 def minimise(
@@ -148,7 +149,7 @@ def _solve(
         if before.converged or before.iterations == options.max_iter:
             return W, b, before, None
     objective = _remembering(objective, options, cache)
-    stochastic = options.solver in RULES or not options.automatic
+    stochastic = options.solver in STOCHASTIC_SOLVERS or not options.automatic
     theta = objective.coordinates.theta(W, b)
     if not stochastic:
         theta = objective.cache.near(theta)
@@ -157,7 +158,7 @@ def _solve(
         solution = _descend(objective, theta, options, history, options.max_iter - before.iterations)
         solution = solution._replace(iterations=before.iterations + solution.iterations)
     elif stochastic:
-        solution = ruling(options.solver).minimise(objective, theta, options, history)
+        solution = stochastic_solver(options.solver).minimise(objective, theta, options, history)
     else:
         solution = _descend(objective, theta, options, history, options.max_iter)
     standard = objective.coordinates if options.standardize else None
@@ -238,7 +239,7 @@ def _warn(solution: Solution, options: Options, loss: Any) -> None:
         remedies = ["raise max_iter or tol"]
         if not options.automatic:
             remedies.append("tune eta0 or use learning_rate='auto'")
-        elif options.solver in RULES and gd.supports(loss, automatic=True):
+        elif options.solver in STOCHASTIC_SOLVERS and gd.supports(loss, automatic=True):
             remedies.append("use solver='auto'")
         near = solution.gap <= (options.tol or 0.0)
         distance = f"is about {solution.gap:.1e} (relative) above its minimum" if not near else "has not settled yet"

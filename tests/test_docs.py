@@ -79,7 +79,7 @@ def test_the_rule_of_the_guide_is_a_solver_everywhere(tmp_path):
     """A copy of the package with what the page on update rules says: every way to learn makes AdaGrad's steps."""
     rule, solver, table, *_ = (code for code, _ in CODE.findall((ROOT / "docs/adding_an_update_rule.md").read_text()))
     package = shutil.copytree(ROOT / "skgd", tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__"))
-    with (package / "updates.py").open("a") as updates:
+    with (package / "solvers/updates.py").open("a") as updates:
         updates.write(f"\n\n{rule}")
     (package / "solvers/adagrad.py").write_text(solver)
     lines = (package / "solvers/rules.py").read_text().splitlines()

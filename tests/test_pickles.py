@@ -42,6 +42,8 @@ def test_pickles_hold_no_compiled_code(fitted):
     assert modules <= {
         "skgd.estimators.base",
         "skgd.streaming.online",
+        "skgd.streaming.newton_learners",
+        "skgd.streaming.rule_steps",
         "skgd.streaming.moments",
         "skgd.fit_cache",
         "skgd.coordinates",

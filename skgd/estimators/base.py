@@ -43,13 +43,13 @@ from ..options import Options
 from ..penalties import Penalty, elastic_net, penalty_value
 from ..prediction.scores import blocks_of, explained_deviance, fast_scores, probabilities
 from ..prediction.scores import scores as scores_of
-from ..solvers.rules import RULES, ruling
+from ..solvers.rules import STOCHASTIC_SOLVERS, stochastic_solver
 from ..streaming.metadata import Metadata, read_metadata
 from ..streaming.online import Online
 from ..streaming.preparation import prepare
 from ..training import FirstEpochResult, minimise, takers
 
-SOLVERS = ("auto", "gd", *RULES)
+SOLVERS = ("auto", "gd", *STOCHASTIC_SOLVERS)
 LOG_LINK = {"poisson": 1, "gamma": 2}  # losses whose scores are logarithms of predictions; power of the mean in the variance
 NOTICEABLE = 1 << 24  # bytes of a memory map whose copy is worth a warning
 WITH_PROBABILITIES = ("log_loss", "modified_huber")
@@ -486,8 +486,8 @@ class _GDEstimator(CallbackSupportMixin, BaseEstimator):
             unused += ["eta0"]
         if self.learning_rate != "invscaling":
             unused += ["power_t"]
-        used = ruling(solver).PARAMETERS if solver in RULES or explicit else ()
-        unused += [name for module in RULES.values() for name in module.PARAMETERS if name not in used]
+        used = stochastic_solver(solver).PARAMETERS if solver in STOCHASTIC_SOLVERS or explicit else ()
+        unused += [name for module in STOCHASTIC_SOLVERS.values() for name in module.PARAMETERS if name not in used]
         if solver == "gd":
             unused += ["batch_size"] if explicit else ["batch_size", "average"]
         same = {"l2": 0.0, "l1": 1.0, None: 0.0}.get(self.penalty)  # the share that this penalty has anyway

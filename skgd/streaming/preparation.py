@@ -20,7 +20,7 @@ from ..data.table import Table
 from ..fit_cache import FitCache
 from ..options import Options
 from ..penalties import Penalty
-from ..solvers.rules import RULES
+from ..solvers.rules import STOCHASTIC_SOLVERS
 from ..training import FirstEpochResult
 from .first_epoch import FirstEpoch
 from .metadata import Coefficients, Metadata, PreparedEstimator
@@ -147,7 +147,7 @@ def _steps_first(options: Options, loss: Any, started: bool) -> bool:
     """Whether the first pass makes steps: an epoch of a stochastic solver, or one that gd starts from."""
     if options.solver == "auto":
         return not started and not loss.constant_curvature() and loss.bounded_curvature()
-    return options.solver in RULES
+    return options.solver in STOCHASTIC_SOLVERS
 
 
 def _summary_of(stride: int, number: int, table: Table | None) -> Summary | None:
