@@ -38,6 +38,12 @@ class LogLoss(NamedTuple):
     def with_own_curvature(self):
         return self._replace(far=np.inf)
 
+    def damps_far_rows(self):
+        return True
+
+    def attains_zero_only_at_infinity(self):
+        return True
+
     def curvature_bound(self):
         return 0.25
 
@@ -55,6 +61,9 @@ class Softmax(NamedTuple):
     largest_variance: float  # of a class indicator, pi (1 - pi): the curvature at the start
 
     def coupled(self):
+        return True
+
+    def attains_zero_only_at_infinity(self):
         return True
 
     def exponentials(self, Z, top, total):

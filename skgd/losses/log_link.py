@@ -64,6 +64,9 @@ class Poisson(NamedTuple):
     def with_own_curvature(self):
         return self._replace(far=np.inf)
 
+    def damps_far_rows(self):
+        return True
+
     def curvature_bound(self):
         return self.mean
 
@@ -101,6 +104,9 @@ class Gamma(NamedTuple):
 
     def with_own_curvature(self):
         return self._replace(far=np.inf)
+
+    def damps_far_rows(self):
+        return True
 
     def curvature_bound(self):
         return 1.0

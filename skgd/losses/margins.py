@@ -24,6 +24,9 @@ class Hinge(NamedTuple):
     def smooth(self):
         return self.width > 0.0
 
+    def smoothed(self):
+        return self.width > 0.0
+
     def value(self, y, z):
         return ramp(1.0 - y * z, self.width)
 

@@ -92,6 +92,9 @@ class EpsilonInsensitive(NamedTuple):
     def smooth(self):
         return self.width > 0.0
 
+    def smoothed(self):
+        return self.width > 0.0
+
     def value(self, y, z):
         return ramp(z - y - self.epsilon, self.width) + ramp(y - z - self.epsilon, self.width)
 
@@ -162,6 +165,9 @@ class Quantile(NamedTuple):
     width: float = 0.0  # of the rounding of its kink
 
     def smooth(self):
+        return self.width > 0.0
+
+    def smoothed(self):
         return self.width > 0.0
 
     def value(self, y, z):

@@ -26,6 +26,9 @@ def with_usual_answers(cls):
         bounded_curvature,
         has_flat_rows,
         with_own_curvature,
+        damps_far_rows,
+        smoothed,
+        attains_zero_only_at_infinity,
         scores_are_targets,
         valid,
         domain,
@@ -88,6 +91,18 @@ def has_flat_rows(self):
 
 def with_own_curvature(self):
     return self
+
+
+def damps_far_rows(self):
+    return False
+
+
+def smoothed(self):
+    return False
+
+
+def attains_zero_only_at_infinity(self):
+    return False
 
 
 def scores_are_targets(self):
