@@ -12,6 +12,7 @@ from skgd import GDClassifier, GDRegressor
 from skgd.losses.regression import Huber, Quantile, SquaredEpsilonInsensitive
 from skgd.monitoring.history import History
 from skgd.solvers import gd, interior_point, interior_systems
+from skgd.solvers.budget import Budget
 
 
 # ---------------------------------------------------------------- bounds that are none
@@ -72,7 +73,7 @@ def test_rounded_ramps_in_any_unit(loss, unit):
     objective, start = objective_of(loss(1, 0.1 * unit), X, Y=y[None], l2=0.1), np.zeros((5, 1))
     found, exact = History("gd"), History("gd")
     solution = interior_point.minimise(objective, start, tol=1e-6, max_iter=200, history=found)
-    gd.from_samples(objective, start, tol=1e-10, max_iter=500, history=exact)
+    gd.minimise_smooth(objective, start, Budget(1e-10, 500, exact))
     assert solution.converged
     assert solution.gap >= 0.0
     assert found.curve[-1] <= (1.0 + 1e-6) * exact.curve[-1]

@@ -18,7 +18,7 @@ from skgd.losses.regression import Huber, SquaredEpsilonInsensitive, SquaredErro
 from skgd.monitoring.history import History
 from skgd.penalties import Penalty, penalty_value
 from skgd.solvers import gd
-from skgd.solvers.certificates import Rounding, curvature_product, imbalance, newton_direction, proves
+from skgd.solvers.certificates import Rounding, curvature_product, gap_bound, newton_direction, proven_gap
 
 SMOOTH = {
     "log_loss": LogLoss,
@@ -85,7 +85,7 @@ def test_no_point_is_further_from_the_minimum_than_the_bound_says(name, penalty)
     minimum, compared = fitted(objective)[1], 0
     for theta in points(objective):
         F, gradient = objective.evaluate(theta)
-        bound, priced = imbalance(theta, gradient, objective.penalty, objective.score_scale())
+        bound, priced = gap_bound(theta, gradient, objective.penalty, objective.score_scale())
         assert F - minimum >= -1e-11
         if priced == 0.0:
             assert F - minimum <= bound + 1e-11
@@ -108,7 +108,7 @@ def test_the_bound_holds_where_the_intercept_is_the_best_one(name):
 
         balanced = at(brentq(slope, -20.0, 20.0, xtol=1e-14))
         F, gradient = objective.evaluate(balanced)
-        bound, priced = imbalance(balanced, gradient, objective.penalty, objective.score_scale())
+        bound, priced = gap_bound(balanced, gradient, objective.penalty, objective.score_scale())
         if priced <= 1e-10:
             assert F - minimum <= bound + 1e-10
             compared += 1
@@ -139,7 +139,7 @@ def test_with_an_l2_penalty_alone_the_bound_is_the_square_of_the_gradient(name):
     l2 = objective.penalty.l2[:-1, None]
     for theta in points(objective, 3):
         _, gradient = objective.evaluate(theta)
-        bound, priced = imbalance(theta, gradient, objective.penalty, objective.score_scale())
+        bound, priced = gap_bound(theta, gradient, objective.penalty, objective.score_scale())
         if priced == 0.0:
             assert_allclose(bound, np.sum((gradient[:-1] + l2 * theta[:-1]) ** 2 / (2.0 * l2)), rtol=1e-9, atol=1e-15)
 
@@ -153,7 +153,7 @@ def test_the_conjugate_is_the_largest_of_a_grid(lower, gradient, theta):
     grid = np.linspace(0.0 if np.isinf(lower) else -5.0, 5.0, 100_001)
     cost = np.where(grid > 0.0, 0.2, 0.0 if np.isinf(lower) else lower) * grid + 0.75 * grid**2
     at, slope = np.array([[theta]]), np.array([[gradient]])
-    bound, priced = imbalance(at, slope, penalty, np.ones(1))
+    bound, priced = gap_bound(at, slope, penalty, np.ones(1))
     expected = penalty_value(at, penalty) + np.max(-gradient * grid - cost) + gradient * theta
     assert priced == 0.0
     assert_allclose(bound, expected, atol=1e-8)
@@ -163,21 +163,21 @@ def test_slopes_that_nothing_penalises_are_priced():
     """By a coefficient that moves by as much as it is, and at least by one."""
     none = Penalty(*np.zeros((3, 2)))
     theta, gradient = np.array([[0.5], [-4.0]]), np.array([[1e-3], [1e-3]])
-    bound, priced = imbalance(theta, gradient, none, np.ones(1))
+    bound, priced = gap_bound(theta, gradient, none, np.ones(1))
     assert_allclose(priced, 1e-3 * (1.0 + 4.0))
     assert_allclose(bound, max(priced + np.vdot(gradient, theta), 0.0))
     objective = SimpleNamespace(penalty=none, score_scale=lambda: np.ones(1))
-    assert proves(objective, theta, gradient, 2.0 * bound) is None
-    assert proves(objective, theta, 1e-9 * gradient, 1.0) == pytest.approx(1e-9 * bound)
+    assert proven_gap(objective, theta, gradient, 2.0 * bound) is None
+    assert proven_gap(objective, theta, 1e-9 * gradient, 1.0) == pytest.approx(1e-9 * bound)
 
 
-def test_only_a_bound_that_is_small_enough_proves():
+def test_only_a_bound_that_is_small_enough_proven_gap():
     objective = problem_of("log_loss", **L2, fit_intercept=False)
     theta = fitted(objective)[0] + 1e-2
     gradient = objective.evaluate(theta)[1]
-    bound, _ = imbalance(theta, gradient, objective.penalty, objective.score_scale())
-    assert proves(objective, theta, gradient, 1.01 * bound) == bound
-    assert proves(objective, theta, gradient, 0.99 * bound) is None
+    bound, _ = gap_bound(theta, gradient, objective.penalty, objective.score_scale())
+    assert proven_gap(objective, theta, gradient, 1.01 * bound) == bound
+    assert proven_gap(objective, theta, gradient, 0.99 * bound) is None
 
 
 # ---------------------------------------------------------------- rounding

@@ -9,7 +9,7 @@ from sklearn.linear_model import ElasticNet, Lasso
 from skgd import GDClassifier, GDRegressor
 from skgd.losses.cross_entropy import LogLoss
 from skgd.losses.regression import Huber
-from skgd.models.column_metric import Columns, pays
+from skgd.models.column_metric import Columns, is_worthwhile
 from skgd.models.curvature import hessian
 from skgd.models.proximal_metric import proximal_metric
 from skgd.models.quadratic import descend_matrix
@@ -61,9 +61,9 @@ def test_a_rough_minimum_is_near(seed):
 
 
 def test_it_pays_for_sparse_columns_with_independent_scores_whose_hessian_is_large():
-    assert pays(objective_of(LogLoss(1), sparse(), l1=0.1))
-    assert not pays(objective_of(LogLoss(1), sparse().toarray(), l1=0.1))
-    assert not pays(objective_of(LOSSES["softmax"], sparse(), l1=0.1))
+    assert is_worthwhile(objective_of(LogLoss(1), sparse(), l1=0.1))
+    assert not is_worthwhile(objective_of(LogLoss(1), sparse().toarray(), l1=0.1))
+    assert not is_worthwhile(objective_of(LOSSES["softmax"], sparse(), l1=0.1))
     wide, small = (objective_of(LogLoss(1), sparse(columns=d), l1=0.1, d=d) for d in (3000, 25))
     assert isinstance(proximal_metric(wide, np.zeros((3001, 1))), Columns)
     assert not isinstance(proximal_metric(small, np.zeros((26, 1))), Columns)

@@ -10,7 +10,8 @@ from scipy.special import expit, softmax
 from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import Huber, SquaredError
 from skgd.models.column_metric import Columns
-from skgd.models.curvature import LARGEST, Blocks, Diagonal, Matrices, curvature_at, hessian, shrunk
+from skgd.models.cost import LARGEST_SIDE, HessianPlan
+from skgd.models.curvature import Blocks, Diagonal, curvature_at, hessian, shrunk
 from skgd.solvers.whitening import identity, largest_squared_row_norm
 
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
@@ -217,7 +218,8 @@ def test_other_losses_have_another_one_elsewhere(loss):
 
 def test_curvature_is_a_diagonal_where_matrices_do_not_pay():
     """Too large, or too slow: a matrix of side 2,000 costs more than the passes over 40 rows that it could save."""
-    for loss, d in ((LogLoss(1), LARGEST), (Softmax(3, 0.2), LARGEST // 3), (LogLoss(1), 2000), (SquaredError(1), 2000)):
+    too_large = (LogLoss(1), LARGEST_SIDE), (Softmax(3, 0.2), LARGEST_SIDE // 3)
+    for loss, d in (*too_large, (LogLoss(1), 2000), (SquaredError(1), 2000)):
         objective = objective_of(loss, d=d)
         curvature = curvature_at(objective, random_theta(objective))
         assert isinstance(curvature, Diagonal)
@@ -239,20 +241,20 @@ def test_diagonal_is_that_of_the_hessian(loss, storage):
 
 def test_matrices_of_many_rows_come_from_a_sample_and_more_effort_takes_more():
     X = np.random.default_rng(0).normal(size=(20_000, 100))
-    few = Matrices(objective_of(LogLoss(1), X), constant=False)
+    few = HessianPlan(objective_of(LogLoss(1), X))
     assert few.side < few.rows < 20_000 / 2
-    assert few.rows < Matrices(objective_of(LogLoss(1), X), constant=False, effort=1.5).rows < 20_000
-    assert Matrices(objective_of(LogLoss(1), X), constant=False, effort=1e3).rows == 20_000
-    assert Matrices(objective_of(SquaredError(1), X), constant=False).rows == 20_000
-    assert Matrices(objective_of(Softmax(3, 0.2), X), constant=True).rows == 20_000
+    assert few.rows < HessianPlan(objective_of(LogLoss(1), X), effort=1.5).rows < 20_000
+    assert HessianPlan(objective_of(LogLoss(1), X), effort=1e3).rows == 20_000
+    assert HessianPlan(objective_of(SquaredError(1), X)).rows == 20_000
+    assert HessianPlan(objective_of(Softmax(3, 0.2), X), constant=True).rows == 20_000
 
 
 def test_matrices_are_as_many_and_as_large_as_the_loss_needs():
     sizes = {}
     for name, loss in ALL.items():
         for constant in (False, True):
-            matrices = Matrices(objective_of(loss), constant)
-            sizes[name, constant] = matrices.count, matrices.side
+            plan = HessianPlan(objective_of(loss), constant)
+            sizes[name, constant] = plan.count, plan.side
     assert sizes["two targets", False] == (1, D + 1)
     assert sizes["two columns", False] == (2, D + 1)
     assert sizes["softmax", False] == (1, 3 * (D + 1))

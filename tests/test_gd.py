@@ -15,8 +15,10 @@ from sklearn.linear_model import ElasticNet, LogisticRegression
 from skgd import GDClassifier, GDRegressor
 from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import Huber, SquaredError
-from skgd.solvers import together
-from skgd.solvers.gd import GROWTH, _search, _stalled, sample_strides
+from skgd.solvers.convergence import is_stalling
+from skgd.solvers.gd import GROWTH, sample_strides
+from skgd.solvers.line_search import Ray, line_search
+from skgd.solvers.passes import run_alone
 
 ROWS, COLUMNS = 40_000, 8
 
@@ -190,9 +192,8 @@ def test_a_step_far_beyond_the_minimum_is_taken_back():
     best = minimize_scalar(lambda length: -decrease(length), bounds=(0.0, 100.0), method="bounded")
     far = brentq(lambda length: decrease(length) - 0.01 * decrease(best.x), best.x, 1e4)
     slope = -far * float(np.vdot(gradient, gradient))
-    search = _search(objective, np.zeros_like(gradient), -far * gradient, F, slope)
-    _, F_new, _ = together.alone(objective, search)
-    assert F - F_new >= 0.5 * decrease(best.x)
+    search = line_search(objective, Ray(np.zeros_like(gradient), -far * gradient, F, slope))
+    assert F - run_alone(objective, search).F >= 0.5 * decrease(best.x)
 
 
 def dummies(rows, levels, columns, seed, shares=None):
@@ -266,8 +267,8 @@ def test_rows_far_off_do_not_hide_what_is_left():
 
 
 def test_decreases_of_any_size_are_compared():
-    """Found by drawing problems: a rate of 1e300, to the power of the passes, is no float."""
+    """Found by drawing random problems: a rate of 1e300, to the power of the passes, is no float."""
     metric = SimpleNamespace(refreshable=True, passes=3.0)
-    assert _stalled(metric, [1e-200, 1e100])
-    assert not _stalled(metric, [1.0, 1e-100])
-    assert not _stalled(metric, [1.0, 0.0, 1e-20, 0.0, 0.0])
+    assert is_stalling(metric, [1e-200, 1e100])
+    assert not is_stalling(metric, [1.0, 1e-100])
+    assert not is_stalling(metric, [1.0, 0.0, 1e-20, 0.0, 0.0])

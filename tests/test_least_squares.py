@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skgd import GDRegressor
 from skgd.losses.cross_entropy import LogLoss
 from skgd.losses.regression import Huber
-from skgd.models.least_squares import LeastSquares, pays
+from skgd.models.least_squares import LeastSquares, is_worthwhile
 from skgd.objective import Objective
 
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
@@ -32,10 +32,10 @@ def test_values_gradients_and_hessian_are_those_of_passes(loss, fit_intercept, w
 
 
 def test_it_pays_for_quadratic_losses_with_a_small_hessian():
-    assert pays(objective_of(SQUARED["squared"]))
-    assert not pays(objective_of(Huber(1)))
-    assert not pays(objective_of(LogLoss(1)))
-    assert not pays(objective_of(SQUARED["squared"], d=2000))
+    assert is_worthwhile(objective_of(SQUARED["squared"]))
+    assert not is_worthwhile(objective_of(Huber(1)))
+    assert not is_worthwhile(objective_of(LogLoss(1)))
+    assert not is_worthwhile(objective_of(SQUARED["squared"], d=2000))
 
 
 @pytest.mark.parametrize("penalty", ["l2", "l1", None])

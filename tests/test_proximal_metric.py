@@ -8,8 +8,9 @@ from problems import LOSSES, D, objective_of, path, random_theta
 
 from skgd.losses.cross_entropy import LogLoss
 from skgd.losses.regression import SquaredError
-from skgd.models.curvature import LARGEST
-from skgd.models.proximal_metric import MEMORY, Full, Limited, proximal_metric
+from skgd.models.cost import LARGEST_SIDE
+from skgd.models.proximal_metric import Full, Limited, proximal_metric
+from skgd.models.quasi_newton import MEMORY
 
 EVERY_LOSS = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 objective_of = partial(objective_of, l1=0.02)
@@ -174,7 +175,9 @@ def test_limited_metric_has_no_curvature_where_there_is_no_intercept():
     assert metric.minimise(theta, objective.evaluate(theta)[1], 0.0)[0][-1] == 0.0
 
 
-@pytest.mark.parametrize(("loss", "d"), [(LogLoss(1), LARGEST), (LOSSES["softmax"], LARGEST // 3), (LogLoss(1), 2000)])
+@pytest.mark.parametrize(
+    ("loss", "d"), [(LogLoss(1), LARGEST_SIDE), (LOSSES["softmax"], LARGEST_SIDE // 3), (LogLoss(1), 2000)]
+)
 def test_metric_is_limited_where_the_matrix_would_be_large(loss, d):
     """For memory, or for its cost: a factorisation of side 2,000 takes longer than many passes over 40 rows."""
     assert isinstance(proximal_metric(objective_of(loss, d=d), np.zeros((d + 1, loss.n_outputs))), Limited)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from skgd.models.quadratic import LowRank, Rough, descend_low_rank, descend_matrix, factor, line_minimum, solve_matrix
+from skgd.models.factorisation import factor, solve_matrix
+from skgd.models.kinked_line import line_minimum
+from skgd.models.quadratic import LowRank, Rough, descend_low_rank, descend_matrix
 from skgd.penalties import Penalty, elastic_net
 
 N, RANK = 12, 4
@@ -85,12 +87,13 @@ def test_slopes_without_curvature_are_followed_where_they_are_more_than_rounding
     """Found by drawing problems: rows in the flat part of Huber's loss had all of the slope, and next to no curvature."""
     Q = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
     B = Q * [1.0, 0.5, 1e-15] @ Q.T
-    solve, null = factor(B, least=1e-4)
+    solve, null = factor(B, flat_slope=1e-4)
     assert null.shape == (3, 1)
     step = solve(Q @ [1.0, 1.0, 1e-3])
     assert Q[:, 2] @ step > 1e6
     np.testing.assert_allclose(Q[:, :2].T @ solve(Q @ [1.0, 1.0, 1e-16]), [1.0, 2.0], rtol=1e-9)
-    np.testing.assert_allclose(factor(B, least=1e-2)[0](Q @ [1.0, 1.0, 1e-3]), factor(B)[0](Q @ [1.0, 1.0, 1e-3]), rtol=1e-9)
+    too_small = factor(B, flat_slope=1e-2)[0](Q @ [1.0, 1.0, 1e-3])
+    np.testing.assert_allclose(too_small, factor(B)[0](Q @ [1.0, 1.0, 1e-3]), rtol=1e-9)
     np.testing.assert_allclose(solve(Q @ [1.0, 1.0, 1e-16]), factor(B)[0](Q @ [1.0, 1.0, 0.0]), rtol=1e-9)
 
 
@@ -325,7 +328,7 @@ def test_the_minimum_of_a_line_with_kinks(seed):
 def test_columns_that_are_hardly_correlated_need_no_solve(monkeypatch):
     B, g = correlated(0.01), np.random.default_rng(0).normal(size=60)
     l1 = np.full(60, 0.2)
-    monkeypatch.setattr("skgd.models.quadratic._solve_on_support", None)
+    monkeypatch.setattr("skgd.models.quadratic._MatrixDescent.solve_on_support", None)
     u = descend_matrix(B, g, np.zeros(60), elastic_net(l1, 0.0, 60), 1e-16)
     slope = g + B @ u
     np.testing.assert_allclose(slope[u != 0.0], -np.sign(u[u != 0.0]) * 0.2, atol=1e-7)

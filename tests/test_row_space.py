@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from skgd import GDClassifier, GDRegressor
 from skgd.losses.cross_entropy import LogLoss
-from skgd.models.row_space import COLUMNS, RowSpace, pays
+from skgd.models.row_space import COLUMNS, RowSpace, is_worthwhile
 
 ROWS, WIDE = 30, 80
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
@@ -103,7 +103,7 @@ def test_more_columns_than_are_centred_at_a_time():
 
 def test_float32():
     X, y = wide().astype(np.float32), np.arange(ROWS) % 2
-    assert pays(objective_of(LogLoss(1), X))
+    assert is_worthwhile(objective_of(LogLoss(1), X))
     expected = GDClassifier(alpha=0.01, tol=1e-12).fit(X.astype(float), y)
     assert_same_scores(GDClassifier(alpha=0.01, tol=1e-12).fit(X, y), expected, X, tol=1e-5)
 
@@ -138,7 +138,7 @@ def test_raw_coordinates_do_not_hide_columns_that_squares_hide():
 def test_coefficients_of_the_space_have_one_objective_inside_and_outside(loss, fit_intercept, weighted, storage):
     """Loss and penalty: the basis is orthonormal."""
     outer = objective_of(loss, storage(wide()), weighted=weighted, fit_intercept=fit_intercept)
-    assert pays(outer)
+    assert is_worthwhile(outer)
     space = RowSpace(outer)
     inner = random_theta(space.objective)
     theta = space.outside(inner)
@@ -183,9 +183,9 @@ def test_both_ways_lead_to_the_same_space(unit, fit_intercept):
 
 # ---------------------------------------------------------------- where it pays
 def test_it_pays_with_fewer_rows_than_columns():
-    assert pays(objective_of(LogLoss(1), wide()))
-    assert not pays(objective_of(LogLoss(1), wide(WIDE, WIDE)))
-    assert not pays(objective_of(LogLoss(1), wide(WIDE + 1, WIDE)))
+    assert is_worthwhile(objective_of(LogLoss(1), wide()))
+    assert not is_worthwhile(objective_of(LogLoss(1), wide(WIDE, WIDE)))
+    assert not is_worthwhile(objective_of(LogLoss(1), wide(WIDE + 1, WIDE)))
 
 
 @pytest.mark.parametrize(("unit", "resolved"), [(1.0, True), (1e7, True), (1e14, False)])
@@ -193,20 +193,20 @@ def test_it_pays_without_a_penalty_for_least_squares(unit, resolved):
     """Of which the solution of least norm is wanted; of columns that are not lost beside the largest."""
     X = wide()
     X[:, 7] *= unit
-    assert pays(objective_of(SQUARED["squared"], X, l2=0.0)) == resolved
+    assert is_worthwhile(objective_of(SQUARED["squared"], X, l2=0.0)) == resolved
 
 
 def test_it_does_not_pay_where_passes_are_cheaper_than_a_decomposition():
     """Of 3,000 rows with three entries each."""
     X = sp.random(3000, 3001, density=1e-3, format="csr", random_state=0)
-    assert not pays(objective_of(LogLoss(1), X))
-    assert pays(objective_of(LogLoss(1), X[:100]))
+    assert not is_worthwhile(objective_of(LogLoss(1), X))
+    assert is_worthwhile(objective_of(LogLoss(1), X[:100]))
 
 
 @pytest.mark.parametrize("penalty", [{"l1": 0.1}, {"l1": 0.1, "l2": 0.0}, {"l2": 0.0}])
 def test_it_needs_an_l2_penalty_alone(penalty):
     """L1 has its minimum outside of the row space, and without a penalty coefficients may be anywhere."""
-    assert not pays(objective_of(LogLoss(1), wide(), **penalty))
+    assert not is_worthwhile(objective_of(LogLoss(1), wide(), **penalty))
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e7, 1e14])
@@ -214,7 +214,7 @@ def test_it_does_not_pay_where_a_column_would_be_lost(unit):
     """Whichever way, the gradient vanishes in all units."""
     X, y, alpha = wide(), np.arange(ROWS) % 2, 1e-3
     X[:, 7] = unit * (1.0 + X[:, 8])
-    assert pays(objective_of(LogLoss(1), X, l2=alpha)) == (unit < 1e14)
+    assert is_worthwhile(objective_of(LogLoss(1), X, l2=alpha)) == (unit < 1e14)
     model = GDClassifier(alpha=alpha, tol=1e-12).fit(X, y)
     r = (expit(X @ model.coef_[0] + model.intercept_) - y) / ROWS
     gradient, deviation = X.T @ r + alpha * model.coef_[0], X.std(axis=0)
@@ -223,4 +223,4 @@ def test_it_does_not_pay_where_a_column_would_be_lost(unit):
 
 
 def test_it_does_not_pay_where_nothing_varies():
-    assert not pays(objective_of(LogLoss(1), np.full((ROWS, WIDE), 3.0)))
+    assert not is_worthwhile(objective_of(LogLoss(1), np.full((ROWS, WIDE), 3.0)))

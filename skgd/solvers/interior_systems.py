@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import scipy.linalg as la
 
-from ..models.curvature import OVERHEAD, PRODUCT, Matrices, factor_cost, pass_cost
+from ..models.cost import OVERHEAD, PRODUCT, HessianPlan, factor_cost, pass_cost
 from ..objective import Objective
 
 EPS = float(np.finfo(float).eps)
@@ -65,8 +65,8 @@ def inverse_for(objective: Objective) -> Callable[..., Inverse]:
 
 def matrix_pays(objective: Objective) -> bool:
     """Whether the Hessian of one column costs less than the passes over X that conjugate gradients would take."""
-    matrices = Matrices(objective, constant=True)
-    return matrices.side <= LARGEST and matrices.passes <= MATRIX
+    plan = HessianPlan(objective, constant=True)
+    return plan.side <= LARGEST and plan.passes <= MATRIX
 
 
 def rows_pay(objective: Objective) -> bool:

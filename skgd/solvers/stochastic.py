@@ -7,7 +7,8 @@ from copy import deepcopy
 import numpy as np
 
 from ..fit_cache import FitCache, Progress
-from ..models.curvature import Diagonal, Matrices
+from ..models.cost import HessianPlan
+from ..models.curvature import Diagonal
 from ..models.proximal_metric import proximal_metric
 from ..models.quasi_newton import QuasiNewton
 from ..monitoring.history import History
@@ -15,7 +16,8 @@ from ..objective import Objective
 from ..options import Options
 from ..penalties import penalty_value, proximal_step
 from . import gd, local_epochs, steps
-from .certificates import newton_direction, proves
+from .budget import Budget
+from .certificates import newton_direction, proven_gap
 from .solution import Solution
 from .steps import Plan, State, refresh_residuals
 
@@ -114,7 +116,7 @@ def minimise(
 def _proven(objective: Objective, theta: np.ndarray, tol: float | None) -> float | None:
     """The gap that duality proves, relative to F, if it is within `tol`."""
     F, gradient = objective.evaluate(theta)
-    bound = proves(objective, theta, gradient, (tol or 0.0) * F)
+    bound = proven_gap(objective, theta, gradient, (tol or 0.0) * F)
     return None if bound is None else bound / max(F, TINY)
 
 
@@ -126,7 +128,7 @@ def _modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: flo
     """
     F, gradient = objective.evaluate(theta)
     scale, kinked = max(F, ROUNDING * start, TINY), bool(objective.penalty.kinked.any())
-    affordable = Matrices(objective, constant=False).passes <= AFFORDABLE * epochs
+    affordable = HessianPlan(objective).passes <= AFFORDABLE * epochs
     if not objective.loss.smooth():
         return (F - objective.values([_on_rounded(objective, theta)])[0]) / scale if affordable else 0.0
     if affordable:
@@ -143,7 +145,7 @@ def _on_rounded(objective: Objective, theta: np.ndarray) -> np.ndarray:
     """Where a few steps on the loss lead, its kinks rounded so that it rises by less than itself."""
     F, _ = objective.evaluate(theta)
     rounded = objective.with_loss(objective.loss._replace(width=min(1.0 / objective.loss.curvature_bound(), max(F, TINY))))
-    return gd.descend(rounded, theta, tol=0.0, max_iter=STEPS, history=History("gd"), certain=False).theta
+    return gd.descend(rounded, theta, Budget(0.0, STEPS, History("gd")), certain=False).theta
 
 
 def _renew_average(objective: Objective, state: State, F: float) -> float:
@@ -199,8 +201,8 @@ def _sparse(objective: Objective, theta: np.ndarray, rate: float, epochs: int) -
     One in the metric of the Hessian, an iteration of gd, where that costs no more than the epochs did; and one in that of
     the coordinates, whatever became of the first.
     """
-    if objective.loss.smooth() and Matrices(objective, constant=False).passes <= epochs:
-        theta = gd.descend(objective, theta, tol=0.0, max_iter=1, history=History("gd")).theta
+    if objective.loss.smooth() and HessianPlan(objective).passes <= epochs:
+        theta = gd.descend(objective, theta, Budget(0.0, 1, History("gd"))).theta
     F, gradient = objective.evaluate(theta)
     for _ in range(10):
         new = proximal_step(theta - rate * gradient, rate, objective.penalty)
