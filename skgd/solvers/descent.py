@@ -29,8 +29,8 @@ from .passes import Descent, Evaluations, Share
 from .solution import Solution
 
 NEAR = 0.25  # the share of the tolerance that the estimated gap must be below: an estimate may be too small by as much
-# Where rows pay nothing and have no curvature, a model is exact until a row begins or ceases to pay.  So there it must promise
-# less than this share of what is asked elsewhere.
+# With flat rows the gap must be below this share of what is asked elsewhere.  A model is exact there until a row begins or
+# ceases to pay, and its curvature ends at that row.
 NEAR_WITH_FLAT_ROWS = 1e-3
 # The relative gap from which on all rows count with their own curvature.  With damped rows a Poisson fit of four rows took 130
 # iterations to tol=1e-8, and a gamma fit stopped 7 times its tolerance above the minimum.
@@ -52,13 +52,14 @@ def descend_column(
     *,
     share: Share,
     metric: Metric | None = None,
-    certain: bool = True,
+    thorough: bool = True,
 ) -> Descent:
-    """Descend from theta, or from the `start` if theta is worse; at first in the given metric.
+    """Descend from theta (D, K), or from the `start` if theta is worse.
 
-    All columns of theta (D, K) descend in one step.  See `DescentState` for the other parameters.
+    All columns of theta share each step.  The first metric is the given one, or the curvature at theta.  See `DescentState` for
+    the other parameters.
     """
-    state = yield from _begun(objective, theta, start, metric, budget, certain, share)
+    state = yield from _begun(objective, theta, start, metric, budget, thorough, share)
     while True:
         model(state)
         if undamp(state):
@@ -77,7 +78,7 @@ def _begun(
     start: Start | None,
     metric: Metric | None,
     budget: Budget,
-    certain: bool,
+    thorough: bool,
     share: Share,
 ) -> Evaluations[DescentState]:
     """The state at the lower one of theta and the start."""
@@ -96,7 +97,7 @@ def _begun(
             theta, F, gradient = start.theta, F_start, gradient_start
             metric = make(objective, theta, 1.0, False)
     budget.history.begin(F, theta)
-    return DescentState(objective, theta, F, gradient, metric, remembered, budget, certain, share, make, centred)
+    return DescentState(objective, theta, F, gradient, metric, remembered, budget, thorough, share, make, centred)
 
 
 # ---------------------------------------------------------------- 1. model
@@ -104,7 +105,7 @@ def model(state: DescentState) -> None:
     """Minimise the model, and estimate the gap."""
     state.zero = state.rounding.below(state.F)
     state.scale = max(state.F, state.share.value, state.zero, TINY)
-    goal = state.model_goal if state.certain else 0.0
+    goal = state.model_goal if state.thorough else 0.0
     minimum = state.metric.minimise(state.theta, state.gradient, state.model_precision, goal)
     state.target, state.slope = minimum.target, minimum.slope
     if state.centred:
@@ -115,9 +116,9 @@ def model(state: DescentState) -> None:
 
 
 def undamp(state: DescentState) -> bool:
-    """Near the minimum, let rows far off count with their own curvature; whether the model has to be made anew for that.
+    """Near the minimum, let rows far off count with their own curvature; True if the model must be made anew for that.
 
-    Where the gap is not yet small enough to stop, the next step's curvature will do.
+    If the gap is not yet small enough to stop, the curvature of the next step is early enough.
     """
     near = NEAR * state.budget.tol
     if not (state.damped and state.gap <= max(near, UNDAMPED_FROM) and state.is_newton and state.F > state.zero):
@@ -158,7 +159,7 @@ def _judge(state: DescentState) -> None:
     # The curvature of a smoothed kink ends where a row leaves it: a step has to tell how far that is.
     untested = state.objective.loss.smoothed() and len(state.values) == 1
     state.near = near and not (state.remembered and first) and not untested
-    tolerated, checks = state.budget.tol * state.scale, state.near and state.certain
+    tolerated, checks = state.budget.tol * state.scale, state.near and state.thorough
     state.doubtful = checks and metric.unshrunk_decrease(state.theta, state.gradient, state.model_precision) > tolerated
     if checks and isinstance(metric, QuasiNewton) and not metric.exact_near_minimum:
         _confirm(state, metric, tolerated)

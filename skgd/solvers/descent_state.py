@@ -39,8 +39,8 @@ class DescentState:
     remembered : bool
         Whether the metric may have been taken at a point of an earlier fit.
     budget : Budget
-    certain : bool
-        Whether the descent may only stop after it has looked for what sampled and rough models hide.
+    thorough : bool
+        Whether the descent stops only after it has looked for what sampled and rough models hide.
     share : Share
     make_metric : callable
         Takes a new metric.
@@ -77,7 +77,7 @@ class DescentState:
     metric: Metric
     remembered: bool
     budget: Budget
-    certain: bool
+    thorough: bool
     share: Share
     make_metric: MetricFactory
     centred: bool

@@ -82,7 +82,7 @@ def minimise_smooth(objective: Objective, theta: np.ndarray, budget: Budget, *, 
 
 
 def descend_to_the_end(
-    objective: Objective, theta: np.ndarray, budget: Budget, *, certain: bool = True, start: Start | None = None
+    objective: Objective, theta: np.ndarray, budget: Budget, *, thorough: bool = True, start: Start | None = None
 ) -> Solution:
     """`descend`; if it might stall, the interior-point method takes over after some iterations.
 
@@ -91,9 +91,9 @@ def descend_to_the_end(
     """
     may_stall = objective.loss.has_flat_rows() or not HessianPlan(objective).worthwhile
     if not (may_stall and interior_point.supports(objective)):
-        return descend(objective, theta, budget, certain=certain, start=start)
+        return descend(objective, theta, budget, thorough=thorough, start=start)
     short = budget._replace(max_iter=min(budget.max_iter, BEFORE_INTERIOR_POINT))
-    first = descend(objective, theta, short, certain=certain, start=start)
+    first = descend(objective, theta, short, thorough=thorough, start=start)
     rest = budget._replace(max_iter=budget.max_iter - first.iterations)
     if first.converged or rest.max_iter <= 0:
         return first
@@ -107,7 +107,7 @@ def descend(
     budget: Budget,
     *,
     metric: Metric | None = None,
-    certain: bool = True,
+    thorough: bool = True,
     start: Start | None = None,
 ) -> Solution:
     """Descend on all rows of a smooth objective; each of several independent columns descends by itself.
@@ -119,16 +119,16 @@ def descend(
     budget : Budget
     metric : Metric or None
         The first metric; None: the curvature at theta.
-    certain : bool
-        Whether the descent may only stop after it has looked for what sampled and rough models hide.
+    thorough : bool
+        Whether the descent stops only after it has looked for what sampled and rough models hide.
     start : Start or None
         Where the descent begins if theta is worse.  A row far out may be in no sample, and make the sample's minimiser
         worthless for all rows.
     """
     if metric is None and together.is_worthwhile(objective):
         starts = [None if start is None else Start(start.theta[:, [k]], start.F) for k in range(objective.K)]
-        return together.minimise(objective, theta, starts, budget, certain=certain)
-    descent = descend_column(objective, theta, start, budget, share=Share(), metric=metric, certain=certain)
+        return together.minimise(objective, theta, starts, budget, thorough=thorough)
+    descent = descend_column(objective, theta, start, budget, share=Share(), metric=metric, thorough=thorough)
     return run_alone(objective, descent)
 
 

@@ -145,7 +145,7 @@ def _on_rounded(objective: Objective, theta: np.ndarray) -> np.ndarray:
     """Where a few steps on the loss lead, its kinks rounded so that it rises by less than itself."""
     F, _ = objective.evaluate(theta)
     rounded = objective.with_loss(objective.loss._replace(width=min(1.0 / objective.loss.curvature_bound(), max(F, TINY))))
-    return gd.descend(rounded, theta, Budget(0.0, STEPS, History("gd")), certain=False).theta
+    return gd.descend(rounded, theta, Budget(0.0, STEPS, History("gd")), thorough=False).theta
 
 
 def _renew_average(objective: Objective, state: State, F: float) -> float:

@@ -60,7 +60,7 @@ def is_worthwhile(objective: Objective) -> bool:
 
 
 def minimise(
-    objective: Objective, theta: np.ndarray, starts: list[Start | None], budget: Budget, *, certain: bool = True
+    objective: Objective, theta: np.ndarray, starts: list[Start | None], budget: Budget, *, thorough: bool = True
 ) -> Solution:
     """Minimise all columns from theta (D, K), or from their starts where these are lower.
 
@@ -75,7 +75,7 @@ def minimise(
         for k, of_column in enumerate(objectives):
             history = _ColumnHistory("gd")
             own = Budget(budget.tol, left, history)
-            descent = descend_column(of_column, theta[:, [k]], starts[k], own, share=share, certain=certain)
+            descent = descend_column(of_column, theta[:, [k]], starts[k], own, share=share, thorough=thorough)
             columns.append(_Column(descent, history))
         solution = _run(objective, columns, share, budget.history, first=iterations == 0)
         iterations += solution.iterations

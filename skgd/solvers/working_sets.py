@@ -31,7 +31,7 @@ SHARE = 0.1  # the tolerance of a round, relative to what the columns outside wo
 class InnerSolver(Protocol):
     """Minimises the objective of a working set."""
 
-    def __call__(self, objective: Objective, theta: np.ndarray, budget: Budget, *, certain: bool) -> Solution: ...
+    def __call__(self, objective: Objective, theta: np.ndarray, budget: Budget, *, thorough: bool) -> Solution: ...
 
 
 def is_worthwhile(objective: Objective) -> bool:
@@ -51,7 +51,7 @@ def minimise(objective: Objective, theta: np.ndarray, budget: Budget, solve: Inn
         coefficients = np.append(working, objective.d)
         complete = partial(_completed, coefficients=coefficients, D=len(theta))
         inner = Budget(goal, max_iter - (len(history.curve) - first), history.through(complete))
-        part = solve(objective.features(working), theta[coefficients], inner, certain=False)
+        part = solve(objective.features(working), theta[coefficients], inner, thorough=False)
         theta, F_before = complete(part.theta), F
         F, gradient = objective.evaluate(theta)
         iterations = len(history.curve) - first
