@@ -24,9 +24,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..constants import EPS
 from ..monitoring.history import History
 from ..objective import Objective
-from .certificates import EPS
 from .interior_column import LEAST_DISTANCE, TINY, Column
 from .interior_systems import NewtonSystem, Solve, solvable, solver_for
 from .solution import Solution

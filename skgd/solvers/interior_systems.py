@@ -14,9 +14,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import scipy.linalg as la
 
-from ..models.curvature import LARGEST, OVERHEAD, PRODUCT, Matrices, factor_cost, pass_cost
+from ..constants import EPS
+from ..models.cost import LARGEST_SIDE, OVERHEAD, PRODUCT, HessianPlan, factor_cost, pass_cost
 from ..objective import Objective
-from .certificates import EPS
 
 # Passes over X that a matrix may cost.  Conjugate gradients would take as many.
 MOST_PASSES = 150
@@ -69,8 +69,8 @@ def solver_for(objective: Objective) -> Callable[..., Solve]:
 
 def coefficient_matrix_is_worthwhile(objective: Objective) -> bool:
     """Whether the matrix of one column's coefficients costs less than the passes over X of conjugate gradients."""
-    matrices = Matrices(objective, constant=True)
-    return matrices.side <= LARGEST and matrices.passes <= MOST_PASSES
+    plan = HessianPlan(objective, constant=True)
+    return plan.side <= LARGEST_SIDE and plan.passes <= MOST_PASSES
 
 
 def row_matrix_is_worthwhile(objective: Objective) -> bool:

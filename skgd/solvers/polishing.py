@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..models.curvature import Matrices
+from ..models.cost import HessianPlan
 from ..monitoring.history import History
 from ..objective import Objective
 from ..penalties import proximal_step
 from . import gd
+from .budget import Budget
 
 HALVINGS = 10  # of the rate of the last step, until it does not raise the objective
 
@@ -34,8 +35,8 @@ def polish(objective: Objective, theta: np.ndarray, rate: float, epochs: int) ->
     F : float
         The objective there.
     """
-    if objective.loss.smooth() and Matrices(objective, constant=False).passes <= epochs:
-        theta = gd.descend(objective, theta, tol=0.0, max_iter=1, history=History("gd")).theta
+    if objective.loss.smooth() and HessianPlan(objective).passes <= epochs:
+        theta = gd.descend(objective, theta, Budget(0.0, 1, History("gd"))).theta
     F, gradient = objective.evaluate(theta)
     for _ in range(HALVINGS):
         new = proximal_step(theta - rate * gradient, rate, objective.penalty)

@@ -13,7 +13,7 @@ from ..objective import Objective
 from ..options import Options
 from ..penalties import penalty_value
 from . import local_epochs, steps
-from .certificates import proves
+from .certificates import proven_gap
 from .polishing import polish
 from .rate_control import RateController
 from .solution import Solution
@@ -115,7 +115,7 @@ def _drop_lagging_average(objective: Objective, state: State, F: float) -> float
 def _certified(objective: Objective, theta: np.ndarray, stop: StoppingRule, tol: float | None) -> Solution:
     """The solution theta with the gap that duality proves, where that is within `tol`, else with the estimated one."""
     F, gradient = objective.evaluate(theta)
-    proven = proves(objective, theta, gradient, (tol or 0.0) * F)
+    proven = proven_gap(objective, theta, gradient, (tol or 0.0) * F)
     if proven is None:
         return Solution(theta, stop.epochs, stop.gap, stop.converged)
     return Solution(theta, stop.epochs, proven / max(F, TINY), True, bound=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from ..constants import TINY
-from ..models.curvature import Diagonal, Matrices
+from ..models.cost import HessianPlan
+from ..models.curvature import Diagonal
 from ..models.proximal_metric import proximal_metric
 from ..models.quasi_newton import QuasiNewton
 from ..monitoring.history import History
 from ..objective import Objective
 from . import gd
+from .budget import Budget
 from .certificates import newton_direction
 from .steps import Plan
 
@@ -115,7 +117,7 @@ def modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: floa
     """
     F, gradient = objective.evaluate(theta)
     scale, non_smooth = max(F, ALL_ROUNDING * start, TINY), bool(objective.penalty.non_smooth.any())
-    affordable = Matrices(objective, constant=False).passes <= AFFORDABLE * epochs
+    affordable = HessianPlan(objective).passes <= AFFORDABLE * epochs
     if not objective.loss.smooth():
         return (F - objective.values([_descend_smoothed(objective, theta)])[0]) / scale if affordable else 0.0
     if affordable:
@@ -132,4 +134,4 @@ def _descend_smoothed(objective: Objective, theta: np.ndarray) -> np.ndarray:
     """Where a few iterations of gd lead from theta, with the kinks of the loss smoothed so little that F at most doubles."""
     F, _ = objective.evaluate(theta)
     smoothed = objective.with_loss(objective.loss._replace(width=min(1.0 / objective.loss.curvature_bound(), max(F, TINY))))
-    return gd.descend(smoothed, theta, tol=0.0, max_iter=SMOOTHED_STEPS, history=History("gd"), certain=False).theta
+    return gd.descend(smoothed, theta, Budget(0.0, SMOOTHED_STEPS, History("gd")), thorough=False).theta
