@@ -27,7 +27,11 @@ from .coordinates import ColumnMoments
 from .data.partitions import Function, Partitions
 from .data.table import Table
 from .data.tree_sum import Node, PartialSums, TreeSum
-from .estimators.base import LOG_LINK, GDClassifier, GDRegressor, Start, _GDEstimator, unchanged_on_error
+from .estimators.base import _GDEstimator, unchanged_on_error
+from .estimators.classifier import GDClassifier
+from .estimators.inputs import Start
+from .estimators.parameters import LOG_LINK
+from .estimators.regressor import GDRegressor
 from .losses.registry import REGRESSION_LOSSES
 from .prediction.scores import means
 
@@ -217,7 +221,7 @@ class _DaskEstimator(_GDEstimator):
         with unchanged_on_error(self):
             parts = _parts(self.client_, X, y, sample_weight)
             init = Start(coef_init, intercept_init)
-            self._fit_parts(parts, None, init, X_val, y_val, sample_weight_val)
+            self._fit_partitions(parts, None, init, X_val, y_val, sample_weight_val)
         return self
 
     def _lazily(self, method: str, X: Any, dtype: Any, columns: int | None) -> da.Array:
@@ -388,7 +392,7 @@ class DaskGDRegressor(_DaskEstimator, GDRegressor):
         dask.array.Array of shape (n_samples,) or (n_samples, n_targets)
             As of the local `predict`.
         """
-        return self._lazily("predict", X, self.coef_.dtype, None if self._one_dimensional else len(self.coef_))
+        return self._lazily("predict", X, self.coef_.dtype, None if len(self.intercept_) == 1 else len(self.coef_))
 
     def score(self, X, y, sample_weight=None):
         """R^2, or D^2 of "poisson" and "gamma" as `GDRegressor.score`, the mean of those of several targets, in one pass.
@@ -432,7 +436,7 @@ def _generator(power: int, y: np.ndarray) -> np.ndarray:
 def _deviances(model: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> PartialSums:
     """Of all targets (T,): sums of half the deviances, of y, of the generator and of its size; and the weight."""
     Y, mu, power = np.atleast_2d(y.T).astype(float), means(model._scores(X)).T, LOG_LINK[model.loss]
-    model._check_targets(model._separable_loss(REGRESSION_LOSSES[model.loss], Y, weights), Y, None, "y", part=True)
+    model._check_targets(model._separable_loss(REGRESSION_LOSSES[model.loss], Y, weights), Y, None, "y", partition=True)
     halves = xlogy(Y, Y / mu) - Y + mu if power == 1 else Y / mu - 1.0 - np.log(Y / mu)
     values = _generator(power, Y)
     return halves @ weights, Y @ weights, values @ weights, np.abs(values) @ weights, float(weights.sum())

@@ -28,7 +28,7 @@ class PartitionMetadata(NamedTuple):
         if not _counts(X, weights):
             return None
         with _naming(number):
-            return estimator._glance(X, y, weights)
+            return estimator._partition_metadata(X, y, weights)
 
 
 class PartitionReader:
@@ -75,7 +75,7 @@ class PartitionReader:
         if not _counts(X, weights):
             return None, np.empty(0)
         with _naming(number):
-            return self.estimator._table(X, y, weights, self.classes, self.of_classes, reset, first)
+            return self.estimator._partition_table(X, y, weights, self.classes, self.of_classes, reset, first)
 
 
 def unpacked(number: int, part: Any) -> tuple[Any, Any, Any]:

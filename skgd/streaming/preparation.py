@@ -17,9 +17,8 @@ from ..data.summary import LARGEST, Summary
 from ..data.table import Table
 from ..fit_cache import FitCache
 from ..options import Options
-from ..penalties import Penalty
 from ..solvers.rules import RULES
-from ..training import FirstEpochResult
+from ..training import FirstEpochResult, Problem
 from .first_epoch import FirstEpoch
 
 Coefficients = tuple[np.ndarray, np.ndarray]
@@ -33,20 +32,8 @@ class Metadata(NamedTuple):
     totals: np.ndarray | None  # weights of the classes, those of the user's included
 
 
-class Gathered(NamedTuple):
-    """What `minimise` needs."""
-
-    data: PartitionedData
-    loss: Any
-    penalty: Penalty
-    options: Options
-    start: Coefficients | None
-    cache: FitCache | None
-    begun: FirstEpochResult | None
-
-
 def reader_of(estimator: Any, parts: Partitions, classes: Any) -> tuple[PartitionReader, Metadata | None]:
-    """A reader that knows the classes, and what is known of all parts, if anything; sets `classes_` of a classifier.
+    """A reader that knows the classes, and what is known of all parts, if anything.
 
     Where nobody knows the classes, or what they weigh, labels are read first; elsewhere than here all parts are, which
     gives their rows numbers.
@@ -62,7 +49,7 @@ def reader_of(estimator: Any, parts: Partitions, classes: Any) -> tuple[Partitio
             known, totals = _classes(glances, known)
     of_classes = None
     if labelled:
-        estimator._set_classes(known)
+        estimator._check_classes(known)
         weights = np.ones(len(known)) if totals is None else totals
         of_classes = estimator._class_weights(known, np.arange(len(known)), weights)
         if of_classes is not None and totals is not None:
@@ -73,8 +60,8 @@ def reader_of(estimator: Any, parts: Partitions, classes: Any) -> tuple[Partitio
     return PartitionReader(estimator._bare(), known, of_classes, edges), Metadata(edges, entries, totals)
 
 
-def gather(estimator: Any, reader: PartitionReader, overview: Metadata | None, parts: Partitions, init: Any) -> Gathered:
-    """Summary the parts; in a stream, make an epoch of steps on the way, where that is what the solver does or needs."""
+def gather(estimator: Any, reader: PartitionReader, overview: Metadata | None, parts: Partitions, init: Any) -> Problem:
+    """Summarise the parts; in a stream, make an epoch of steps on the way, where that is what the solver does or needs."""
     began, tables = perf_counter(), parts.prepared(reader)
     if overview is None or parts.sequential:
         with threads(thread_count(estimator.n_jobs, SHARED)) as team, np.errstate(over="ignore", invalid="ignore"):
@@ -89,14 +76,14 @@ def gather(estimator: Any, reader: PartitionReader, overview: Metadata | None, p
         raise ValueError("There are no rows with a weight in any part.")
     if overview is not None and overview.totals is not None:
         survey = survey._replace(classes=overview.totals)
-    distinct = estimator._distinct_targets(survey)
+    distinct = estimator._distinct_targets(survey, reader.classes)
     data, loss = PartitionedData(tables, survey, distinct), estimator._loss_of(survey)
     penalty, options = estimator._penalty(data.d), estimator._options(loss) if options is None else options
     if epoch is None:
-        return Gathered(data, loss, penalty, options, estimator._start(data.d, loss.n_outputs, init), None, None)
+        return Problem(data, loss, penalty, options, estimator._start(data.d, loss.n_outputs, init))
     after = epoch.result()
     begun = FirstEpochResult(_of_sample(estimator, survey, loss, before), _of_sample(estimator, survey, loss, after), began)
-    return Gathered(data, loss, penalty, options, after, FitCache(progress=epoch.progress()), begun)
+    return Problem(data, loss, penalty, options, after, FitCache(progress=epoch.progress()), begun)
 
 
 def _first_pass(
