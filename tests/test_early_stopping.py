@@ -93,7 +93,7 @@ def test_the_tolerance_of_scores_is_an_absolute_difference(estimator):
     validation = Validation(lambda W, b: next(scores), tol=0.1, patience=1)
     assert [validation(k, np.zeros((1, 1)), np.zeros(1)) for k in range(4)] == [False, False, True, False]
     described = (
-        estimator.__doc__.split("    tol : ")[1].split("    shuffle : ")[0],
+        estimator.__doc__.split("\ntol : ")[1].split("\nshuffle : ")[0],
         estimator.__doc__.split("early_stopping : ")[1],
     )
     assert "in the unit of that score" in " ".join(described[0].split())

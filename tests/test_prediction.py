@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
-from skgd.prediction.scores.scores import SCORES, blocks_of, fast_scores, probabilities, scores
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
 from skgd import GDClassifier, GDRegressor
+from skgd.prediction.scores import SCORES, blocks_of, fast_scores, probabilities, scores
 
 hypothesis.settings.register_profile("skgd", deadline=None, max_examples=100, derandomize=True)
 hypothesis.settings.load_profile("skgd")
@@ -29,7 +29,7 @@ def model_of(coef, intercept, loss="log_loss"):
     """A classifier with given coefficients (K, d)."""
     model = GDClassifier(loss)
     model.coef_, model.intercept_ = coef, intercept
-    model.n_features_in_, model._one_dimensional = coef.shape[1], False
+    model.n_features_in_ = coef.shape[1]
     model.classes_ = np.arange(max(2, len(coef)))
     return model
 

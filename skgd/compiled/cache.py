@@ -25,6 +25,7 @@ from llvmlite import binding as llvm
 from numba.core.caching import FunctionCache
 
 config: Any = numba.config  # whose settings are made at run time
+NUMBA_VERSION: str = numba.__version__
 
 
 def digest() -> str:

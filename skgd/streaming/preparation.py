@@ -19,9 +19,8 @@ from ..data.summary import LARGEST_SAMPLE, Summary
 from ..data.table import Table
 from ..fit_cache import FitCache
 from ..options import Options
-from ..penalties import Penalty
 from ..solvers.rules import STOCHASTIC_SOLVERS
-from ..training import FirstEpochResult
+from ..training import FirstEpochResult, Problem
 from .first_epoch import FirstEpoch
 from .metadata import Coefficients, Metadata, PreparedEstimator
 
@@ -43,19 +42,7 @@ class Beginning(NamedTuple):
     epoch: FirstEpoch | None  # from there, if the first pass makes one
 
 
-class Gathered(NamedTuple):
-    """What `minimise` needs."""
-
-    data: PartitionedData
-    loss: Any
-    penalty: Penalty
-    options: Options
-    start: Coefficients | None
-    cache: FitCache | None
-    begun: FirstEpochResult | None
-
-
-def prepare(estimator: PreparedEstimator, partitions: Partitions, metadata: Metadata, init: Any) -> Gathered:
+def prepare(estimator: PreparedEstimator, partitions: Partitions, metadata: Metadata, init: Any) -> Problem:
     """The problem to minimise.  One pass, after which the attributes of the estimator that describe X are set.
 
     Parameters
@@ -82,12 +69,12 @@ def prepare(estimator: PreparedEstimator, partitions: Partitions, metadata: Meta
     data, loss = PartitionedData(tables, summary, distinct), estimator._loss_of(summary)
     penalty, options = estimator._penalty(data.d), estimator._options(loss) if beginning is None else beginning.options
     if beginning is None or beginning.epoch is None:
-        return Gathered(data, loss, penalty, options, estimator._start(data.d, loss.n_outputs, init), None, None)
+        return Problem(data, loss, penalty, options, estimator._start(data.d, loss.n_outputs, init))
     epoch = beginning.epoch
     after = epoch.result()
     before, end = (_sample_objective(estimator, summary, loss, at) for at in (beginning.start, after))
     begun = FirstEpochResult(before, end, began)
-    return Gathered(data, loss, penalty, options, after, FitCache(progress=epoch.progress()), begun)
+    return Problem(data, loss, penalty, options, after, FitCache(progress=epoch.progress()), begun)
 
 
 def summarise(estimator: PreparedEstimator, partitions: Partitions, metadata: Metadata, init: Any) -> Summarised:
