@@ -1,4 +1,4 @@
-"""Prediction: NumPy's scores, the same bits on every road, and the errors of scikit-learn for everything unusual."""
+"""Prediction: the scores of NumPy, the same bits with and without validation, and scikit-learn's errors for unusual input."""
 
 import pickle
 import tempfile
@@ -35,7 +35,7 @@ def model_of(coef, intercept, loss="log_loss"):
 
 
 def careful(model, X):
-    """The slow road: validation, then NumPy in float64."""
+    """The slow way: validation, then NumPy in float64."""
     X = validate_data(model, X, accept_sparse="csr", dtype=DTYPES[::-1], reset=False)
     X = X.toarray() if sp.issparse(X) else X
     return X.astype(np.float64) @ model.coef_.T.astype(np.float64) + model.intercept_
