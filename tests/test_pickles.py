@@ -1,4 +1,4 @@
-"""What pickles hold: names of classes and arrays, nothing compiled; and skops needs to trust the estimator alone."""
+"""Pickles hold names of classes and arrays, and nothing that is compiled; skops has to trust the estimator alone."""
 
 import pickle
 import pickletools
@@ -34,7 +34,7 @@ def fitted(request, two_classes):
 
 
 def test_pickles_hold_no_compiled_code(fitted):
-    """Classes of this package, NumPy and the standard library, by their names; no struct of a loss, no kernel."""
+    """They name classes of this package, of NumPy and of the standard library, but no struct of a loss and no kernel."""
     model, X = fitted
     stream = pickle.dumps(model)
     strings = {argument for _, argument, _ in pickletools.genops(stream) if isinstance(argument, str)}
