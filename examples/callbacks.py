@@ -2,8 +2,8 @@
 Callbacks
 =========
 
-scikit-learn's callbacks see every iteration of every solver: a progress bar around a grid search, scores along the way,
-and one of your own that ends a fit.  They are part of scikit-learn from 1.9 on.
+scikit-learn's callbacks are called after every iteration of every solver.  This example shows a progress bar for a grid
+search, the scores after each iteration, and a callback of your own that ends a fit.  It needs scikit-learn 1.9 or later.
 """
 
 from time import perf_counter
@@ -18,13 +18,14 @@ from skgd import GDClassifier
 X, y = load_wine(return_X_y=True)
 
 # %%
-# A progress bar for a whole grid search, its folds and their fits (it needs `rich`: ``pip install skgd[progress]``).
+# This progress bar shows a whole grid search, with its folds and their fits.  It needs `rich`, which the extra
+# ``skgd[progress]`` installs.
 search = GridSearchCV(GDClassifier(), {"alpha": [1e-3, 1e-2, 1e-1]}, cv=3)
 search.set_callbacks(ProgressBar()).fit(X, y)
 print(f"best alpha: {search.best_params_['alpha']}")
 
 # %%
-# Scores on the rows of training after each iteration.
+# `ScoringMonitor` records scores on the training rows after each iteration.
 monitor = ScoringMonitor(scoring=["accuracy", "neg_log_loss"])
 model = GDClassifier(alpha=1e-2).set_callbacks(monitor).fit(X, y)
 print(f"\niteration{'accuracy':>12s}{'log-loss':>12s}")
@@ -34,9 +35,9 @@ for row in monitor.get_logs().data:
 
 
 # %%
-# One of your own is any object with these four methods.  What `on_fit_task_end` returns ends the fit.
+# A callback of your own is any object with these four methods.  If `on_fit_task_end` returns True, the fit ends.
 class Budget:
-    """End a fit that has taken too long."""
+    """End a fit after a given number of seconds."""
 
     def __init__(self, seconds):
         self.seconds = seconds

@@ -1,12 +1,14 @@
 """
-On a cluster: Dask
-==================
+A fit on a Dask cluster
+=======================
 
-The estimators of `skgd.dask` take Dask's arrays and frames, and return what the local ones would return for all rows at once.
+The estimators of `skgd.dask` take Dask arrays and data frames.  They return the same model as the local estimators would
+return for all rows at once.
 """
 
 # %%
-# A cluster of two workers, here in threads of this process, and an array in chunks; on a real one, chunks are on many machines.
+# The cluster has two workers, which are threads of this process, and the array is divided into chunks.  On a real cluster the
+# chunks are on many machines.
 
 import dask.array as da
 import numpy as np
@@ -28,13 +30,13 @@ local = GDClassifier().fit(X, y)
 print(f"largest relative difference of coefficients: {np.abs(model.coef_ / local.coef_ - 1.0).max():.0e}")
 
 # %%
-# Predictions are computed when they are asked for, chunk by chunk; a score is one pass.
+# Predictions are lazy: they are computed chunk by chunk when they are needed.  `score` takes one pass over the rows.
 
 print(model.predict_proba(X_parts))
 print("accuracy", round(model.score(X_parts, y_parts), 4))
 
 # %%
-# The local model knows nothing of Dask: to save, or to serve.
+# The local model does not depend on Dask.  Use it to save or to deploy the model.
 
 print(model.to_local())
 client.close()

@@ -2,8 +2,8 @@
 Migration of a script
 =====================
 
-A script as it is written today, and the same with skgd: the import changes, and what was only there to make the fit
-work goes away.
+This example compares a script that uses scikit-learn with the same script that uses skgd.  The import changes, and the steps
+that were only needed to make the fit converge are removed.
 """
 
 import warnings
@@ -22,7 +22,8 @@ X, y = load_breast_cancer(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 
 # %%
-# Before: a scaler, because columns from 0.001 to 4000 make it diverge; a rate to tune, and a schedule to choose.
+# Before: the scaler is needed because SGD diverges on columns with values from 0.001 to 4000.  The learning rate has to be
+# tuned, and a schedule has to be chosen.
 before = GridSearchCV(
     make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss", learning_rate="adaptive", max_iter=1000, random_state=0)),
     {"sgdclassifier__alpha": [1e-4, 1e-3, 1e-2], "sgdclassifier__eta0": [1e-3, 1e-2, 1e-1, 1.0]},
@@ -33,18 +34,18 @@ with warnings.catch_warnings():
     before.fit(X_train, y_train)
 
 # %%
-# After: the penalty is all that is left to choose.
+# After: only the weight of the penalty has to be chosen.
 after = GridSearchCV(GDClassifier(), {"alpha": [1e-4, 1e-3, 1e-2]}, scoring="neg_log_loss")
 after.fit(X_train, y_train)
 
 # %%
-# Step one may be smaller.  Every parameter of SGDClassifier is still there, with its meaning.
+# You can also migrate in smaller steps, because the parameters of SGDClassifier are available with the same meaning.
 same = GDClassifier("log_loss", learning_rate="adaptive", eta0=0.1, alpha=1e-3, max_iter=1000, random_state=0)
 same = make_pipeline(StandardScaler(), same).fit(X_train, y_train)
 
 print(f"{'':44s}{'fits':>6s}{'log-loss':>10s}{'accuracy':>10s}")
 for name, model, fits in (
-    ("StandardScaler, SGDClassifier, grid of rates", before, 60),
+    ("StandardScaler, SGDClassifier, tuned rate", before, 60),
     ("GDClassifier with the parameters of SGD", same, 1),
     ("GDClassifier, raw columns", after, 15),
 ):

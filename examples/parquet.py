@@ -1,15 +1,15 @@
 """
-More rows than memory: Parquet
-==============================
+Batches from a Parquet file
+===========================
 
-A file of three million rows is fitted batch by batch. What is in memory at one time is a batch, one row group of the file, and
-a sample of the rows from which the fit starts; the answer is that of a fit of all rows at once.
+This example fits a file of three million rows batch by batch.  Memory holds one batch, one row group of the file, and a
+sample of the rows, from which the fit starts.  The result is the same as for a fit of all rows at once.
 """
 
 # %%
 # The file
 # --------
-# Twenty columns of very different scales, written 100,000 rows at a time.
+# The file has twenty columns of very different scales.  It is written 100,000 rows at a time.
 
 import tempfile
 from pathlib import Path
@@ -41,12 +41,12 @@ print(f"{path.stat().st_size / 1e6:.0f} MB on disk, {ROWS * COLUMNS * 4 / 1e6:.0
 # %%
 # The fit
 # -------
-# `parquet` is read anew in every pass.  One pass finds the classes, unless they are given; one surveys the rows; and each
-# iteration is one more.
+# The file is read again in every pass.  The first pass takes stochastic steps and collects the statistics of the rows.  Each
+# further iteration takes one pass.  If the classes were not given, one more pass would be needed to find them.
 
 
 def resident():
-    """MB of memory of this process, and the most it ever was (Linux)."""
+    """Return the memory of this process and its peak so far, in MB (Linux)."""
     try:
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     except FileNotFoundError:
@@ -61,7 +61,7 @@ print(f"{perf_counter() - start:.1f} s, {model.n_iter_} iterations")
 print(f"memory: {before:.0f} MB before, at most {resident()[1] - before:.0f} MB more")
 
 # %%
-# The coefficients that the rows were drawn from are recovered, in the units of the columns.
+# The fit recovers the coefficients that were used to generate the rows, in the units of the columns.
 
 units = 10.0 ** (np.arange(COLUMNS) % 7 - 3)
 print("largest error of a coefficient:", np.abs(model.coef_[0] * units - coef).max().round(3))

@@ -1,10 +1,11 @@
 """
-Signs and penalties for each feature
-====================================
+Constraints and penalties for each feature
+==========================================
 
-What is known beforehand belongs into the model.  Here a spectrum is a mixture of known ones, and shares of a mixture
-cannot be negative: `positive=True`.  And where some columns are trusted more than others, `alpha` takes a number for each
-of them: a baseline that nobody wants to shrink stays unpenalised beside the shares that ought to be few.
+Prior knowledge about the coefficients can be part of the model.  Here a measured spectrum is a mixture of known spectra.
+The shares of a mixture cannot be negative, which `positive` expresses.  Only few shares should differ from zero, so they get an
+L1 penalty.  The baseline under the spectrum should not be shrunk, so its coefficient is not penalised: `alpha` takes one number
+for each feature.
 """
 
 import matplotlib.pyplot as plt
@@ -13,7 +14,7 @@ import numpy as np
 from skgd import GDRegressor
 
 # %%
-# Thirty neighbouring spectra overlap, three of them are in the mixture, on a sloping baseline and under noise.
+# Thirty known spectra overlap with their neighbours.  The mixture contains three of them, a sloping baseline, and noise.
 rng = np.random.default_rng(1)
 wavelength = np.linspace(0.0, 1.0, 200)
 centres = np.linspace(0.05, 0.95, 30)
@@ -23,7 +24,7 @@ shares[[6, 14, 23]] = [1.0, 0.6, 0.8]
 measured = spectra @ shares + 0.8 * wavelength + 0.05 * rng.normal(size=200)
 
 # %%
-# The last column is the slope: free of sign and free of penalty.
+# The last column is the slope of the baseline.  Its coefficient may have any sign and is not penalised.
 X = np.column_stack([spectra, wavelength])
 known = np.append(np.ones(30, bool), False)
 fits = {

@@ -1,9 +1,9 @@
 """
-How fits converge
-=================
+Convergence of the solvers
+==========================
 
-Every fit keeps its objective and the time after each iteration or epoch; `ConvergenceDisplay` draws them as gaps to the
-minimum.  Here the solvers fit the same objective on raw columns, without a scaler and without a rate to tune.
+Every fit records the objective and the time after each iteration or epoch.  `ConvergenceDisplay` draws the relative gap to the
+minimum.  Here three solvers minimise the same objective on raw columns, without a scaler and without a learning rate to tune.
 """
 
 import matplotlib.pyplot as plt
@@ -13,12 +13,12 @@ from sklearn.datasets import make_classification
 from skgd import ConvergenceDisplay, GDClassifier
 
 # %%
-# Thirty columns, the units of which lie six decades apart.
+# The scales of the thirty columns differ by up to six orders of magnitude.
 X, y = make_classification(20_000, 30, n_informative=15, flip_y=0.1, random_state=0)
 X = X * 10.0 ** np.random.default_rng(0).permutation(np.linspace(-3.0, 3.0, 30))
 
 # %%
-# A first fit of each compiles kernels, or loads them; the second one is timed.
+# The first fit of each solver compiles its kernels or loads them from the cache.  The second fit is timed.
 fits = {}
 for solver in ("gd", "sgd", "adam"):
     model = GDClassifier(solver=solver, alpha=1e-3, tol=1e-6, random_state=0)

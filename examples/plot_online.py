@@ -2,8 +2,8 @@
 Learning from a stream
 ======================
 
-`partial_fit` learns batch by batch: columns are standardised by running moments, and nothing has to be tuned.  Here what
-the labels depend on changes twice, and a third of the columns changes its unit in between.  Every batch is predicted
+`partial_fit` learns batch by batch.  It standardises the columns by running means and variances, and nothing has to be tuned.
+Here the true coefficients change twice, and a third of the columns changes its unit in between.  Every batch is predicted
 before it is learned.
 """
 
@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from skgd import GDClassifier
 
 # %%
-# 30,000 rows; other coefficients from rows 10,000 and 20,000 on, other units from row 15,000 on.
+# The stream has 30,000 rows.  The coefficients change at rows 10,000 and 20,000, and the units change at row 15,000.
 rng = np.random.default_rng(0)
 X = rng.normal(size=(30_000, 9))
 w = np.repeat(2.0 * rng.normal(size=(3, 9)), 10_000, axis=0)
@@ -23,7 +23,7 @@ y = ((X * w).sum(axis=1) + rng.logistic(size=len(X)) > 0).astype(int)
 X[15_000:, :3] *= 1000.0
 
 # %%
-# What one would write without skgd: a scaler that learns along, in front of SGD.
+# The comparison is SGD behind a scaler that is updated with every batch, which is the usual approach in scikit-learn.
 ours, scaler, theirs = GDClassifier(), StandardScaler(), SGDClassifier(loss="log_loss", random_state=0)
 right = {"GDClassifier": [], "StandardScaler, SGDClassifier": []}
 for start in range(0, len(y), 50):

@@ -2,9 +2,10 @@
 Poisson rates
 =============
 
-Counts over times of different lengths: claims of policies, clicks of an hour, visits of a day.  The rate of a row is its
-count over its exposure, and its weight is the exposure; then `loss="poisson"` models the rate as ``exp(x W + b)``,
-which is never negative, and effects multiply.
+Counts are often observed over periods of different lengths, for example the claims of insurance policies.  The length of the
+period is the exposure.  The target is the rate, which is the count divided by the exposure, and the sample weight is the
+exposure.  `loss="poisson"` models the rate as ``exp(x W + b)``, which is always positive.  The effects of the features
+multiply.
 """
 
 import matplotlib.pyplot as plt
@@ -17,7 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, SplineTransformer
 from skgd import GDRegressor
 
 # %%
-# Claims of 20,000 drivers: the young and the old have more of them, and so have drivers of fast cars.
+# The data are the claims of 20,000 drivers.  Young and old drivers have more claims, and so do drivers of fast cars.
 rng = np.random.default_rng(0)
 n = 20_000
 age, car, exposure = rng.uniform(18, 80, n), rng.integers(4, size=n), rng.uniform(0.1, 1.0, n)
@@ -30,7 +31,7 @@ def true_rate(age, car):
 claims = rng.poisson(exposure * true_rate(age, car))
 
 # %%
-# The same optimum as PoissonRegressor's, whatever the units of the columns.
+# The fit reaches the same minimum as PoissonRegressor.
 features = ColumnTransformer([("age", SplineTransformer(n_knots=6), [0]), ("car", OneHotEncoder(sparse_output=False), [1])])
 X = features.fit_transform(np.column_stack([age, car]))
 ours = GDRegressor("poisson", alpha=1e-4, tol=1e-10).fit(X, claims / exposure, sample_weight=exposure)

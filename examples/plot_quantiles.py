@@ -2,8 +2,9 @@
 Quantile regression
 ===================
 
-A mean says nothing of the spread around it.  The quantile loss asks for the value that a share q of the targets stays
-below: three fits make a band that holds 80 % of them, wide where the data is wide.
+A model of the mean does not describe the spread of the targets.  With the quantile loss, a model predicts the value below
+which a given share of the targets lies.  The fits for 10 % and 90 % form a band that contains about 80 % of the targets.  It is
+wide where their spread is large.  A third fit predicts the median.
 """
 
 import matplotlib.pyplot as plt
@@ -14,13 +15,14 @@ from sklearn.preprocessing import SplineTransformer
 from skgd import GDRegressor
 
 # %%
-# Noise that grows with x, and more of it above than below.
+# The noise grows with x and is skewed: large deviations lie above the curve.
 rng = np.random.default_rng(0)
 x = rng.uniform(0.0, 10.0, 1500)
 y = np.sin(x) + 0.3 * x + (0.1 + 0.12 * x) * rng.gamma(2.0, 0.5, len(x))
 
 # %%
-# Splines make curves of a linear model; the loss is minimised up to a bound of its gap, kinks and all.
+# Splines turn a linear model into curves.  The quantile loss is not differentiable where the residual is zero.  The solver
+# minimises it without smoothing, until a proven bound of the gap to the minimum is small enough.
 grid = np.linspace(0.0, 10.0, 400)
 curves = {}
 for quantile in (0.1, 0.5, 0.9):

@@ -2,9 +2,10 @@
 Columns of any scale
 ====================
 
-The columns of a data set rarely share a unit.  Here those of one data set are multiplied by factors that lie further
-and further apart, without a penalty, so that the best model stays the same.  Solvers that step in the units of the data
-get further and further away from it; skgd steps in implicitly standardised coordinates, without a copy of X, and stays.
+The columns of a data set rarely have the same unit.  Here the columns of one data set are multiplied by factors that differ
+more and more.  There is no penalty, so the best predictions stay the same.  Solvers that step in the units of the data end
+far above the minimum if the factors differ a lot.  skgd steps in implicitly standardised coordinates, without a copy of X,
+and reaches the minimum for all factors.
 """
 
 import warnings
@@ -22,7 +23,7 @@ from skgd import GDClassifier
 warnings.simplefilter("ignore", ConvergenceWarning)
 
 # %%
-# Twelve columns, and factors from 10^(-decades/2) to 10^(decades/2).
+# The data has twelve columns.  The factors range from 10^(-decades/2) to 10^(decades/2).
 X, y = make_classification(2000, 12, n_informative=8, n_redundant=0, flip_y=0.1, random_state=0)
 decades = np.arange(0, 13, 3)
 exponents = np.random.default_rng(0).permutation(np.linspace(-0.5, 0.5, X.shape[1]))
@@ -37,7 +38,7 @@ models = {
 colors = dict(zip(models, ["#c8102e", "#f08a24", "#8e5ea2", "#12466b", "#3f8fc0"], strict=True))
 
 # %%
-# How far the log-loss of each fit is above its minimum, relative: each ought to be a flat line.
+# The picture shows the relative gap between the log-loss of each fit and its minimum.  Ideally, every line is flat.
 exact = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(X, y)
 minimum = log_loss(y, exact.predict_proba(X))
 figure, axes = plt.subplots(figsize=(6.4, 4.8), layout="constrained")

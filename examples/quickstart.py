@@ -2,9 +2,9 @@
 A tour
 ======
 
-Raw data in, fitted models out: skgd beside scikit-learn's own estimators, on three data sets that scikit-learn bundles,
-as they are, no column scaled.  Prints a table of plain fits and one of pipelines tuned by a grid search, and saves a
-picture of how the solvers converge to convergence.png.
+This script compares skgd with scikit-learn's own estimators on three data sets that come with scikit-learn.  No column is
+scaled.  It prints tables of fits with default parameters and of pipelines tuned by a grid search.  It also saves a picture of
+the convergence of the solvers as convergence.png.
 """
 
 import time
@@ -28,7 +28,7 @@ PICTURE = "convergence.png"
 
 
 def classifiers(n):
-    """Estimators that minimise the mean log-loss + alpha/2 ||w||^2 with alpha = 1/n; this is C = 1."""
+    """Return estimators that minimise the mean log-loss + alpha/2 ||w||^2 with alpha = 1/n, which is C = 1."""
     return {
         "GDClassifier": GDClassifier(alpha=1 / n),
         "GDClassifier, sgd": GDClassifier(alpha=1 / n, solver="sgd", random_state=0),
@@ -39,7 +39,7 @@ def classifiers(n):
 
 
 def regressors(n):
-    """Estimators that minimise half the mean squared error + alpha/2 ||w||^2 with alpha = 1/n; this is alpha = 1 of Ridge."""
+    """Return estimators that minimise half the mean squared error + alpha/2 ||w||^2 with alpha = 1/n: alpha = 1 in Ridge."""
     return {
         "GDRegressor": GDRegressor(alpha=1 / n),
         "GDRegressor, sgd": GDRegressor(alpha=1 / n, solver="sgd", random_state=0),
@@ -50,17 +50,17 @@ def regressors(n):
 
 
 def error(model, X, y):
-    """Log-loss of a classifier (clipped by scikit-learn where probabilities are 0), mean squared error of a regressor."""
+    """Return the log-loss of a classifier (scikit-learn clips probabilities of 0) or the mean squared error of a regressor."""
     return log_loss(y, model.predict_proba(X)) if is_classifier(model) else mean_squared_error(y, model.predict(X))
 
 
 def objective(model, X, y):
-    """What all of them minimise."""
+    """Return the objective that all estimators minimise."""
     return error(model, X, y) / (1 if is_classifier(model) else 2) + np.sum(model.coef_**2) / (2 * len(y))
 
 
 def timed_fit(model, X, y):
-    """Fit; return the seconds it took and the names of the warnings it gave."""
+    """Fit the model and return the time in seconds and the names of the warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         start = time.perf_counter()
@@ -80,7 +80,7 @@ def compare(name, models, X, X_test, y, y_test):
 
 
 def tune(name, features, model, grid, X, X_test, y, y_test):
-    """Search a grid of pipelines and print the best."""
+    """Tune a pipeline by a grid search and print a row for the best one."""
     search = GridSearchCV(Pipeline([("features", features), ("model", model)]), grid, cv=3)
     seconds, warned = timed_fit(search, X, y)
     best = ", ".join(f"{key.split('__')[1]}={value:g}" for key, value in search.best_params_.items())
@@ -89,7 +89,10 @@ def tune(name, features, model, grid, X, X_test, y, y_test):
 
 
 def path(model, X, y):
-    """Iterations or epochs, the objective after them, and whether the fit stopped by itself: recorded, or of many fits."""
+    """Return numbers of iterations or epochs, the objective after each, and whether the fit stopped before max_iter.
+
+    skgd records the objective during a fit.  For the other estimators, many fits with growing max_iter give it.
+    """
     if hasattr(model, "loss_curve_"):
         return np.arange(len(model.loss_curve_)), np.array(model.loss_curve_), model.n_iter_ < model.max_iter
     passes, values = [], []
@@ -103,7 +106,7 @@ def path(model, X, y):
 
 
 def draw(axes, title, models, X, y):
-    """Draw the relative gap of each model to the best objective of all; a dot where it stopped by itself."""
+    """Draw the relative gap of each model to the best objective, and a dot at the end if the fit stopped before max_iter."""
     reference = clone(next(iter(models.values()))).set_params(tol=1e-13)
     timed_fit(reference, X, y)
     paths = {label: path(model, X, y) for label, model in models.items()}
@@ -125,13 +128,13 @@ def draw(axes, title, models, X, y):
 
 
 def picture(splits, models):
-    """Draw two of the data sets side by side, and save them."""
+    """Draw two of the data sets side by side and save the picture."""
     figure, panels = plt.subplots(1, 2, figsize=(11, 5), sharey=True, layout="constrained")
     for axes, name in zip(panels, ("breast cancer", "digits"), strict=True):
         X, _, y, _ = splits[name]
         ours = dict(zip(("auto", "sgd", "adam"), models[name].values(), strict=False))
         theirs = {f"LogisticRegression, {s}": LogisticRegression(solver=s) for s in ("newton-cholesky", "lbfgs")}
-        if name == "breast cancer":  # on more classes it minimises something else, one against the rest
+        if name == "breast cancer":  # with more classes it fits one against the rest, which is another objective
             theirs["SGDClassifier"] = models[name]["SGDClassifier"]
         draw(axes, f"{name}, {len(X)} x {X.shape[1]} raw", ours | theirs, X, y)
     panels[0].set_ylabel("objective, relative gap to its minimum")
@@ -149,9 +152,9 @@ def main():
     splits = {name: train_test_split(X, y, random_state=0) for name, (X, y) in data.items()}
     models = {name: (regressors if name == "diabetes" else classifiers)(len(y)) for name, (_, _, y, _) in splits.items()}
 
-    # The first fit of its kind compiles kernels, which then come from a cache on disk.  That is no part of the times
-    # below: every estimator, scikit-learn's as well, is warmed by a short fit first.
-    print("Warming up; the very first run compiles ...", flush=True)
+    # The first fit of its kind compiles kernels or loads them from the cache on disk.  The times below do not include this,
+    # because a short fit of every estimator, also of scikit-learn's, comes first.
+    print("Warming up.  The first run compiles kernels, which takes a while ...", flush=True)
     for name, (X, _, y, _) in splits.items():
         for model in models[name].values():
             timed_fit(clone(model).set_params(max_iter=2), X, y)
@@ -172,5 +175,5 @@ def main():
 
 
 if __name__ == "__main__":
-    with threadpool_limits(1):  # on small data the threads of BLAS only get in each other's way
+    with threadpool_limits(1):  # on small data more threads of BLAS only slow each other down
         main()

@@ -3,7 +3,8 @@
 from typing import Any
 
 from ._version import __version__
-from .estimators.base import GDClassifier, GDRegressor
+from .estimators.classifier import GDClassifier
+from .estimators.regressor import GDRegressor
 
 __all__ = ["ConvergenceDisplay", "GDClassifier", "GDRegressor", "__version__", "fold"]
 

@@ -1,4 +1,4 @@
-"""``python -m skgd`` prints versions, cache folder and threads; ``python -m skgd compile`` fills the cache."""
+"""``python -m skgd`` prints versions, the cache folder and threads; ``python -m skgd compile`` fills the cache."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import platform
 import sys
 import time
 import warnings
+from functools import partial
 from itertools import product
+from typing import Any
 
 import joblib
-import numba
 import numpy as np
 import scipy
 import scipy.sparse as sp
@@ -18,8 +19,8 @@ import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 from . import GDClassifier, GDRegressor, __version__
-from .compiled.cache import CACHE_FOLDER
-from .solvers.rules import RULES
+from .compiled.cache import CACHE_FOLDER, NUMBA_VERSION
+from .solvers.rules import STOCHASTIC_SOLVERS
 
 
 def show() -> None:
@@ -30,7 +31,7 @@ def show() -> None:
         "scikit-learn": sklearn.__version__,
         "NumPy": np.__version__,
         "SciPy": scipy.__version__,
-        "Numba": numba.__version__,
+        "Numba": NUMBA_VERSION,
     }
     for name, version in versions.items():
         print(f"{name:14s}{version}")
@@ -39,8 +40,8 @@ def show() -> None:
     print(f"{'threads':14s}{joblib.effective_n_jobs(-1)} (n_jobs=-1)")
 
 
-def compile_all() -> None:
-    """Fit every common combination once, so that its kernels are in the cache."""
+def common_cases() -> list[tuple[str, Any, Any, Any]]:
+    """The names of common cases, each with an estimator, X and y: all storages, dtypes and solvers, and several losses."""
     rng = np.random.default_rng(0)
     label, target = np.arange(80), rng.standard_normal(80)
     tall, wide = rng.standard_normal((80, 3)), rng.standard_normal((8, 1500))  # wide: gd has the diagonal of a Hessian only
@@ -50,13 +51,13 @@ def compile_all() -> None:
         for kind, make in {"dense": np.ascontiguousarray, "CSR": sp.csr_matrix}.items()
         for dtype in ("float64", "float32")
     }
-    problems = {
-        "log loss": (GDClassifier(), label % 2),
-        "softmax": (GDClassifier(), label % 3),
-        "squared error": (GDRegressor(), target),
-        "Huber": (GDRegressor("huber"), target),
+    problems: dict[str, tuple[Any, Any]] = {
+        "log loss": (GDClassifier, label % 2),
+        "softmax": (GDClassifier, label % 3),
+        "squared error": (GDRegressor, target),
+        "Huber": (partial(GDRegressor, "huber"), target),
     }
-    solvers = [("gd", "l2"), ("gd", "l1"), *((name, "l2") for name in RULES)]
+    solvers = [("gd", "l2"), ("gd", "l1"), *((name, "l2") for name in STOCHASTIC_SOLVERS)]
     cases = [
         (*case, way)
         for case in product(storages, problems)
@@ -65,15 +66,26 @@ def compile_all() -> None:
     text = 0.1 * sp.eye_array(80, 2000, format="csr")  # so many columns that the dual is solved
     storages |= {f"text {dtype}": text.astype(dtype) for dtype in ("float64", "float32")}
     cases += product(("text float64", "text float32"), ("log loss", "softmax"), [("auto", "l2")])
-    start = time.perf_counter()
-    for number, (storage, problem, (solver, penalty)) in enumerate(cases, 1):
-        estimator, y = problems[problem]
+    return [
+        (
+            f"{storage}, {problem}, {solver}",
+            problems[problem][0](solver=solver, penalty=penalty, max_iter=2),
+            storages[storage],
+            problems[problem][1][: storages[storage].shape[0]],
+        )
+        for storage, problem, (solver, penalty) in cases
+    ]
+
+
+def compile_all() -> None:
+    """Fit every common case once, so that its kernels are in the cache."""
+    cases, start = common_cases(), time.perf_counter()
+    for number, (name, estimator, X, y) in enumerate(cases, 1):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            X = storages[storage]
-            estimator.set_params(solver=solver, penalty=penalty, max_iter=2).fit(X, y[: X.shape[0]])
+            estimator.fit(X, y)
         filled = 30 * number // len(cases)
-        print(f"\r[{'#' * filled:30s}] {number}/{len(cases)} {storage}, {problem}, {solver}".ljust(78), end="", flush=True)
+        print(f"\r[{'#' * filled:30s}] {number}/{len(cases)} {name}".ljust(78), end="", flush=True)
     print(f"\nCompiled in {time.perf_counter() - start:.0f} s: {CACHE_FOLDER or 'for this process only, there is no cache'}")
 
 

@@ -1,8 +1,9 @@
-"""Implicit standardisation: solvers see columns of mean 0 and scale 1, X stays as it is.
+"""Implicit standardisation: solvers see columns of mean 0 and variance 1, while X stays as it is.
 
-With x~ = scale * (x - mean, 1), coefficients theta of x~ belong to raw coefficients W = scale * theta and the
-intercept b = scale_d theta_d - mean W.  Scores and the objective are exactly the same; only the steps differ.
-A column without variation gets scale 0, and so coefficient 0: the intercept already has it.
+A standardised row is x~ = scale * (x - mean, 1).  Coefficients theta (d + 1, K) of x~ belong to the raw coefficients
+W = scale theta (d, K), without the last row, and to the intercepts b = scale_d theta_d - mean W (K,).  Scores and objective are
+the same in both, but solvers take other steps.  A column that does not vary gets scale 0 and thus coefficient 0, because the
+intercept can do the same.
 """
 
 from __future__ import annotations
@@ -11,91 +12,93 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Below this share of its mean, the variation of a column is lost in rounding.
+# A column whose standard deviation is below this share of its mean counts as constant: rounding may have made the variation.
 CONSTANT = 1e-12
 
 
 class Coordinates(NamedTuple):
-    """mean (d,) and scale (d + 1,), the last entry the intercept's (0: no intercept)."""
+    """The means and scales of standardised columns."""
 
-    mean: np.ndarray
-    scale: np.ndarray
+    mean: np.ndarray  # (d,)
+    scale: np.ndarray  # (d + 1,); the last entry is the intercept's, and 0 if there is none
 
     @property
     def centred(self) -> bool:
-        """Whether there is an intercept: without one nothing is centred."""
+        """Whether there is an intercept; without one, columns are not centred."""
         return bool(self.scale[-1] > 0.0)
 
     def raw(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """W (d, K) and b (K,) of theta (d + 1, K)."""
+        """The raw coefficients W (d, K) and intercepts b (K,) of theta (d + 1, K)."""
         W = self.scale[:-1, None] * theta[:-1]
         return W, self.scale[-1] * theta[-1] - self.mean @ W
 
     def theta(self, W: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """theta (d + 1, K) of raw coefficients; those of columns without variation are dropped."""
+        """The theta (d + 1, K) of raw coefficients; those of columns that do not vary become part of the intercept."""
         intercept = b + self.mean @ W
         theta = np.vstack([W, intercept[None, :]])
         return np.divide(theta, self.scale[:, None], out=np.zeros_like(theta), where=self.scale[:, None] > 0)
 
     def gradient(self, G: np.ndarray) -> np.ndarray:
-        """The gradient by theta, given that by raw coefficients, G (d + 1, K) with the intercepts' in its last row."""
+        """The gradient by theta (d + 1, K), given the gradient G (d + 1, K) by raw coefficients and, last, intercepts."""
         centred = G.copy()
         centred[:-1] -= self.mean[:, None] * G[-1]
         return self.scale[:, None] * centred
 
     def rescaled_intercept(self, scale: float) -> Coordinates:
-        """The same, with another scale of the intercept, where there is one."""
+        """The same coordinates with another scale of the intercept, if there is one."""
         return Coordinates(self.mean, np.append(self.scale[:-1], scale * self.centred))
 
 
 def identity(d: int, fit_intercept: bool) -> Coordinates:
-    """Raw coordinates."""
+    """The coordinates in which theta is the raw coefficients and the intercept."""
     return Coordinates(np.zeros(d), np.append(np.ones(d), float(fit_intercept)))
 
 
 class ColumnMoments(NamedTuple):
-    """Of rows: their weight, and weighted means (d,) and sums of squared deviations from these (d,) of their columns."""
+    """The weighted moments of the columns of some rows."""
 
-    weight: float
-    mean: np.ndarray
-    squares: np.ndarray
+    weight: float  # of all rows
+    mean: np.ndarray  # (d,)
+    squares: np.ndarray  # (d,), weighted sums of squared deviations from the means
 
     @classmethod
     def of_sums(cls, sums: np.ndarray, shift: np.ndarray, n: int, weight: float) -> ColumnMoments:
-        """From the sums of `kernels.moments` over n rows of total weight `weight`."""
+        """The moments of n rows of total weight `weight`, from the sums of `kernels.moments`."""
         stored, firsts, seconds, counts = sums
-        with np.errstate(over="ignore", invalid="ignore"):  # of columns whose squares overflow: they are named later
+        with np.errstate(over="ignore", invalid="ignore"):  # columns whose squares overflow are reported later
             implicit = np.where(counts < n, weight - stored, 0.0)  # the zeros that CSR does not store
             offset = (firsts - implicit * shift) / weight
             square = (seconds + implicit * shift * shift) / weight
             return cls(weight, shift + offset, weight * np.maximum(square - offset * offset, 0.0))
 
-    def __add__(self, other: ColumnMoments) -> ColumnMoments:  # type: ignore[override]  # not of tuples
-        """Those of the rows of both (Chan, Golub and LeVeque, 1983)."""
+    def __add__(self, other: ColumnMoments) -> ColumnMoments:  # type: ignore[override]  # tuples are concatenated
+        """The moments of the rows of both (Chan, Golub and LeVeque, 1983)."""
         weight, apart = self.weight + other.weight, other.mean - self.mean
         between = apart**2 * (self.weight * other.weight / weight)
         return ColumnMoments(weight, self.mean + apart * (other.weight / weight), self.squares + other.squares + between)
 
     @property
     def variance(self) -> np.ndarray:
+        """The variances (d,) of the columns."""
         return self.squares / self.weight
 
     @property
     def units(self) -> np.ndarray:
-        """Natural sizes (d,) of the columns: their deviations; where they do not vary, what they are; 1 where that is zero."""
+        """The natural sizes (d,) of the columns: standard deviations, the absolute value of constant ones, 1 for zeros."""
         size = np.abs(self.mean)
         size = np.where(self.variance > (CONSTANT * size) ** 2, np.sqrt(self.variance), size)
         return np.where(size > 0.0, size, 1.0)
 
     def mean_squares(self, centred: bool) -> np.ndarray:
-        """Of what an objective sees of the columns, (d,): around their means if it is centred, else around zero."""
+        """The mean squares (d,) of the columns: around their means if `centred`, else around zero."""
         return self.variance if centred else self.variance + self.mean**2
 
     def coordinates(self, ridge: np.ndarray | float, fit_intercept: bool) -> Coordinates:
         """Standardised coordinates, with scales 1 / sqrt(variance + ridge).
 
-        That is the curvature of a loss of unit curvature_bound with an L2 penalty: columns of any size, tiny ones included,
-        then have curvature 1.  Without an intercept nothing is centred.
+        The objective of a loss of curvature 1 with the L2 penalty `ridge` has curvature variance + ridge along a column.  In
+        these coordinates it is 1 along all columns, however small their values are.  Without an intercept columns are not
+        centred.
         """
         mean = self.mean if fit_intercept else np.zeros_like(self.mean)
         square = self.mean_squares(fit_intercept)

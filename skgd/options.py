@@ -1,4 +1,4 @@
-"""The user's choices about how to minimise, as the estimators hand them to the solvers."""
+"""The user's choices about how to minimise, as estimators hand them to solvers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Options:
-    """Parameters of the estimators of the same names, validated; `alpha` is for the rate of learning_rate='optimal'."""
+    """Validated parameters of the estimators, under the same names.
+
+    `solver` is "auto" only where "gd" is able to minimise the loss.  `alpha`, the mean of the penalty's weights, is only for
+    the rate of learning_rate="optimal".
+    """
 
     solver: str
     alpha: float
@@ -40,6 +44,6 @@ class Options:
 
     @property
     def unspecific(self) -> bool:
-        """Whether nothing asks for mini-batches of a certain kind."""
+        """Whether no parameter asks for a certain kind of stochastic steps."""
         plain = self.momentum == 0.0 and self.average in ("auto", False) and self.batch_size == "auto"
         return self.automatic and plain

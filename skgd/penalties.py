@@ -1,10 +1,11 @@
-"""Separable penalties: each coefficient u pays  upper u  where u > 0,  lower u  where u < 0,  and  l2 u^2 / 2.
+"""Separable penalties: a coefficient u costs  upper u  where u > 0,  lower u  where u < 0,  and in both cases  l2 u^2 / 2.
 
-``[lower, upper]``, which holds 0, is the interval of slopes that keep the coefficient at zero: ``[-l1, l1]`` for L1,
-``[-inf, l1]`` where negative coefficients are ruled out.  Nothing else is known of a penalty anywhere: coordinate
-descent, proximal steps and working sets ask for its value, its proximal step, and that interval.
+Here lower <= 0 <= upper.  The interval ``[lower, upper]`` is the subdifferential at zero: ``[-l1, l1]`` for an L1 penalty, and
+``[-inf, l1]`` where negative coefficients are ruled out.  A coefficient stays at zero where minus the gradient of the loss lies
+in it.  Solvers know nothing else of a penalty: coordinate descent, proximal steps and working sets ask for its value, its
+proximal step and this interval.
 
-Solvers work in scaled coordinates, where every coefficient has weights of its own (0 for the intercept).
+Solvers work in scaled coordinates, in which every coefficient has its own weights; those of the intercept are 0.
 """
 
 from __future__ import annotations
@@ -17,97 +18,100 @@ from .compiled.jit import kernel, struct
 
 
 class Penalty(NamedTuple):
-    """Weights of the penalty on each of N coefficients."""
+    """The weights of the penalty on each of N coefficients."""
 
     lower: np.ndarray  # (N,), <= 0
     upper: np.ndarray  # (N,), >= 0
-    l2: np.ndarray  # (N,)
+    l2: np.ndarray  # (N,), >= 0
 
     @property
-    def kinked(self) -> np.ndarray:
-        """Which coefficients (N,) may be held at zero."""
+    def non_smooth(self) -> np.ndarray:
+        """Which coefficients (N,) have a penalty that is not smooth at zero, and so may be held there."""
         return (self.lower < 0.0) | (self.upper > 0.0)
 
     @property
     def ridge(self) -> float:
-        """The L2 weight of all coefficients, where they share one and nothing else is penalised; 0 elsewhere."""
-        alike = not self.kinked.any() and len(self.l2) > 0 and np.all(self.l2 == self.l2[0])
+        """The L2 weight of all coefficients, if it is the same for all and nothing else is penalised; 0 otherwise."""
+        alike = not self.non_smooth.any() and len(self.l2) > 0 and np.all(self.l2 == self.l2[0])
         return float(self.l2[0]) if alike else 0.0
 
     def positive(self, which: np.ndarray) -> Penalty:
-        """The same, and coefficients chosen by a mask (N,) must not be negative."""
+        """The penalty that rules out negative values of the coefficients in the mask `which` (N,), too."""
         return self._replace(lower=np.where(which, -np.inf, self.lower))
 
     def feasible(self, W: np.ndarray) -> np.ndarray:
-        """W (N, K) without negative coefficients where they are ruled out."""
+        """Coefficients W (N, K), with zeros for negative ones where these are ruled out."""
         return np.where(np.isneginf(self.lower)[:, None], np.maximum(W, 0.0), W)
 
     def scaled(self, scale: np.ndarray) -> Penalty:
-        """That on coefficients u / scale; where the scale is 0, nothing is penalised."""
+        """The penalty as a function of coefficients divided by `scale` (N,); where the scale is 0, nothing is penalised."""
         with np.errstate(invalid="ignore"):
             lower, upper = (np.where(scale > 0.0, slopes * scale, 0.0) for slopes in (self.lower, self.upper))
         return Penalty(lower, upper, self.l2 * scale**2)
 
     def of(self, index) -> Penalty:
-        """That on some coefficients alone, or on all of them again and again."""
+        """The penalty on the coefficients of an index, which may hold a coefficient several times."""
         return Penalty(*(weights[index] for weights in self))
 
 
 def elastic_net(l1: float | np.ndarray, l2: float | np.ndarray, d: int) -> Penalty:
-    """l1 |u| + l2 u^2 / 2 on each of d coefficients."""
+    """The penalty l1 |u| + l2 u^2 / 2 on each of d coefficients."""
     upper = np.broadcast_to(np.asarray(l1, dtype=float), d)
     return Penalty(-upper, upper, np.broadcast_to(np.asarray(l2, dtype=float), d))
 
 
 @kernel
-def shrink(c, lower, upper):
-    """argmin over u of (u - c)^2 / 2 + the kink: upper u for u > 0, lower u for u < 0."""
+def soft_threshold(c, lower, upper):
+    """The u that minimises (u - c)^2 / 2 + upper u where u > 0, or + lower u where u < 0."""
     return max(c - upper, 0.0) - max(lower - c, 0.0)
 
 
 def penalty_value(theta: np.ndarray, penalty: Penalty) -> float:
-    """Sum over coefficients theta (D, K), each row with its own weights."""
+    """The penalty on coefficients theta (D, K), each row of which has its own weights."""
     value = 0.5 * float((penalty.l2 @ (theta * theta)).sum())
-    if penalty.kinked.any():
+    if penalty.non_smooth.any():
         slopes = np.where(theta > 0.0, penalty.upper[:, None], penalty.lower[:, None])
         value += float(np.multiply(slopes, theta, out=np.zeros_like(theta), where=theta != 0.0).sum())
     return value
 
 
 def proximal_step(theta: np.ndarray, rate: float, penalty: Penalty) -> np.ndarray:
-    """argmin over u of (u - theta)^2 / (2 rate) + the penalty, for all coefficients theta (D, K)."""
+    """The u (D, K) that minimise (u - theta)^2 / (2 rate) + the penalty on u, for all coefficients theta (D, K)."""
     lower, upper, l2 = (weights[:, None] for weights in penalty)
     return (np.maximum(theta - rate * upper, 0.0) - np.maximum(rate * lower - theta, 0.0)) / (1.0 + rate * l2)
 
 
-def slopes_off_zero(u: np.ndarray, penalty: Penalty) -> np.ndarray:
-    """Derivative of the penalty by each of the coefficients u (N,), none of which is zero."""
+def penalty_derivative(u: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """The derivatives of the penalty by coefficients u (N,), none of which is zero."""
     return np.where(u > 0.0, penalty.upper, penalty.lower) + penalty.l2 * u
 
 
-def excess(theta: np.ndarray, gradient: np.ndarray, penalty: Penalty) -> np.ndarray:
-    """How far the slopes of a loss with this gradient (D, K) are from keeping zeros of theta at zero; 0 for the others."""
-    beyond = np.maximum(-gradient - penalty.upper[:, None], gradient + penalty.lower[:, None])
-    return np.where(theta == 0.0, np.maximum(beyond, 0.0), 0.0)
+def zero_violations(theta: np.ndarray, gradient: np.ndarray, penalty: Penalty) -> np.ndarray:
+    """By how much zeros of theta (D, K) violate their optimality conditions, given the gradient (D, K) of the loss.
+
+    It is the distance of minus the gradient from ``[lower, upper]``, and 0 for coefficients that are not zero.
+    """
+    distance = np.maximum(-gradient - penalty.upper[:, None], gradient + penalty.lower[:, None])
+    return np.where(theta == 0.0, np.maximum(distance, 0.0), 0.0)
 
 
 @struct
 class ElasticNet(NamedTuple):
-    """The kinks and l2 w^2 / 2.
+    """What compiled stochastic steps do with the penalty on one coefficient.
 
     Parameters
     ----------
     explicit : float
-        1: the smooth part, l2 w^2 / 2, joins the gradient, as in the textbook; 0: it is left to the proximal step,
-        which no rate can make unstable.  The kinks always are.
+        If 1, the gradient includes that of the L2 penalty, as in textbooks.  If 0, the L2 penalty is part of the proximal step,
+        which is stable at any rate.  The non-smooth part of the penalty always is.
     """
 
     explicit: float = 0.0
 
     def gradient(self, w, l2):
-        """Gradient of the explicit part."""
+        """The gradient of the explicit part of the penalty at w."""
         return self.explicit * l2 * w
 
     def proximal_step(self, w, rate, lower, upper, l2):
-        """argmin over u of (u - w)^2 / (2 rate) + upper u where u > 0 + lower u where u < 0 + (implicit part of) l2 u^2 / 2."""
-        return shrink(w, rate * lower, rate * upper) / (1.0 + (1.0 - self.explicit) * rate * l2)
+        """The u that minimises (u - w)^2 / (2 rate) + the rest of the penalty on u."""
+        return soft_threshold(w, rate * lower, rate * upper) / (1.0 + (1.0 - self.explicit) * rate * l2)

@@ -14,10 +14,10 @@ from inspect import signature
 import numpy as np
 import pytest
 import sklearn.linear_model
-from skgd.estimators.base.base import _GDEstimator
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skgd import GDClassifier, GDRegressor
+from skgd.estimators.base import _GDEstimator
 
 EXACT = 1e-13  # whatever tolerance a test asks for means something else there
 
@@ -200,7 +200,7 @@ def pytest_configure(config):
     linear_model = sklearn.linear_model
     linear_model.SGDClassifier, linear_model.SGDRegressor = GDClassifier, GDRegressor
     linear_model.LogisticRegression, linear_model.Ridge = LogisticRegression, Ridge
-    for name in ("_minimise", "_learn"):  # where fit and partial_fit meet
+    for name in ("_fit_rows", "_learn"):  # where fit and partial_fit meet
         setattr(_GDEstimator, name, _counted(getattr(_GDEstimator, name)))
 
 

@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 
 CLASSES = ("log_loss", "hinge", "squared_hinge", "modified_huber")
 TARGETS = ("squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive", "quantile")
-# Losses that a task can take.  Counts and positive numbers are targets like any others, too.
+# The losses for each task.  Counts and positive numbers can be targets of the other regression losses, too.
 LOSSES_OF = {
     "classes": CLASSES,
     "targets": TARGETS,
@@ -25,12 +25,12 @@ Data = tuple[Any, np.ndarray]
 
 # ---------------------------------------------------------------- parts
 def varying(X):
-    """Those columns that hold more than one value: a rare level may have no row in a small draw."""
+    """The columns of X that hold more than one value: a rare level may be in no row of a small draw."""
     return X[:, np.ptp(X, axis=0) > 0.0]
 
 
 def standardised(generate: Callable[[int, int], Data]) -> Callable[[int, int], Data]:
-    """The generator of the same data with columns of mean 0 and variance 1."""
+    """A generator of the same data with columns of mean 0 and variance 1."""
 
     def generate_standardised(n: int, seed: int) -> Data:
         X, y = generate(n, seed)
@@ -46,13 +46,13 @@ def one_hot(codes, levels):
 
 
 def stored_somewhere(X):
-    """Those columns of a CSR matrix that store an entry."""
+    """The columns of a CSR matrix X that store an entry."""
     return X[:, np.diff(X.tocsc().indptr) > 0]
 
 
 # ---------------------------------------------------------------- classes
 def sequences(n, seed):
-    """One-hot dummies of 60 letters a row.  Those near the middle tell three classes.  Each place has a fifth, rare letter."""
+    """One-hot codes of 60 letters.  Letters near the middle tell three classes apart.  Each place has a fifth, rare letter."""
     rng = np.random.default_rng(seed)
     y = rng.choice(3, n, p=[0.24, 0.24, 0.52])
     blocks = []
@@ -74,7 +74,7 @@ def wide(n, seed):
 
 
 def rare_class(n, seed, distance=1e7):
-    """One row in a hundred is of the second class.  A column in units of 1e6 tells it, so that the minimum is nearly zero."""
+    """One row in a hundred is of the second class.  A column of numbers near 1e7 tells it: the minimum is nearly zero."""
     rng = np.random.default_rng(seed)
     X = rng.lognormal(0.0, 2.0, (n, 50)) * (rng.random((n, 50)) < 0.1)
     y = (np.arange(n) < max(n // 100, 2)).astype(int)
@@ -83,12 +83,12 @@ def rare_class(n, seed, distance=1e7):
 
 
 def rare_class_nearer(n, seed):
-    """The same with a column in units of 1e4.  The minimum is a 1e-10th of the start, which rounding still tells from zero."""
+    """The same with a column of numbers near 1e4.  The minimum is 1e-10 of the start, which is more than rounding."""
     return rare_class(n, seed, distance=1e4)
 
 
 def text(n, seed):
-    """CSR of tf-idf rows.  Words are as frequent as Zipf's law says, and four topics prefer different ones."""
+    """CSR of tf-idf rows.  Frequencies of words follow Zipf's law, and each of four topics prefers other words."""
     rng = np.random.default_rng(seed)
     words, topics = 4_000, 4
     lengths, y = np.ceil(rng.lognormal(3.7, 0.7, n)).astype(int), rng.integers(topics, size=n)
@@ -103,7 +103,7 @@ def text(n, seed):
 
 
 def letters(n, seed):
-    """26 classes told by 16 whole numbers from 0 to 15, as measures of printed letters are."""
+    """26 classes told apart by 16 whole numbers from 0 to 15, like measurements of printed letters."""
     rng = np.random.default_rng(seed)
     centres, y = rng.uniform(3.0, 12.0, (26, 16)), np.arange(n) % 26
     return np.round(centres[y] + 2.0 * rng.normal(size=(n, 16))).clip(0.0, 15.0), y
@@ -142,7 +142,7 @@ def near_copies(n, seed):
 
 
 def ratings(n, seed):
-    """CSR of two one-hot blocks, 900 who rated and 1,600 things, by root mean squares.  Targets are ratings, standardised."""
+    """CSR of one-hot codes of 900 users and 1,600 items, columns scaled to mean square 1.  Targets are standardised ratings."""
     rng = np.random.default_rng(seed)
     users, items = 900, 1_600
     user, item = (users * rng.random(n) ** 2).astype(int), (items * rng.random(n) ** 3).astype(int)
@@ -154,7 +154,7 @@ def ratings(n, seed):
 
 
 def rare_levels(n, seed):
-    """CSR of five numbers and the one-hot levels of a category.  Most levels have only a few rows, as names of places do."""
+    """CSR of five numbers and the one-hot levels of a category.  Most levels have only a few rows, as place names do."""
     rng = np.random.default_rng(seed)
     levels = max(n // 10, 5)
     frequency = 1.0 / np.arange(1, levels + 1)
@@ -165,7 +165,7 @@ def rare_levels(n, seed):
 
 # ---------------------------------------------------------------- counts and positive targets
 def counts(n, seed):
-    """Counts whose rates vary by a heavy tail, next to skewed columns: most are zero, a few are hundreds."""
+    """Counts whose rates have a heavy tail, with skewed columns: most counts are zero, a few are hundreds."""
     rng = np.random.default_rng(seed)
     X = np.column_stack([rng.lognormal(0.0, 1.0, (n, 4)), rng.normal(size=(n, 8))])
     rate = np.exp(-1.0 + 0.1 * X[:, :4].clip(0.0, 10.0).sum(axis=1) + X[:, 4:] @ (0.3 * rng.normal(size=8)))
@@ -181,7 +181,7 @@ def claims(n, seed):
 
 
 def slip_of_the_pen(n, seed):
-    """Prices that grow with a size.  One size is 58.9 where 5.89 was meant, in a row that no sample of every 8th row sees."""
+    """Prices that grow with a size.  One size is 58.9 in place of 5.89, in a row that samples of every 8th row do not hold."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 25))
     X[:, 0] = rng.normal(5.7, 1.1, n).clip(3.5, 9.5)
@@ -202,9 +202,9 @@ class Kind(NamedTuple):
     task : {"classes", "targets", "counts", "positive"}
         What y holds.
     rows : int
-        How many make a problem of this kind that is fitted in about a second.
+        The number of rows of a problem that is fitted in about a second.
     most : int
-        How many the largest problem of this kind has.
+        The number of rows of the largest problem.
     """
 
     name: str
@@ -238,13 +238,13 @@ KINDS = {
         Kind("rare levels", rare_levels, "targets"),
         Kind("counts", counts, "counts"),
         Kind("claims", claims, "positive"),
-        Kind("slip of the pen", slip_of_the_pen, "positive", rows=12_000),  # of fewer, no sample is made
+        Kind("slip of the pen", slip_of_the_pen, "positive", rows=12_000),  # gd takes no sample of fewer
     )
 }
 
 
 @cache
 def data_of(name: str, n: int | None = None, seed: int = 0) -> Data:
-    """X and y of a kind, of as many rows as it has by default.  They are drawn once and shared, so do not change them."""
+    """X and y of a kind, with n rows or its default number.  They are drawn once and shared, so tests must not change them."""
     kind = KINDS[name]
     return kind.generate(n or kind.rows, seed)

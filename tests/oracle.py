@@ -1,7 +1,8 @@
-"""The least value of a documented objective that SciPy finds, for data of any size: an oracle apart from the package.
+"""The least value of a documented objective that SciPy finds, for data of any size, without any code of the package.
 
-L-BFGS-B minimises sums that NumPy makes, in coordinates in which the problem is round.  Kinks are rounded off, less and less.
-It starts where a fit ended and from a constant.  So it shows that a fit is not at its minimum, but never that it is.
+L-BFGS-B minimises sums that NumPy makes, in coordinates in which the problem is well conditioned.  Non-smooth losses are
+smoothed, less and less.  The oracle starts where a fit ended, and from constant scores.  So it can show that a fit is not at
+its minimum, but never that it is.
 """
 
 from typing import Any, NamedTuple
@@ -13,19 +14,19 @@ from scipy.optimize import minimize
 from scipy.special import expit, logsumexp, xlogy
 from sklearn.base import is_classifier
 
-KINKED = ("hinge", "epsilon_insensitive", "quantile")
+NON_SMOOTH = ("hinge", "epsilon_insensitive", "quantile")
 LOG_LINK = ("poisson", "gamma")
-ROUNDINGS = (1e-2, 1e-3, 1e-4, 1e-5)  # half widths of a kink, in the unit of the scores, one after the other
-WHITENED = 1_000  # columns up to which their correlations are taken out
-RIDGE = 1e-10  # share of the mean curvature that is added to all, so that it has a root
-HUGE = 1e100  # in place of what overflows
-ALLOWED = 1.5  # times tol that a fit without a warning may end above what the oracle finds
-NOTHING = 1e-14  # share of the objective at zero coefficients that rounding leaves
+SMOOTHINGS = (1e-2, 1e-3, 1e-4, 1e-5)  # half widths of smoothing, in the unit of the scores, one after the other
+WHITENED = 1_000  # columns up to which they are decorrelated
+RIDGE = 1e-10  # share of the mean curvature that is added to the diagonal, so that the matrix has a Cholesky factor
+HUGE = 1e100  # value that stands for one that overflows
+ALLOWED = 1.5  # a fit without a warning may end this many times tol above what the oracle finds
+NOTHING = 1e-14  # differences below this share of the objective at zero coefficients are rounding
 
 
 # ---------------------------------------------------------------- losses
 def ramp(t, h):
-    """max(0, t) and its slope, with a parabola in place of the kink between -h and h."""
+    """max(0, t) and its derivative, with a parabola in place of the corner where -h < t < h."""
     if h == 0.0:
         return np.maximum(t, 0.0), (t > 0.0).astype(float)
     slope = np.clip((t + h) / (2.0 * h), 0.0, 1.0)
@@ -103,7 +104,7 @@ def softmax_loss(Y, Z):
 
 
 def targets_of(loss, y, classifies):
-    """Targets (n, K): numbers as they are, or 0 and 1 (log_loss) or -1 and 1 for each class, or for the second of two."""
+    """Targets (n, K): numbers as they are; for each class, or the second of two, 0 and 1 (log_loss) or -1 and 1."""
     if not classifies:
         return np.asarray(y, dtype=float)[:, None]
     classes = np.unique(y)
@@ -120,7 +121,7 @@ class Coordinates:
     A : ndarray or CSR matrix of shape (n, d)
         Columns of unit variance.
     left : ndarray of shape (d,)
-        Their means, which are still to be taken off.
+        The means of the columns of A, which scores and products subtract.
     mean, scale : ndarray of shape (d,)
         Means and standard deviations of the columns of X.
     """
@@ -137,27 +138,27 @@ class Coordinates:
             self.A, self.left = (X - self.mean) / self.scale, np.zeros(X.shape[1])
 
     def scores(self, V):
-        """(n, K), of coefficients V (d + 1, K) whose last row is the intercept."""
+        """The scores (n, K) of coefficients V (d + 1, K), whose last row is the intercepts."""
         return self.A @ V[:-1] + (V[-1] - self.left @ V[:-1])
 
     def transposed(self, R):
-        """(d + 1, K), the sums over rows that the slopes R (n, K) make."""
+        """The gradient (d + 1, K) of derivatives by scores R (n, K): sums over rows."""
         total = R.sum(axis=0)
         return np.vstack([self.A.T @ R - np.outer(self.left, total), total])
 
     def gram(self):
-        """(d, d), correlations of the columns."""
+        """The correlations (d, d) of the columns."""
         products = self.A.T @ self.A
         products = products.toarray() if sp.issparse(products) else products
         return products / self.A.shape[0] - np.outer(self.left, self.left)
 
     def of(self, W, b):
-        """Coefficients (d + 1, K) here, of those of X."""
+        """Coefficients (d + 1, K) of standardised columns, given those of X."""
         return np.vstack([W * self.scale[:, None], b + self.mean @ W])
 
 
 class Oracle:
-    """The objective of a model on all rows of X and y, with an intercept and without weights, and how low SciPy comes.
+    """The objective of a model on X and y, with an intercept and without weights, and the least value that SciPy finds.
 
     Parameters
     ----------
@@ -166,7 +167,7 @@ class Oracle:
     X : ndarray or CSR matrix of shape (n, d)
     y : ndarray of shape (n,)
     iterations : int
-        Of L-BFGS-B, at most, for each start and each rounding of kinks.
+        The most that L-BFGS-B may take, for each start and each smoothing.
     """
 
     def __init__(self, model: Any, X: Any, y: np.ndarray, iterations: int = 200):
@@ -181,14 +182,14 @@ class Oracle:
         self.root = self._root()
 
     def _penalties(self, model):
-        """Weights (d + 1, 1) of |v| and of v**2 / 2 in standardised columns, nothing for the intercept."""
+        """Weights (d + 1, 1) of |v| and v**2 / 2 for coefficients v of standardised columns; 0 for the intercept."""
         ratio = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": model.l1_ratio}[model.penalty]
         alpha = model.alpha if model.penalty else 0.0
         scale = np.append(self.coordinates.scale, np.inf)[:, None]
         return alpha * ratio / scale, alpha * (1.0 - ratio) / scale**2
 
     def _root(self):
-        """Steps (d + 1, d + 1) in which the objective is round: whitened, or of a length for each where that has to do."""
+        """A change of variables (d + 1, d + 1) that conditions the objective well: whitening, or scales if columns are many."""
         d = len(self.l2) - 1
         if self.l1.any() or d > WHITENED:
             return sp.diags((1.0 + self.l2[:, 0]) ** -0.5)
@@ -197,19 +198,19 @@ class Oracle:
         return block_diag(solve_triangular(cholesky(curvature), np.eye(d)), 1.0)
 
     def _loss(self, V, h):
-        """Mean loss, and its gradient (d + 1, K), with kinks rounded off by h."""
+        """The mean loss smoothed with half width h, and its gradient (d + 1, K)."""
         Z = self.coordinates.scores(V)
         rows, slopes = softmax_loss(self.Y, Z) if self.coupled else LOSSES[self.loss](self.Y, Z, h=h, **self.parameters)
         return float(rows.sum()) / len(Z), self.coordinates.transposed(slopes) / len(Z)
 
     def value(self, V):
-        """The objective of coefficients (d + 1, K) of standardised columns."""
+        """The objective at coefficients V (d + 1, K) of standardised columns."""
         with np.errstate(over="ignore", invalid="ignore"):
             return self._loss(V, 0.0)[0] + float((self.l1 * np.abs(V)).sum() + 0.5 * (self.l2 * V**2).sum())
 
     # ------------------------------------------------------------ the minimum
     def constant(self):
-        """Coefficients of the mean target, or of even odds."""
+        """Coefficients (d + 1, K) whose scores predict the mean target, or even odds."""
         V = np.zeros((len(self.l1), self.Y.shape[1]))
         if not self.classifies:
             mean = self.Y.mean(axis=0)
@@ -217,16 +218,16 @@ class Oracle:
         return V
 
     def lowest(self, V):
-        """The least value found on the way from there."""
+        """The least objective found on the way from coefficients V (d + 1, K)."""
         found = [self.value(V)]
-        for rounding in ROUNDINGS if self.loss in KINKED else (0.0,):
+        for half_width in SMOOTHINGS if self.loss in NON_SMOOTH else (0.0,):
             descended = self._descended_in_parts if self.l1.any() else self._descended
-            V = descended(V, rounding * self.unit)
+            V = descended(V, half_width * self.unit)
             found.append(self.value(V))
         return float(np.nanmin(found))
 
     def _descended(self, start, h):
-        """Where L-BFGS leads with steps root @ U from the start."""
+        """Coefficients that L-BFGS finds from the start, in variables U with V = start + root @ U."""
 
         def function(u):
             V = start + self.root @ u.reshape(start.shape)
@@ -236,7 +237,7 @@ class Oracle:
         return start + self.root @ self._minimised(function, np.zeros(start.size), None).reshape(start.shape)
 
     def _descended_in_parts(self, start, h):
-        """Where L-BFGS-B leads with coefficients root @ (P - N).  P and N are not negative, so that |V| is linear in them."""
+        """Coefficients root @ (P - N) that L-BFGS-B finds.  P and N are nonnegative, and the L1 penalty linear in them."""
         size, shape = start.size, start.shape
         unit = self.root.diagonal()[:, None]
         l1 = np.broadcast_to(unit * self.l1, shape).ravel()
@@ -253,7 +254,7 @@ class Oracle:
         return unit * (u[:size] - u[size:]).reshape(shape)
 
     def _minimised(self, function, u, bounds):
-        """Where L-BFGS-B leads from u.  SciPy measures decreases against one, so the value at u is made that."""
+        """Where L-BFGS-B leads from u.  SciPy compares decreases with 1, so the function is divided by its value at u."""
         unit = max(abs(function(u)[0]), 1e-300)
 
         def scaled(u):
@@ -278,8 +279,7 @@ class Verdict(NamedTuple):
     lowest : float
         The least value that the oracle found.
     excess : float
-        The share of that by which the fit is above it.  A difference that is rounding of the objective at zero coefficients
-        counts as nothing.
+        By how much the fit is above it, as a share of it; 0 if the difference is only rounding.
     """
 
     value: float

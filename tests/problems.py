@@ -1,4 +1,4 @@
-"""Formulas of the losses in NumPy, and small objectives in standardised coordinates, that several files share."""
+"""What several test files share: formulas of the losses in NumPy, and small objectives in standardised coordinates."""
 
 import os
 
@@ -17,8 +17,8 @@ from skgd.losses.regression import SquaredError
 from skgd.objective import Objective
 from skgd.penalties import elastic_net
 
-NIGHTLY = os.environ.get("SKGD_NIGHTLY") == "1"  # whether there is time for all tests
-# Values for targets y and scores z, with the parameters epsilon and quantile.
+NIGHTLY = os.environ.get("SKGD_NIGHTLY") == "1"  # whether to run the tests that take too long for every day
+# The losses of targets y and scores z, given the parameters epsilon and quantile.
 FORMULAS = {
     "log_loss": lambda y, z, **_: np.logaddexp(0.0, z) - y * z,
     "hinge": lambda y, z, **_: np.maximum(0.0, 1.0 - y * z),
@@ -39,7 +39,7 @@ SQUARED = {"squared": SquaredError(1), "two targets": SquaredError(2)}
 
 
 def targets(loss, rng, n=N):
-    """Targets or codes (T, n)."""
+    """Random targets, or codes of classes, (T, n)."""
     if isinstance(loss, Softmax):
         return rng.integers(loss.n_outputs, size=(1, n)).astype(float)
     if isinstance(loss, LogLoss):
@@ -48,7 +48,7 @@ def targets(loss, rng, n=N):
 
 
 def objective_of(loss, X=None, *, Y=None, weighted=False, l1=0.0, l2=0.1, fit_intercept=True, d=D):
-    """An objective of X, or of N random rows of d columns."""
+    """An objective for X, or for N random rows of d columns."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(N, d)) + np.linspace(-1.0, 1.0, d) if X is None else X
     n, d = X.shape
@@ -59,31 +59,31 @@ def objective_of(loss, X=None, *, Y=None, weighted=False, l1=0.0, l2=0.1, fit_in
 
 
 def random_theta(objective, seed=1):
-    """Coefficients of normal size, zero where there is nothing to multiply."""
+    """Random coefficients (d + 1, K); zeros for columns of scale 0."""
     theta = np.random.default_rng(seed).normal(size=(objective.d + 1, objective.K))
     return theta * (objective.coordinates.scale > 0.0)[:, None]
 
 
 def older_than(version):
-    """Whether the installed scikit-learn is."""
+    """Whether the installed scikit-learn is older than this version."""
     return Version(sklearn.__version__) < Version(version)
 
 
 def since(version, what):
-    """Marks a test of what scikit-learn does from that version on."""
+    """A mark that skips a test of what scikit-learn has from this version on, if an older one is installed."""
     return pytest.mark.skipif(older_than(version), reason=f"{what} from scikit-learn {version} on")
 
 
 def sparse_logistic_regression(*, l1_ratio=1.0, **parameters):
-    """scikit-learn's, with an L1 penalty or an elastic net."""
-    if older_than("1.8"):  # where l1_ratio alone does not choose them
+    """scikit-learn's logistic regression with an L1 penalty or an elastic net."""
+    if older_than("1.8"):  # l1_ratio alone does not choose the penalty there
         parameters["penalty"] = "l1" if l1_ratio == 1.0 else "elasticnet"
         l1_ratio = None if l1_ratio == 1.0 else l1_ratio
     return LogisticRegression(l1_ratio=l1_ratio, **parameters)
 
 
 def path(objective, steps, seed=1):
-    """Steps between points, and the changes of the gradient of the loss part along them."""
+    """Random steps from point to point, each with the change of the gradient of the loss part."""
     theta = random_theta(objective, seed)
     for number in range(steps):
         step = random_theta(objective, seed + 1 + number)

@@ -1,4 +1,4 @@
-"""The documented objective in NumPy, on standardised columns, and the minimum that SciPy finds of it: fuzzing's oracle."""
+"""The oracle of random problems: the documented objective in NumPy, on standardised columns, and its minimum by SciPy."""
 
 import warnings
 
@@ -8,9 +8,9 @@ from problems import FORMULAS
 from scipy.optimize import LinearConstraint, linprog, minimize
 from scipy.special import logsumexp, softmax
 
-KINKED = {"hinge", "epsilon_insensitive", "quantile"}
-PROPORTIONAL = {"squared_error", "huber", "squared_epsilon_insensitive"}  # whose slopes have the unit of the targets
-FORBIDDING = 1e12  # weight of a penalty, in units of the loss, that leaves a coefficient nothing but zero
+NON_SMOOTH = {"hinge", "epsilon_insensitive", "quantile"}
+PROPORTIONAL = {"squared_error", "huber", "squared_epsilon_insensitive"}  # their derivatives have the unit of the targets
+FORBIDDING = 1e12  # a penalty of this weight, in units of the loss, leaves a coefficient no value but zero
 
 
 class Reference:
@@ -19,13 +19,13 @@ class Reference:
     Attributes
     ----------
     free : ndarray of shape (d,)
-        Columns that vary and whose penalty leaves them a coefficient.
+        Which columns may have a coefficient: they vary, and their penalty allows it.
     clear : bool
-        Whether arithmetic tells columns that vary from constant ones.
+        Whether rounding leaves no doubt which columns are constant.
     size : float
-        Of the targets, or of margins and log-odds, 1.
+        The largest absolute target; 1 where scores are margins, log-odds or logarithms.
     rounding : float
-        Of scores, in that unit.
+        The rounding of scores, in the same unit.
     """
 
     def __init__(self, model, problem):
@@ -62,7 +62,7 @@ class Reference:
         self.coupled = self.Y.shape[1] > 1 and model.loss == "log_loss"
 
     def rows(self, Z):
-        """Losses of the rows (n, K)."""
+        """The losses (n, K) of all rows, (n, 1) if columns are coupled."""
         if self.coupled:
             return (logsumexp(Z, axis=1) - (self.Y * Z).sum(axis=1))[:, None]
         return FORMULAS[self.model.loss](self.Y, Z, **self.model.get_params())
@@ -85,17 +85,17 @@ class Reference:
         return float(self.s @ self.rows(self.scores(v)).sum(axis=1)) + self.penalty(v)
 
     def fitted(self):
-        """Fitted coefficients in these coordinates, flat."""
+        """The fitted coefficients of standardised columns, flat."""
         W = np.atleast_2d(self.model.coef_).T.astype(np.float64)
         b = np.atleast_1d(self.model.intercept_).astype(np.float64) + self.mean @ W
         return np.vstack([np.where(self.free[:, None], W * np.where(self.free, self.std, 1.0)[:, None], 0.0), b]).ravel()
 
     def minimum(self, start):
-        """The least value that SciPy finds from there."""
-        return self._epigraph(start) if self.model.loss in KINKED else self._descended(start)
+        """The least value that SciPy finds from these flat coefficients."""
+        return self._epigraph(start) if self.model.loss in NON_SMOOTH else self._descended(start)
 
     def _descended(self, start):
-        """L-BFGS-B, where L1 has coefficients split into their positive and negative parts."""
+        """The value that L-BFGS-B finds, with coefficients split into positive and negative parts."""
         K, size = self.Y.shape[1], len(start)
         l1, l2 = (np.repeat(np.append(weights, 0.0), K) for weights in (self.l1, self.l2))
 
@@ -115,7 +115,7 @@ class Reference:
             return self(found[:size] - found[size:])
 
     def _epigraph(self, start):
-        """Linear constraints on one slack a row and column: a linear program, or a quadratic one of SLSQP's."""
+        """The value that a linear or quadratic program finds, column by column, with a slack for the loss of each row."""
         total, K = 0.0, self.Y.shape[1]
         for k in range(K):
             total += self._one_column(start.reshape(-1, K)[:, k], self.Y[:, k])
@@ -124,7 +124,7 @@ class Reference:
     def _one_column(self, start, y):
         loss, model = self.model.loss, self.model
         A = np.column_stack([self.A, np.full(len(y), self.intercept)])
-        # Pieces of the loss: it is the largest of slope * z + constant.
+        # The loss of a row is the largest of slope * z + constant over these pieces.
         pieces = {
             "hinge": [(0.0 * y, 0.0 * y), (-y, 1.0 + 0.0 * y)],
             "epsilon_insensitive": [

@@ -1,4 +1,4 @@
-"""Bounds and estimates that were false once: targets that columns explain well, other units, weights of many magnitudes."""
+"""Bounds and estimates that were once false: well explained targets, other units, weights of many magnitudes."""
 
 import numpy as np
 import pytest
@@ -12,14 +12,16 @@ from skgd import GDClassifier, GDRegressor
 from skgd.losses.regression import Huber, Quantile, SquaredEpsilonInsensitive
 from skgd.monitoring.history import History
 from skgd.solvers import gd, interior_point, interior_systems
+from skgd.solvers.budget import Budget
+from skgd.solvers.interior_column import Column
 
 
-# ---------------------------------------------------------------- bounds that are none
+# ---------------------------------------------------------------- bounds that were none
 @pytest.mark.parametrize("tol", [1e-1, 1e-4])
 @pytest.mark.parametrize("unit", [1.0, 10.0, 1e4])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_quantiles_of_targets_that_columns_explain_well(seed, unit, tol):
-    """Early on, slopes that nothing penalises say nothing of the minimum: no bound may come from there."""
+    """Far from the minimum, slopes along unpenalised coefficients must not be taken for bounds."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(100, 5))
     y = unit * (X @ [3.0, -2.0, 1.0, 1.0, 2.0] + 0.1 * rng.normal(size=100))
@@ -31,7 +33,7 @@ def test_quantiles_of_targets_that_columns_explain_well(seed, unit, tol):
 
 @pytest.mark.parametrize(("seed", "noise"), [(0, 0.1), (1, 0.1), (1, 0.01)])
 def test_support_vectors_of_classes_that_hardly_overlap(seed, noise):
-    """The intercept has far to go, and its slope is no part of a bound."""
+    """The intercept has far to go, and its slope must not enter the bound."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(40, 2))
     signs, A = np.where(X @ [1.0, -1.0] + noise * rng.logistic(size=40) > 0, 1.0, -1.0), np.column_stack([X, np.ones(40)])
@@ -44,7 +46,7 @@ def test_support_vectors_of_classes_that_hardly_overlap(seed, noise):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_bound_is_below_the_minimum_where_columns_explain_the_target(seed):
-    """Iteration by iteration, as in test_interior_point: only the noise is less."""
+    """Checked at every iteration, as in test_interior_point, but with less noise."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(100, 5))
     y = X @ [3.0, -2.0, 1.0, 1.0, 2.0] + 0.1 * rng.normal(size=100)
@@ -52,27 +54,27 @@ def test_the_bound_is_below_the_minimum_where_columns_explain_the_target(seed):
     objective = objective_of(Quantile(1, 0.5, float(y.std())), X, Y=y[None], l2=0.0)
     theta = np.append(np.zeros(5), np.median(y))[:, None]
     z = objective.table.scores(*objective.coordinates.raw(theta))
-    column = interior_point.Column(objective, 0, theta[:, 0], z[0])
+    column = Column(objective, 0, theta[:, 0], z[0])
     column.allowed = 1e-3
-    interior_point._look(objective, [column])
+    interior_point._update(objective, [column])
     for _ in range(15):
         assert column.bound <= best * (1.0 + 1e-9)
-        interior_point._step(objective, [column], interior_systems.factorised)
-        interior_point._look(objective, [column])
+        interior_point._step(objective, [column], interior_systems.by_coefficient_matrices)
+        interior_point._update(objective, [column])
 
 
 # ---------------------------------------------------------------- rounded ramps in other units
 @pytest.mark.parametrize("unit", [1e-12, 1e-8, 1.0, 1e4, 1e8])
 @pytest.mark.parametrize("loss", [SquaredEpsilonInsensitive, Huber])
 def test_rounded_ramps_in_any_unit(loss, unit):
-    """The first mu has the unit of the products p u, which is that of the loss."""
+    """The first mu has the unit of the products p u, which is the unit of the loss."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 4))
     y = unit * (X @ [1.0, -1.0, 0.5, 0.0] + rng.normal(size=40))
     objective, start = objective_of(loss(1, 0.1 * unit), X, Y=y[None], l2=0.1), np.zeros((5, 1))
     found, exact = History("gd"), History("gd")
     solution = interior_point.minimise(objective, start, tol=1e-6, max_iter=200, history=found)
-    gd.from_samples(objective, start, tol=1e-10, max_iter=500, history=exact)
+    gd.minimise_smooth(objective, start, Budget(1e-10, 500, exact))
     assert solution.converged
     assert solution.gap >= 0.0
     assert found.curve[-1] <= (1.0 + 1e-6) * exact.curve[-1]
@@ -80,7 +82,7 @@ def test_rounded_ramps_in_any_unit(loss, unit):
 
 @pytest.mark.parametrize("unit", [1.0, 1e6, 1e8])
 def test_squared_epsilon_insensitive_in_any_unit(unit):
-    """The same, through `fit`."""
+    """The same by `fit`."""
     rng = np.random.default_rng(60)
     X = rng.normal(size=(60, 50))
     y = X[:, 0] + rng.normal(size=60)
@@ -93,7 +95,7 @@ def test_squared_epsilon_insensitive_in_any_unit(unit):
 
 # ---------------------------------------------------------------- attributes
 def test_partial_fit_of_rows_without_weight_sets_the_attributes():
-    """A first batch without weight makes a model, of which nothing is known."""
+    """A first batch without weight makes a model whose gap is unknown."""
     model = GDRegressor(solver="sgd").partial_fit(np.ones((3, 2)), np.ones(3), np.zeros(3))
     assert model.converged_ is False
     assert np.isnan(model.gap_)
@@ -103,7 +105,7 @@ def test_partial_fit_of_rows_without_weight_sets_the_attributes():
 # ---------------------------------------------------------------- weights of four orders of magnitude
 @pytest.mark.parametrize("seed", [0, 4, 5, 8, 17, 18])
 def test_hinge_with_weights_of_four_orders_of_magnitude(seed):
-    """Products are averaged with the weights of their rows; without them, their mean does not fall."""
+    """Complementarity is averaged with the weights of the rows; an unweighted mean did not fall."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(10, 60))
     d = int(rng.integers(2, max(3, n // 2)))

@@ -16,11 +16,12 @@ from skgd.compiled.cache import _refuse_what_others_can_write
 FIT = """
 import json, warnings
 import numpy as np
-from skgd import GDClassifier, kernels
+from skgd import GDClassifier
+from skgd.data import kernels
 from skgd.compiled.cache import CACHE_FOLDER
 X = np.arange(12.0).reshape(6, 2) ** 1.5
 model = GDClassifier(solver="gd").fit(X, [0, 0, 1, 0, 1, 1])
-stats = kernels.record.stats
+stats = kernels.loss_sums.stats
 print(json.dumps(dict(
     folder=str(CACHE_FOLDER), objective=model.loss_curve_[0],
     hits=sum(stats.cache_hits.values()), misses=sum(stats.cache_misses.values()),
@@ -105,7 +106,7 @@ def test_an_edited_loss_is_compiled_anew(warm, tmp_path):
     assert new["objective"] == pytest.approx(2 * first["objective"])
 
 
-@pytest.mark.parametrize("module", ["separable", "kinks", "arithmetic", "log_link"])
+@pytest.mark.parametrize("module", ["separable", "ramps", "usual_answers", "surrogate_curvature", "arithmetic", "log_link"])
 def test_what_losses_share_counts_as_compiled(module, tmp_path):
     package = Path(shutil.copytree(Path(skgd.__file__).parent, tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__")))
     code = "import json; from skgd.compiled.cache import digest; print(json.dumps(digest()))"

@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks, in every solver: one task an iteration, a model at each, and fits that end where they say so."""
+"""scikit-learn's callbacks with every solver: one task for each iteration, a model at its end, and fits that they end."""
 
 import pickle
 
@@ -20,7 +20,7 @@ ROWS, LIGHT = 120, 2000
 
 
 class Recorder:
-    """What hooks were called with; ends a fit after so many iterations."""
+    """Records what hooks are called with, and ends a fit after `ends_after` iterations."""
 
     def __init__(self, ends_after=None):
         self.ends_after, self.begun, self.ended, self.models, self.torn_down = ends_after, [], [], [], 0
@@ -55,7 +55,7 @@ FITS = {
     "dual, then gd": lambda data, rng: (GDClassifier(alpha=1e-4, tol=1e-10, max_iter=3, random_state=0), *_light_rows(rng)),
     "row space": lambda data, rng: (GDClassifier(), rng.normal(size=(40, 1500)), np.arange(40) % 2),
     "working sets": lambda data, rng: (GDClassifier(penalty="l1", alpha=0.05), rng.normal(size=(60, 3000)), np.arange(60) % 2),
-    "kinks": lambda data, rng: (GDClassifier("hinge"), *data),
+    "not smooth": lambda data, rng: (GDClassifier("hinge"), *data),
     "explicit rate": lambda data, rng: (GDClassifier(solver="gd", learning_rate="constant", eta0=1e-6, max_iter=9), *data),
     "least squares": lambda data, rng: (GDRegressor(), data[0], data[1].astype(float)),
 }
@@ -72,7 +72,7 @@ def test_every_iteration_is_a_task_with_a_model(fit, two_classes, rng):
     assert recorder.begun == ["fit", *range(len(recorder.models) + 1)]
     assert recorder.ended == [*range(len(recorder.models) + 1), "fit"]
     assert recorder.torn_down == 1
-    if fit not in ("kinks", "sgd", "adam", "explicit rate"):  # these may return an earlier point
+    if fit not in ("not smooth", "sgd", "adam", "explicit rate"):  # these may return an earlier point
         assert_allclose(recorder.models[-1].coef_, model.coef_, rtol=1e-9, atol=1e-12)
     assert all(other.predict(X).shape == y.shape for other in recorder.models)
     alone = clone(model).set_callbacks().fit(X, y)

@@ -1,4 +1,4 @@
-"""How far a point is from the minimum: the bound of duality, what zero is but for rounding, and Newton's direction."""
+"""How far a point is from the minimum: the bound of duality, the rounding of zero, and Newton's direction."""
 
 from types import SimpleNamespace
 
@@ -18,7 +18,7 @@ from skgd.losses.regression import Huber, SquaredEpsilonInsensitive, SquaredErro
 from skgd.monitoring.history import History
 from skgd.penalties import Penalty, penalty_value
 from skgd.solvers import gd
-from skgd.solvers.certificates import Rounding, curvature_product, imbalance, newton_direction, proves
+from skgd.solvers.certificates import Rounding, curvature_product, gap_bound, newton_direction, proven_gap
 
 SMOOTH = {
     "log_loss": LogLoss,
@@ -40,7 +40,7 @@ def features():
 
 
 def targets_of(name):
-    """Targets (1, n) that the columns explain in part."""
+    """Targets (1, n) that the columns explain partly."""
     rng = np.random.default_rng(4)
     z = features() @ [1.0, -0.5, 0.0, 0.3] + rng.normal(size=N)
     if name == "softmax":
@@ -58,7 +58,7 @@ def problem_of(name, **penalty):
 
 
 def columns_of(objective):
-    """The columns that theta (D,) belongs to, in NumPy."""
+    """The standardised columns (n, D), in NumPy."""
     mean, scale = objective.coordinates
     return scale * np.column_stack([objective.table.X - mean, np.ones(N)])
 
@@ -71,7 +71,7 @@ def fitted(objective):
 
 
 def points(objective, count=8):
-    """Random ones, near to the minimum and far from it."""
+    """Random points, near the minimum and far from it."""
     theta, _ = fitted(objective)
     return [theta + size * random_theta(objective, seed) for seed in range(count) for size in (1e-3, 0.1, 0.5)]
 
@@ -80,14 +80,14 @@ def points(objective, count=8):
 @EVERY_SMOOTH
 @pytest.mark.parametrize("penalty", [L2, ELASTIC_NET], ids=["l2", "elastic net"])
 def test_no_point_is_further_from_the_minimum_than_the_bound_says(name, penalty):
-    """Without an intercept, which nothing penalises; a bound with a guessed price of a slope is none, and is left out."""
+    """There is no intercept, since nothing penalises it.  Bounds that guess a price are not proven, and are left out."""
     objective = problem_of(name, **penalty, fit_intercept=False)
     minimum, compared = fitted(objective)[1], 0
     for theta in points(objective):
         F, gradient = objective.evaluate(theta)
-        bound, priced = imbalance(theta, gradient, objective.penalty, objective.score_scale())
+        bound, guessed = gap_bound(theta, gradient, objective.penalty, objective.score_scale())
         assert F - minimum >= -1e-11
-        if priced == 0.0:
+        if guessed == 0.0:
             assert F - minimum <= bound + 1e-11
             compared += 1
     assert compared >= 8
@@ -95,7 +95,7 @@ def test_no_point_is_further_from_the_minimum_than_the_bound_says(name, penalty)
 
 @pytest.mark.parametrize("name", ["log_loss", "squared_hinge", "huber", "poisson"])
 def test_the_bound_holds_where_the_intercept_is_the_best_one(name):
-    """Then its slope is rounding, which costs next to nothing."""
+    """The slope of the best intercept is rounding, which costs next to nothing."""
     objective = problem_of(name, **ELASTIC_NET)
     minimum, compared = fitted(objective)[1], 0
     for theta in points(objective, 4):
@@ -108,8 +108,8 @@ def test_the_bound_holds_where_the_intercept_is_the_best_one(name):
 
         balanced = at(brentq(slope, -20.0, 20.0, xtol=1e-14))
         F, gradient = objective.evaluate(balanced)
-        bound, priced = imbalance(balanced, gradient, objective.penalty, objective.score_scale())
-        if priced <= 1e-10:
+        bound, guessed = gap_bound(balanced, gradient, objective.penalty, objective.score_scale())
+        if guessed <= 1e-10:
             assert F - minimum <= bound + 1e-10
             compared += 1
     assert compared >= 4
@@ -139,8 +139,8 @@ def test_with_an_l2_penalty_alone_the_bound_is_the_square_of_the_gradient(name):
     l2 = objective.penalty.l2[:-1, None]
     for theta in points(objective, 3):
         _, gradient = objective.evaluate(theta)
-        bound, priced = imbalance(theta, gradient, objective.penalty, objective.score_scale())
-        if priced == 0.0:
+        bound, guessed = gap_bound(theta, gradient, objective.penalty, objective.score_scale())
+        if guessed == 0.0:
             assert_allclose(bound, np.sum((gradient[:-1] + l2 * theta[:-1]) ** 2 / (2.0 * l2)), rtol=1e-9, atol=1e-15)
 
 
@@ -148,36 +148,36 @@ def test_with_an_l2_penalty_alone_the_bound_is_the_square_of_the_gradient(name):
 @pytest.mark.parametrize("gradient", [-2.0, -0.1, 0.3, 1.5])
 @pytest.mark.parametrize("theta", [0.0, 0.7, 3.0])
 def test_the_conjugate_is_the_largest_of_a_grid(lower, gradient, theta):
-    """Of -gradient u - penalty(u), over u of a grid that leaves out what is ruled out."""
+    """The conjugate is the maximum of -gradient u - penalty(u) over a grid of allowed u."""
     penalty = Penalty(np.array([lower]), np.array([0.2]), np.array([1.5]))
     grid = np.linspace(0.0 if np.isinf(lower) else -5.0, 5.0, 100_001)
     cost = np.where(grid > 0.0, 0.2, 0.0 if np.isinf(lower) else lower) * grid + 0.75 * grid**2
     at, slope = np.array([[theta]]), np.array([[gradient]])
-    bound, priced = imbalance(at, slope, penalty, np.ones(1))
+    bound, guessed = gap_bound(at, slope, penalty, np.ones(1))
     expected = penalty_value(at, penalty) + np.max(-gradient * grid - cost) + gradient * theta
-    assert priced == 0.0
+    assert guessed == 0.0
     assert_allclose(bound, expected, atol=1e-8)
 
 
-def test_slopes_that_nothing_penalises_are_priced():
-    """By a coefficient that moves by as much as it is, and at least by one."""
+def test_slopes_that_nothing_penalises_are_guessed():
+    """The price assumes that the coefficient moves by its own size, and at least by one."""
     none = Penalty(*np.zeros((3, 2)))
     theta, gradient = np.array([[0.5], [-4.0]]), np.array([[1e-3], [1e-3]])
-    bound, priced = imbalance(theta, gradient, none, np.ones(1))
-    assert_allclose(priced, 1e-3 * (1.0 + 4.0))
-    assert_allclose(bound, max(priced + np.vdot(gradient, theta), 0.0))
+    bound, guessed = gap_bound(theta, gradient, none, np.ones(1))
+    assert_allclose(guessed, 1e-3 * (1.0 + 4.0))
+    assert_allclose(bound, max(guessed + np.vdot(gradient, theta), 0.0))
     objective = SimpleNamespace(penalty=none, score_scale=lambda: np.ones(1))
-    assert proves(objective, theta, gradient, 2.0 * bound) is None
-    assert proves(objective, theta, 1e-9 * gradient, 1.0) == pytest.approx(1e-9 * bound)
+    assert proven_gap(objective, theta, gradient, 2.0 * bound) is None
+    assert proven_gap(objective, theta, 1e-9 * gradient, 1.0) == pytest.approx(1e-9 * bound)
 
 
-def test_only_a_bound_that_is_small_enough_proves():
+def test_only_a_small_enough_bound_is_proven():
     objective = problem_of("log_loss", **L2, fit_intercept=False)
     theta = fitted(objective)[0] + 1e-2
     gradient = objective.evaluate(theta)[1]
-    bound, _ = imbalance(theta, gradient, objective.penalty, objective.score_scale())
-    assert proves(objective, theta, gradient, 1.01 * bound) == bound
-    assert proves(objective, theta, gradient, 0.99 * bound) is None
+    bound, _ = gap_bound(theta, gradient, objective.penalty, objective.score_scale())
+    assert proven_gap(objective, theta, gradient, 1.01 * bound) == bound
+    assert proven_gap(objective, theta, gradient, 0.99 * bound) is None
 
 
 # ---------------------------------------------------------------- rounding
@@ -188,7 +188,7 @@ def test_a_start_far_worse_than_the_constants_makes_no_tiny_objective_zero():
     assert_allclose(objective.intercept_only_value, -share * np.log(share) - (1.0 - share) * np.log(1.0 - share))
     far = Rounding(objective, 1e15)
     assert_allclose(far.below(1e-3), tiny)
-    assert far.below(10.0) < 10.0  # it need not know more
+    assert far.below(10.0) < 10.0  # which is all that needs to be known
     near = Rounding(objective, 0.5 * objective.intercept_only_value)
     assert_allclose(near.below(1e-17), 0.5 * tiny)
     assert 1e-3 > near.below(1e-3)
@@ -226,7 +226,7 @@ def test_products_of_the_hessian_are_differences_of_gradients(name):
 
 
 def test_rows_far_off_count_with_the_curvature_that_they_have():
-    """Huber's loss is straight there, though descents let such rows count."""
+    """Huber's loss is straight there, although descents give such rows some curvature."""
     objective = problem_of("huber", l2=0.0)
     theta, direction = 0.3 * random_theta(objective), random_theta(objective, 5)
     A, y = columns_of(objective), targets_of("huber")[0]
@@ -237,7 +237,7 @@ def test_rows_far_off_count_with_the_curvature_that_they_have():
 
 
 def hessian(objective, name, theta):
-    """The dense one, of columns of scores in the order of theta.ravel()."""
+    """The dense Hessian, with coefficients in the order of theta.ravel()."""
     A = columns_of(objective)
     Z, l2 = A @ theta, np.kron(np.diag(objective.penalty.l2), np.eye(objective.K))
     if name == "softmax":
@@ -252,7 +252,7 @@ def hessian(objective, name, theta):
 
 @pytest.mark.parametrize("name", ["log_loss", "softmax"])
 def test_newtons_direction_is_that_of_the_dense_hessian(name):
-    """A softmax loss does not see equal shifts of all intercepts: the least solution has none."""
+    """A softmax loss does not see equal shifts of all intercepts, and the solution of least norm has none."""
     objective = problem_of(name, **L2)
     theta = 0.3 * random_theta(objective)
     slope = objective.evaluate(theta)[1] + objective.penalty.l2[:, None] * theta

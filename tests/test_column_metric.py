@@ -1,4 +1,4 @@
-"""The Hessian of sparse columns, never formed, against the same as a matrix; and what fits on it end at."""
+"""The Hessian of sparse columns, never formed, against the same Hessian as a matrix; and fits that use it."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from sklearn.linear_model import ElasticNet, Lasso
 from skgd import GDClassifier, GDRegressor
 from skgd.losses.cross_entropy import LogLoss
 from skgd.losses.regression import Huber
-from skgd.models.column_metric import Columns, pays
+from skgd.models.column_metric import Columns, is_worthwhile
 from skgd.models.curvature import hessian
 from skgd.models.proximal_metric import proximal_metric
 from skgd.models.quadratic import descend_matrix
@@ -35,7 +35,7 @@ def test_its_minimiser_is_that_of_the_hessian_as_a_matrix(loss, fit_intercept, w
     theta = np.abs(theta) if positive else theta
     gradient = objective.evaluate(theta)[1]
     metric = Columns(objective, theta)
-    metric.refreshable = False  # to the end
+    metric.refreshable = False  # so that models are minimised exactly
     target, slope, decrease = metric.minimise(theta, gradient, 1e-18)
     blocks = hessian(objective, theta, objective.n, loss.n_outputs)
     for k, block in enumerate(blocks):
@@ -60,10 +60,10 @@ def test_a_rough_minimum_is_near(seed):
     assert 0.9 * most <= rough.minimise(theta, gradient, 0.0)[2] <= most * (1.0 + 1e-9)
 
 
-def test_it_pays_for_sparse_columns_with_independent_scores_whose_hessian_is_large():
-    assert pays(objective_of(LogLoss(1), sparse(), l1=0.1))
-    assert not pays(objective_of(LogLoss(1), sparse().toarray(), l1=0.1))
-    assert not pays(objective_of(LOSSES["softmax"], sparse(), l1=0.1))
+def test_it_is_worthwhile_for_sparse_columns_with_independent_scores_and_a_large_hessian():
+    assert is_worthwhile(objective_of(LogLoss(1), sparse(), l1=0.1))
+    assert not is_worthwhile(objective_of(LogLoss(1), sparse().toarray(), l1=0.1))
+    assert not is_worthwhile(objective_of(LOSSES["softmax"], sparse(), l1=0.1))
     wide, small = (objective_of(LogLoss(1), sparse(columns=d), l1=0.1, d=d) for d in (3000, 25))
     assert isinstance(proximal_metric(wide, np.zeros((3001, 1))), Columns)
     assert not isinstance(proximal_metric(small, np.zeros((26, 1))), Columns)
@@ -72,7 +72,7 @@ def test_it_pays_for_sparse_columns_with_independent_scores_whose_hessian_is_lar
 # ---------------------------------------------------------------- fits
 @pytest.fixture(scope="module")
 def text():
-    """Rows of a few words out of 3,000, the first of which tell something."""
+    """Rows of a few words out of 3,000; the first 40 words explain the target."""
     rng = np.random.default_rng(0)
     told = rng.uniform(size=(400, 40)) * (rng.uniform(size=(400, 40)) < 0.3)
     X = sp.hstack([told, sp.random(400, 2960, density=0.01, random_state=0)]).tocsr()
@@ -114,7 +114,7 @@ def test_logistic_regression_on_text_stops_within_tol(alpha, tol, text):
 
 
 def test_nearly_collinear_columns_end_in_the_same_minimum(text):
-    """Coordinate steps crawl there."""
+    """Coordinate descent is slow there."""
     X, y = text
     X = sp.hstack([X, X[:, :40] + 1e-2 * X[:, 40:80]]).tocsr()
     model = GDRegressor(penalty="l1", alpha=1e-4, tol=1e-5).fit(X, y)

@@ -1,7 +1,7 @@
 """scikit-learn's own checks, for every solver and penalty, none of them skipped or expected to fail."""
 
 import warnings
-from inspect import signature
+from inspect import getdoc, isfunction, signature
 
 import pytest
 from sklearn.exceptions import ConvergenceWarning
@@ -63,3 +63,16 @@ def test_every_parameter_of_sgd_is_known(ours, theirs):
     assert theirs().get_params().keys() <= ours().get_params().keys()
     for method in ("fit", "partial_fit", "predict", "score", "densify", "sparsify"):
         assert signature(getattr(theirs, method)).parameters.keys() <= signature(getattr(ours, method)).parameters.keys()
+
+
+@pytest.mark.parametrize("estimator", [GDClassifier, GDRegressor])
+def test_docstrings_describe_every_parameter(estimator):
+    """Also those whose description both estimators share, which a decorator puts into its place."""
+    methods = [getattr(estimator, name) for name in dir(estimator) if not name.startswith("_")]
+    for thing in (estimator, *filter(isfunction, methods)):
+        entries = [line.partition(" : ")[0] for line in getdoc(thing).splitlines() if " : " in line]
+        described = {name for entry in entries for name in entry.split(", ")}
+        parameters = [name for name in signature(thing).parameters if name not in ("self", "params", "deep")]
+        if thing.__module__.startswith("skgd"):
+            assert described.issuperset(parameters), thing
+            assert "%(" not in getdoc(thing)

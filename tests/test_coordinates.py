@@ -1,4 +1,4 @@
-"""Coordinates: to and from raw coefficients, their gradient, and the statistics they are made of."""
+"""Coordinates: conversion to and from raw coefficients, gradients, and the moments of columns they are made from."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["
 
 
 def coordinates_of(X, s=None, ridge=0.0, fit_intercept=True, shift=None):
-    """Standardised coordinates from one pass over X, shifted by its heaviest row."""
+    """Standardised coordinates from one pass over X; sums are of differences from its heaviest row, unless a shift is given."""
     n, d = X.shape
     s = np.ones(n) if s is None else s
     if shift is None:
@@ -20,7 +20,7 @@ def coordinates_of(X, s=None, ridge=0.0, fit_intercept=True, shift=None):
         if fit_intercept:
             row = X[[int(np.argmax(s))]]
             shift = np.asarray(row.toarray() if sp.issparse(row) else row, dtype=float).ravel()
-    (moments,) = kernels.moments(rows_of(X), s, shift, np.array([0, n]), 0, 1)
+    (moments,) = kernels.moments(rows_of(X), s, shift, kernels.Chunks(np.array([0, n]), 0, 1))
     return ColumnMoments.of_sums(moments[0], shift, n, float(s.sum())).coordinates(ridge, fit_intercept)
 
 
@@ -101,7 +101,7 @@ def test_columns_of_scale_zero_keep_coefficient_zero():
     coordinates = Coordinates(np.array([5.0, 0.0]), np.array([0.0, 2.0, 1.0]))
     W, b = np.array([[7.0], [4.0]]), np.array([1.0])
     theta = coordinates.theta(W, b)
-    np.testing.assert_array_equal(theta, [[0.0], [2.0], [36.0]])  # the constant column's share joins the intercept
+    np.testing.assert_array_equal(theta, [[0.0], [2.0], [36.0]])  # the constant column's effect is part of the intercept
     np.testing.assert_array_equal(coordinates.raw(theta)[0], [[0.0], [4.0]])
     assert coordinates.gradient(np.ones((3, 1)))[0, 0] == 0.0
 
@@ -132,7 +132,7 @@ def test_ridge_adds_to_the_variance(storage):
 
 @STORAGE
 def test_any_shift_gives_the_same_statistics(storage):
-    """The zeros that CSR does not store are shifted too."""
+    """Zeros that CSR does not store are shifted, too."""
     X = sparse_data()
     for shift in (np.zeros(5), np.array([1.0, -2.0, 3.0, 0.0, 7.0])):
         coordinates = coordinates_of(storage(X), shift=shift)

@@ -10,7 +10,8 @@ from scipy.special import expit, softmax
 from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import Huber, SquaredError
 from skgd.models.column_metric import Columns
-from skgd.models.curvature import LARGEST, Blocks, Diagonal, Matrices, curvature_at, hessian, shrunk
+from skgd.models.cost import LARGEST_SIDE, HessianPlan
+from skgd.models.curvature import Blocks, Diagonal, curvature_at, hessian, shrunk
 from skgd.solvers.whitening import identity, largest_squared_row_norm
 
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
@@ -30,7 +31,7 @@ def standardised_rows(objective):
 
 
 def expected_hessian(objective, theta):
-    """Of the loss part, (K D, K D), coefficients ordered by columns."""
+    """The Hessian of the loss part (K D, K D), with coefficients ordered by columns."""
     A, K = standardised_rows(objective), objective.K
     Z, H = A @ theta, 0.0
     for a, z, s in zip(A, Z, objective.table.s, strict=True):
@@ -52,7 +53,7 @@ def by_columns(theta):
 @STORAGE
 @pytest.mark.parametrize("weighted", [False, True])
 def test_hessian_of_softmax_is_one_matrix(weighted, storage):
-    """Plus a curvature for equal shifts of the intercepts, which alone are not penalised."""
+    """Equal shifts of the intercepts, which nothing penalises, get a curvature as well."""
     objective = objective_of(LOSSES["softmax"], storage(rows()), weighted=weighted)
     theta = random_theta(objective)
     shift = by_columns(np.vstack([np.zeros((D, 3)), np.ones((1, 3))]))
@@ -66,7 +67,7 @@ def test_hessian_of_softmax_is_one_matrix(weighted, storage):
 @STORAGE
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", [LogLoss(1), LogLoss(2)], ids=["binary", "two columns"])
-def test_hessian_of_separable_columns_is_a_block_for_each(loss, weighted, storage):
+def test_hessian_of_independent_columns_is_a_block_for_each(loss, weighted, storage):
     objective = objective_of(loss, storage(rows()), weighted=weighted)
     theta = random_theta(objective)
     expected = expected_hessian(objective, theta).reshape(loss.n_outputs, D + 1, loss.n_outputs, D + 1)
@@ -77,7 +78,7 @@ def test_hessian_of_separable_columns_is_a_block_for_each(loss, weighted, storag
 @STORAGE
 @pytest.mark.parametrize("loss", [LogLoss(2), Softmax(3, 0.2)], ids=["two columns", "softmax"])
 def test_columns_that_a_sample_missed_have_the_curvature_of_all_rows(loss, storage):
-    """A step along them would be of any length; and constant columns get none."""
+    """Without curvature a step along them could have any length.  Constant columns get none."""
     X = np.random.default_rng(0).normal(size=(2000, 4))
     X[:, 1], X[:, 2] = 0.0, 3.0
     X[1:20:2, 1] = 1.0  # odd rows: every tenth misses them
@@ -95,7 +96,7 @@ def test_columns_that_a_sample_missed_have_the_curvature_of_all_rows(loss, stora
 
 @pytest.mark.parametrize("rows", [10, 40, 2000])
 def test_the_curvature_of_a_sample_is_never_singular(rows):
-    """Though the sample itself is, with fewer rows than the 31 coefficients."""
+    """The sample itself is singular where it has fewer rows than the 31 coefficients."""
     objective = objective_of(LogLoss(1), np.random.default_rng(0).normal(size=(2000, 30)), l2=0.0)
     theta = np.zeros((31, 1))
     exact, sampled = (hessian(objective, theta, most, 1) for most in (2000, rows))
@@ -111,22 +112,22 @@ def test_shrinking_keeps_the_diagonal_and_takes_a_share_of_the_rest():
     np.testing.assert_array_equal(shrunk(H, 0.25), H * np.where(np.eye(3), 1.0, 0.75))
 
 
-def test_a_sample_keeps_directions_that_no_row_has():
-    """Dummies of all categories sum to one, in the sample too: only its shrunk curvature is positive there."""
+def test_the_unshrunk_curvature_keeps_directions_that_no_row_has():
+    """Dummies of all categories sum to one, also in the sample.  Only shrinking gives that direction curvature."""
     rng = np.random.default_rng(0)
     X = np.hstack([np.eye(40)[rng.integers(40, size=50_000)], rng.normal(size=(50_000, 1))])
     objective = objective_of(LogLoss(1), X, l2=1e-8)
     base = curvature_at(objective, np.full((42, 1), 0.1))
     assert base.unshrunk is not None
     common = np.append(1.0 / objective.coordinates.scale[:40], [0.0, 0.0])[:, None]  # moves all dummies alike
-    slope = objective.penalty.l2[:, None] * common  # the penalty is all that is curved
+    slope = objective.penalty.l2[:, None] * common  # only the penalty is curved
     np.testing.assert_allclose(base.unshrunk.solve(slope), common, rtol=1e-6, atol=1e-6)
     assert np.vdot(slope, base.solve(slope)) < 0.01 * np.vdot(slope, common)
 
 
 # ---------------------------------------------------------------- its inverse
 def assert_inverse(objective, theta, rtol=1e-9):
-    """`solve` undoes the Hessian with the penalty, on gradients such as the loss has: their intercepts need not shift."""
+    """`solve` inverts the Hessian with the penalty, on gradients of the loss: those do not shift the intercepts."""
     solve, l2 = curvature_at(objective, theta).solve, np.tile(objective.penalty.l2, objective.K)
     H = expected_hessian(objective, theta) + np.diag(l2)
     gradient = objective.evaluate(random_theta(objective, seed=3))[1]
@@ -147,8 +148,8 @@ def test_curvature_is_the_inverse_of_the_hessian(loss, fit_intercept, weighted, 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 @pytest.mark.parametrize("l2", [0.0, 0.1])
-def test_curvature_of_softmax_at_constant_scores_is_that_inverse_by_smaller_matrices(l2, fit_intercept, weighted, storage):
-    """One of K in number and D in side, instead of one of K D."""
+def test_curvature_of_softmax_at_constant_scores_is_the_inverse_by_smaller_matrices(l2, fit_intercept, weighted, storage):
+    """K matrices of side D instead of one of side K D."""
     loss = LOSSES["softmax"]
     objective = objective_of(loss, storage(rows()), weighted=weighted, fit_intercept=fit_intercept, l2=l2)
     theta = np.zeros((D + 1, 3))
@@ -178,8 +179,8 @@ def test_float32_has_the_curvature_of_its_values(loss):
 
 
 @pytest.mark.parametrize("constant", [False, True])
-def test_a_penalty_next_to_nothing_does_not_blow_up_the_rounding_of_shifts(constant):
-    """L2 weights of theta are tiny where columns are large; gradients sum to zero over the classes but for rounding."""
+def test_a_tiny_penalty_does_not_magnify_the_rounding_of_shifts(constant):
+    """L2 weights of theta are tiny where columns are large.  Gradients sum to zero over the classes, to rounding."""
     objective = objective_of(LOSSES["softmax"], rows() * np.array([1e20, 1e10, 1.0, 1e15]), l2=1e-4)
     theta = np.zeros((D + 1, 3)) if constant else random_theta(objective)
     gradient = objective.evaluate(theta)[1]
@@ -207,7 +208,7 @@ def test_a_quadratic_loss_has_one_curvature_everywhere():
 
 
 @pytest.mark.parametrize("loss", [*LOSSES.values(), Huber(1)], ids=[*LOSSES, "huber"])
-def test_other_losses_have_another_one_elsewhere(loss):
+def test_other_losses_have_another_curvature_elsewhere(loss):
     objective = objective_of(loss)
     curvature = curvature_at(objective, random_theta(objective))
     assert isinstance(curvature, Blocks)
@@ -215,9 +216,10 @@ def test_other_losses_have_another_one_elsewhere(loss):
     assert curvature.exact_near_minimum
 
 
-def test_curvature_is_a_diagonal_where_matrices_do_not_pay():
-    """Too large, or too slow: a matrix of side 2,000 costs more than the passes over 40 rows that it could save."""
-    for loss, d in ((LogLoss(1), LARGEST), (Softmax(3, 0.2), LARGEST // 3), (LogLoss(1), 2000), (SquaredError(1), 2000)):
+def test_curvature_is_a_diagonal_where_matrices_cost_too_much():
+    """They are too large, or too slow: one of side 2,000 costs more than the passes over 40 rows that it saves."""
+    too_large = (LogLoss(1), LARGEST_SIDE), (Softmax(3, 0.2), LARGEST_SIDE // 3)
+    for loss, d in (*too_large, (LogLoss(1), 2000), (SquaredError(1), 2000)):
         objective = objective_of(loss, d=d)
         curvature = curvature_at(objective, random_theta(objective))
         assert isinstance(curvature, Diagonal)
@@ -239,20 +241,20 @@ def test_diagonal_is_that_of_the_hessian(loss, storage):
 
 def test_matrices_of_many_rows_come_from_a_sample_and_more_effort_takes_more():
     X = np.random.default_rng(0).normal(size=(20_000, 100))
-    few = Matrices(objective_of(LogLoss(1), X), constant=False)
+    few = HessianPlan(objective_of(LogLoss(1), X))
     assert few.side < few.rows < 20_000 / 2
-    assert few.rows < Matrices(objective_of(LogLoss(1), X), constant=False, effort=1.5).rows < 20_000
-    assert Matrices(objective_of(LogLoss(1), X), constant=False, effort=1e3).rows == 20_000
-    assert Matrices(objective_of(SquaredError(1), X), constant=False).rows == 20_000
-    assert Matrices(objective_of(Softmax(3, 0.2), X), constant=True).rows == 20_000
+    assert few.rows < HessianPlan(objective_of(LogLoss(1), X), effort=1.5).rows < 20_000
+    assert HessianPlan(objective_of(LogLoss(1), X), effort=1e3).rows == 20_000
+    assert HessianPlan(objective_of(SquaredError(1), X)).rows == 20_000
+    assert HessianPlan(objective_of(Softmax(3, 0.2), X), constant=True).rows == 20_000
 
 
 def test_matrices_are_as_many_and_as_large_as_the_loss_needs():
     sizes = {}
     for name, loss in ALL.items():
         for constant in (False, True):
-            matrices = Matrices(objective_of(loss), constant)
-            sizes[name, constant] = matrices.count, matrices.side
+            plan = HessianPlan(objective_of(loss), constant)
+            sizes[name, constant] = plan.count, plan.side
     assert sizes["two targets", False] == (1, D + 1)
     assert sizes["two columns", False] == (2, D + 1)
     assert sizes["softmax", False] == (1, 3 * (D + 1))
@@ -261,7 +263,7 @@ def test_matrices_are_as_many_and_as_large_as_the_loss_needs():
 
 @STORAGE
 def test_curvature_of_far_columns(storage):
-    """All forms of it: blocks, diagonal, sparse columns, squared norms; beside a column with zeros."""
+    """In all its forms: blocks, diagonal, sparse columns and squared norms.  One column has zeros."""
     rng = np.random.default_rng(0)
     Z, y = rng.normal(size=(60, 3)), rng.integers(2, size=60)
     Z[:, 2] *= rng.random(60) < 0.3

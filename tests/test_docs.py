@@ -14,8 +14,10 @@ from problems import since
 
 ROOT = Path(__file__).parents[1]
 GUIDE = [ROOT / "README.md", *sorted(ROOT.glob("docs/guide/*.md"))]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *GUIDE[1:]]
+INSIDE = sorted(ROOT.glob("docs/how_it_works/*.md"))
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *GUIDE[1:], *INSIDE]
 CODE = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)  # and its output, if shown
+MODULE = re.compile(r"`(skgd/[\w/]*(?:\.py|/))`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 
 
@@ -77,7 +79,7 @@ def test_the_rule_of_the_guide_is_a_solver_everywhere(tmp_path):
     """A copy of the package with what the page on update rules says: every way to learn makes AdaGrad's steps."""
     rule, solver, table, *_ = (code for code, _ in CODE.findall((ROOT / "docs/adding_an_update_rule.md").read_text()))
     package = shutil.copytree(ROOT / "skgd", tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__"))
-    with (package / "updates.py").open("a") as updates:
+    with (package / "solvers/updates.py").open("a") as updates:
         updates.write(f"\n\n{rule}")
     (package / "solvers/adagrad.py").write_text(solver)
     lines = (package / "solvers/rules.py").read_text().splitlines()
@@ -98,7 +100,53 @@ def test_the_rule_of_the_guide_is_a_solver_everywhere(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+FIT_OF_THE_GUIDE = """
+import numpy as np
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize
+from scipy.special import pseudo_huber
+from sklearn.preprocessing import StandardScaler
+from skgd import GDRegressor
+{test}
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 6))
+test_pseudo_huber_regression((X, X @ rng.normal(size=6) + rng.standard_t(2.0, size=60)))
+X, y = X[:, :2], X @ np.ones(6)
+for solver in ("gd", "sgd", "adam"):
+    assert np.isfinite(GDRegressor("pseudo_huber", solver=solver, max_iter=5, tol=None, random_state=0).fit(X, y).coef_).all()
+"""
+
+
+def test_the_loss_of_the_guide_is_fitted(tmp_path):
+    """A copy of the package with what the page on losses says: the page's own test passes, and every solver takes the loss."""
+    loss, line, _, _, test = (code for code, _ in CODE.findall((ROOT / "docs/adding_a_loss.md").read_text()))
+    package = shutil.copytree(ROOT / "skgd", tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__"))
+    regression, registry = package / "losses/regression.py", package / "losses/registry.py"
+    imports = "import numpy as np\n"
+    regression.write_text(regression.read_text().replace(imports, f"import math\n{imports}from scipy.optimize import brentq\n"))
+    with regression.open("a") as file:
+        file.write(f"\n\n{loss}")
+    entry = line.split("..., ")[1].rstrip("}\n")
+    lines = registry.read_text().replace("import EpsilonInsensitive", "import PseudoHuber, EpsilonInsensitive")
+    registry.write_text(lines.replace("REGRESSION_LOSSES = {", f"REGRESSION_LOSSES = {{ {entry},"))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FIT_OF_THE_GUIDE.format(test=test)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_between_files_lead_somewhere(page):
     dead = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert not dead
+
+
+@pytest.mark.parametrize("page", INSIDE, ids=name)
+def test_modules_that_a_page_names_are_there(page):
+    missing = [path for path in MODULE.findall(page.read_text()) if not (ROOT / path).exists()]
+    assert not missing

@@ -1,4 +1,4 @@
-"""Dual coordinate ascent, against SciPy's optimum of the objective written in NumPy, and scikit-learn's."""
+"""Dual coordinate ascent against the optimum that SciPy finds for the objective in NumPy, and against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ ALPHA = 0.01
 
 @pytest.fixture(params=[2, 3])
 def text(request):
-    """Short rows of counts, mostly zero, one of them empty, whose classes are not of one size; X and labels."""
+    """X of short rows of counts, mostly zero, one row empty; and labels of classes of different sizes."""
     rng = np.random.default_rng(7)
     X = np.minimum(rng.poisson(0.15, size=(200, 30)), 2.0)
     X[11] = 0.0
@@ -35,12 +35,12 @@ def text(request):
 
 @pytest.fixture
 def dual_only(monkeypatch):
-    """Fail if a fit is left to another solver, or goes on in it."""
+    """Fail if another solver makes the fit or goes on with it."""
 
     def fail(*args, **kwargs):
         raise AssertionError("another solver")
 
-    monkeypatch.setattr(dual, "MANY", 0)
+    monkeypatch.setattr(dual, "MIN_COEFFICIENTS", 0)
     for module in ("gd", "sgd"):
         monkeypatch.setattr(f"skgd.solvers.{module}.minimise", fail)
 
@@ -198,8 +198,8 @@ def test_epochs_are_counted(tol, text):
 
 def test_gd_goes_on_where_rows_are_too_heavy(text, monkeypatch, objective):
     """The dual sees rows of |x|^2 / (alpha n) = 1e5, and gives up."""
-    monkeypatch.setattr(dual, "MANY", 0)
-    monkeypatch.setattr(dual, "LIGHT", np.inf)
+    monkeypatch.setattr(dual, "MIN_COEFFICIENTS", 0)
+    monkeypatch.setattr(dual, "MAX_MEAN_WEIGHT", np.inf)
     X, y = text
     X, alpha = 10.0 * X, 1e-5
     model = GDClassifier(alpha=alpha, tol=1e-8, random_state=0).fit(X, y)
@@ -223,7 +223,7 @@ def test_gd_goes_on_where_rows_are_too_heavy(text, monkeypatch, objective):
         (2000, 1.0, SquaredError(), 0.0, 0.01, False),
     ],
 )
-def test_pays(columns, scale, loss, l1, l2, expected):
+def test_is_worthwhile(columns, scale, loss, l1, l2, expected):
     X = scale * sp.eye_array(100, columns, format="csr")
     y = np.arange(100.0)[None] % loss.n_outputs
     assert (
@@ -237,7 +237,7 @@ def test_mini_batches_that_were_asked_for_are_made(parameters, text, monkeypatch
     def fail(*args):
         raise AssertionError("no mini-batches")
 
-    monkeypatch.setattr(dual, "MANY", 0)
+    monkeypatch.setattr(dual, "MIN_COEFFICIENTS", 0)
     monkeypatch.setattr(dual, "minimise", fail)
     X, y = text
     assert GDClassifier(alpha=ALPHA, tol=None, max_iter=2, random_state=0, **parameters).fit(X, y).n_iter_ == 2

@@ -1,4 +1,4 @@
-"""Validation sets: who is in them, what is scored, where a fit ends, and which coefficients it keeps."""
+"""Early stopping: which rows are held out, how they are scored, when a fit ends, and which coefficients it keeps."""
 
 import numpy as np
 import pandas as pd
@@ -88,12 +88,12 @@ def test_a_fit_ends_when_the_score_rises_no_more():
 
 @pytest.mark.parametrize("estimator", [GDClassifier, GDRegressor])
 def test_the_tolerance_of_scores_is_an_absolute_difference(estimator):
-    """Whatever their size and sign; and the docstrings say so, because that of the objective is a share."""
+    """Whatever the size and sign of the scores.  The docstrings say so, because for the objective the tolerance is a share."""
     scores = iter([-1000.0, -999.0, -998.95, -998.5])
     validation = Validation(lambda W, b: next(scores), tol=0.1, patience=1)
     assert [validation(k, np.zeros((1, 1)), np.zeros(1)) for k in range(4)] == [False, False, True, False]
     described = (
-        estimator.__doc__.split("    tol : ")[1].split("    shuffle : ")[0],
+        estimator.__doc__.split("\ntol : ")[1].split("\nshuffle : ")[0],
         estimator.__doc__.split("early_stopping : ")[1],
     )
     assert "in the unit of that score" in " ".join(described[0].split())

@@ -261,7 +261,7 @@ def test_class_weight_is_a_weight_of_rows(three_classes, rng):
 
 
 def test_balanced_classes_count_sample_weights(two_classes):
-    """Rows twice, or their weight doubled: the classes are as balanced."""
+    """Repeated rows and doubled weights leave the classes as balanced as before."""
     X, y = two_classes
     weights = 1.0 + (y == 1)
     rows = np.repeat(np.arange(len(y)), weights.astype(int))
@@ -318,7 +318,7 @@ def _error(function, *args):
 
 @pytest.mark.parametrize("estimator", [GDRegressor, GDClassifier])
 def test_defaults_are_valid(estimator):
-    """So `fit` may check only what differs from them."""
+    """So `fit` may validate only the parameters that differ from the defaults."""
     _validated_by_scikit_learn(estimator())
 
 

@@ -1,4 +1,4 @@
-"""Every loss and solver against minimisers of others: SciPy, LIBSVM, linear programs, scikit-learn's Newton methods."""
+"""Every loss and solver against other minimisers: SciPy, LIBSVM, linear programs and scikit-learn's Newton methods."""
 
 import warnings
 from copy import copy
@@ -22,13 +22,13 @@ SMOOTH = [
     *((GDClassifier, loss) for loss in ("squared_hinge", "modified_huber", "squared_error", "huber")),
     *((GDRegressor, loss) for loss in ("huber", "squared_epsilon_insensitive", "poisson", "gamma")),
 ]
-KINKED = [(GDClassifier, "hinge"), (GDRegressor, "epsilon_insensitive"), (GDRegressor, "quantile")]
-STOCHASTIC = [case for case in SMOOTH + KINKED if case[1] not in ("poisson", "gamma") and case != (GDRegressor, "huber")]
+NON_SMOOTH = [(GDClassifier, "hinge"), (GDRegressor, "epsilon_insensitive"), (GDRegressor, "quantile")]
+STOCHASTIC = [case for case in SMOOTH + NON_SMOOTH if case[1] not in ("poisson", "gamma") and case != (GDRegressor, "huber")]
 
 
 @pytest.fixture
 def data(request, two_classes, regression):
-    """X and targets, for any loss, of raw columns."""
+    """X, not standardised, and targets for any loss."""
 
     def targets(estimator, loss):
         if estimator is GDClassifier:
@@ -42,7 +42,7 @@ def data(request, two_classes, regression):
 
 
 def standardised_minimum(loss, X, y, alpha=0.0):
-    """Of the mean loss with an L2 penalty, by SciPy's quasi-Newton method in standardised columns."""
+    """The minimum of the mean loss with an L2 penalty, by SciPy's quasi-Newton method on standardised columns."""
     scale, n = X.std(axis=0), len(y)
     A, ridge = np.column_stack([(X - X.mean(axis=0)) / scale, np.ones(n)]), np.append(alpha / scale**2, 0.0)
 
@@ -59,13 +59,13 @@ def standardised_minimum(loss, X, y, alpha=0.0):
     return min(minimize(value, start, jac=gradient, method="BFGS", options={"gtol": gtol}).fun for gtol in (1e-6, 1e-8))
 
 
-def linear_program(kinks, X, y, l1=0.0):
-    """Least mean of rows max over (a, c) in kinks of a z + c y + constant, plus l1 |w|_1: exact, by HiGHS."""
+def linear_program(pieces, X, y, l1=0.0):
+    """The least mean of the rows' largest slope z + constant over the pieces, or 0, plus l1 |w|_1: exact, by HiGHS."""
     n = len(y)
     scale = X.std(axis=0)
     A = np.column_stack([(X - X.mean(axis=0)) / scale, np.ones(n)])
     rows, bounds = [], []
-    for slope, constant in kinks:
+    for slope, constant in pieces:
         F = slope[:, None] * A
         rows.append(np.hstack([F, -F, -np.eye(n)]))
         bounds.append(-constant)
@@ -73,7 +73,7 @@ def linear_program(kinks, X, y, l1=0.0):
     return linprog(cost, A_ub=np.vstack(rows), b_ub=np.concatenate(bounds), method="highs").fun
 
 
-def kinks_of(loss, y, epsilon=0.1, quantile=0.5):
+def pieces_of(loss, y, epsilon=0.1, quantile=0.5):
     """Slopes and constants (n,) of the linear pieces, apart from 0, of each row's loss."""
     one = np.ones(len(y))
     return {
@@ -95,7 +95,7 @@ def gap(model, best):
 @pytest.mark.parametrize("alpha", [0.0, 1e-2])
 @pytest.mark.parametrize(("estimator", "loss"), SMOOTH)
 def test_minimum_of_smooth_losses_is_that_of_scipy(estimator, loss, alpha, data, objective):
-    """Within tol, whatever it is, and the last value of the curve is that of the coefficients."""
+    """The gap is within tol, whatever it is, and the last value of the curve is the objective of the coefficients."""
     X, y = data(estimator, loss)
     best = standardised_minimum(loss, X, signs(estimator, y), alpha)
     for tol in (1e-2, 1e-4, 1e-8):
@@ -107,7 +107,7 @@ def test_minimum_of_smooth_losses_is_that_of_scipy(estimator, loss, alpha, data,
 @pytest.mark.parametrize("penalty", [{"alpha": 0.0}, {"penalty": "l1", "alpha": 1e-8}], ids=str)
 @pytest.mark.parametrize("loss", ["squared_hinge", "modified_huber"])
 def test_a_class_of_one_row_is_told_from_rows_at_their_margin(loss, penalty):
-    """Curvature on both sides of the margin would hold all others there, 31 times tol above the minimum."""
+    """With curvature on both sides of the margin the fit would stop 31 times tol above the minimum."""
     rng = np.random.default_rng(18)
     X, y, weights = rng.normal(size=(800, 5)), (rng.random(800) < 0.2).astype(int), 10.0 ** rng.uniform(-1.0, 1.0, 800)
     y[0], weights[0], A = 2, 10.0 ** rng.uniform(-1.0, 1.0), np.column_stack([X, np.ones(len(y))])
@@ -116,7 +116,7 @@ def test_a_class_of_one_row_is_told_from_rows_at_their_margin(loss, penalty):
         signs = np.where(y == k, 1.0, -1.0)
         F, start = (lambda p: weights @ FORMULAS[loss](signs, A @ p) / weights.sum()), np.append(np.zeros(5), signs @ weights)
         start[-1] /= weights.sum()
-        unit = F(start)  # or a rare class would be minimised to rounding from the start
+        unit = F(start)  # relative to it, gtol is small for a rare class, too
         return unit * minimize(lambda p: F(p) / unit, start, method="BFGS", options={"gtol": 1e-7}).fun
 
     model = GDClassifier(loss, tol=1e-4, **penalty).fit(X, y, weights)
@@ -139,7 +139,7 @@ def test_generalised_linear_models(loss, peer, storage, data, rng):
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
 @pytest.mark.parametrize(("loss", "peer"), [("poisson", PoissonRegressor), ("gamma", GammaRegressor)])
 def test_the_score_of_a_generalised_linear_model_is_its_explained_deviance(loss, peer, storage, data, rng):
-    """At the same coefficients, which need not be good ones."""
+    """Both have the same coefficients, which need not be good ones."""
     X, y = data(GDRegressor, loss)
     X, weights = StandardScaler().fit_transform(X), rng.integers(0, 3, len(y))
     model, theirs = GDRegressor(loss).fit(storage(X), y), peer().fit(X, y)
@@ -192,7 +192,7 @@ def test_two_targets_of_a_generalised_linear_model_are_two_problems(loss, data):
 
 @pytest.mark.parametrize("loss", ["poisson", "gamma"])
 def test_outliers_of_many_orders_of_magnitude(loss):
-    """Newton's steps from the best constant would overflow the exponential."""
+    """Newton's steps from constant scores would overflow the exponential."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 3))
     y = np.exp(6.0 * X[:, 0]) * rng.gamma(1.0, size=200)
@@ -210,13 +210,13 @@ def test_squared_hinge_by_liblinear(two_classes):
     assert_allclose(model.coef_, expected.fit(X, y).coef_, rtol=1e-5)
 
 
-# ---------------------------------------------------------------- losses with kinks
+# ---------------------------------------------------------------- non-smooth losses
 @pytest.mark.parametrize("l1", [0.0, 0.01])
-@pytest.mark.parametrize(("estimator", "loss"), KINKED)
-def test_minimum_of_losses_with_kinks_is_that_of_a_linear_program(estimator, loss, l1, data, objective):
-    """Within tol, whatever it is, and the curve ends with the objective, unrounded."""
+@pytest.mark.parametrize(("estimator", "loss"), NON_SMOOTH)
+def test_minimum_of_non_smooth_losses_is_that_of_a_linear_program(estimator, loss, l1, data, objective):
+    """The gap is within tol, whatever it is, and the curve ends with the objective of the loss itself, not smoothed."""
     X, y = data(estimator, loss)
-    best = linear_program(kinks_of(loss, signs(estimator, y)), X, signs(estimator, y), l1)
+    best = linear_program(pieces_of(loss, signs(estimator, y)), X, signs(estimator, y), l1)
     for tol in (1e-2, 1e-4, 1e-6):
         model = estimator(loss, penalty="l1", alpha=l1, tol=tol).fit(X, y)
         assert -1e-8 <= gap(model, best) <= tol
@@ -251,7 +251,7 @@ def test_quantile_regression(quantile, regression, rng, objective):
 
 
 def test_more_columns_than_rows(rng, objective):
-    """Every row is a support vector: the bound of the gap has to know that rounding takes something from all of them."""
+    """Every row is a support vector, at a non-smooth point: smoothing would cost something on all rows."""
     X = rng.normal(size=(60, 400))
     y = (X[:, 0] + rng.normal(size=60) > 0).astype(int)
     svc = SVC(kernel="linear", C=1 / (0.1 * 60), tol=1e-10).fit(X, y)
@@ -278,7 +278,7 @@ def test_a_start_at_the_minimum_is_kept():
 
 @pytest.mark.parametrize("classes", [2, 4])
 def test_no_fit_is_worse_than_the_best_constant(classes):
-    """Which is the minimum where there is nothing to learn, and rounding moves away from it."""
+    """The best constant is the minimum where there is nothing to learn; smoothing would move the fit away from it."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(300, 5)), np.repeat(np.arange(classes), [300 - 60 * (classes - 1)] + [60] * (classes - 1))
     model = GDClassifier("hinge", alpha=0.1).fit(X, y)
@@ -287,7 +287,7 @@ def test_no_fit_is_worse_than_the_best_constant(classes):
     assert model.loss_curve_[-1] <= model.loss_curve_[0]
 
 
-def test_too_few_iterations_are_said(two_classes):
+def test_too_few_iterations_warn(two_classes):
     X, y = two_classes
     with pytest.warns(ConvergenceWarning, match="without reaching tol=1e-06"):
         model = GDClassifier("hinge", tol=1e-6, max_iter=5).fit(X, y)
@@ -298,10 +298,10 @@ def test_too_few_iterations_are_said(two_classes):
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 @pytest.mark.parametrize(("estimator", "loss"), STOCHASTIC)
 def test_mini_batches_come_near_in_few_epochs(estimator, loss, solver, data):
-    """To two hundredths in 50 epochs of 120 or 150 rows."""
+    """They come within two hundredths of the minimum in 50 epochs of 120 or 150 rows."""
     X, y = data(estimator, loss)
     Y = signs(estimator, y)
-    best = linear_program(kinks_of(loss, Y), X, Y) if (estimator, loss) in KINKED else standardised_minimum(loss, X, Y)
+    best = linear_program(pieces_of(loss, Y), X, Y) if (estimator, loss) in NON_SMOOTH else standardised_minimum(loss, X, Y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = estimator(loss, solver=solver, penalty=None, max_iter=50, random_state=0).fit(X, y)
@@ -309,10 +309,10 @@ def test_mini_batches_come_near_in_few_epochs(estimator, loss, solver, data):
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-@pytest.mark.parametrize(("estimator", "loss"), KINKED)
-def test_mini_batches_within_tol_or_said(estimator, loss, solver, data):
+@pytest.mark.parametrize(("estimator", "loss"), NON_SMOOTH)
+def test_mini_batches_end_within_tol_or_warn(estimator, loss, solver, data):
     X, y = data(estimator, loss)
-    best = linear_program(kinks_of(loss, signs(estimator, y)), X, signs(estimator, y))
+    best = linear_program(pieces_of(loss, signs(estimator, y)), X, signs(estimator, y))
     for tol in (1e-1, 1e-2, 1e-3):
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
@@ -339,7 +339,7 @@ def test_perceptron_separates_what_can_be_separated(solver, three_classes):
 
 
 def test_perceptron_on_raw_classes_that_overlap(three_classes):
-    """Though zero coefficients would cost less, and without a warning."""
+    """The fit learns them without a warning, although zero coefficients would cost less."""
     X, y = three_classes
     model = GDClassifier("perceptron", random_state=0).fit(X, y)
     assert model.loss_curve_[0] == 0.0 < model.loss_curve_[-1]
@@ -376,7 +376,7 @@ def test_probabilities_of_modified_huber_are_those_of_sgdclassifier(data, dtype,
     X, y = request.getfixturevalue(data)
     X = StandardScaler().fit_transform(X).astype(dtype)
     model, peer = GDClassifier("modified_huber").fit(X, y), SGDClassifier(loss="modified_huber", max_iter=5, tol=None)
-    model.intercept_ -= 1.0  # rows that no class wants
+    model.intercept_ -= 1.0  # some rows are of no class then
     peer.fit(X, y)
     peer.coef_, peer.intercept_ = model.coef_, model.intercept_
     P = model.predict_proba(X)

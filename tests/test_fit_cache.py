@@ -1,4 +1,4 @@
-"""A path of alphas with `warm_start`: the same minima as fits from nothing, for fewer passes, and never those of old data."""
+"""A path of alphas with `warm_start`: the same minima as without it, in fewer passes, and never the minima of old data."""
 
 import pickle
 
@@ -98,7 +98,7 @@ def test_other_losses_need_fewer(standardize, name, data, passes):
 @pytest.mark.parametrize("penalty", ["l2", "l1"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_second_fit_takes_a_step(penalty, dtype, data, passes):
-    """It shows whether the curvature is still right, and a new one is cheap."""
+    """One step is enough to show whether the curvature of the first fit is still right."""
     X, z = data[0].astype(dtype), data[1]
     model = GDClassifier(warm_start=True, penalty=penalty).fit(X, z > 0.0)
     passes.clear()
@@ -111,7 +111,7 @@ def test_a_second_fit_takes_a_step(penalty, dtype, data, passes):
     "change", ["an entry", "two rows", "a target", "a weight", "fit_intercept", "standardize", "dtype", "storage"]
 )
 def test_other_data_is_noticed(change, name, data):
-    """Also the same array with other contents."""
+    """Also where it is the same array with other contents."""
     X, z = data[0].copy(), data[1].copy()
     s, model = np.ones(len(z)), clone(MODELS[name]).set_params(warm_start=True, alpha=0.01, tol=1e-9)
     model.fit(X, targets(name, z), s)
@@ -137,7 +137,7 @@ def test_other_data_is_noticed(change, name, data):
     assert model.loss_curve_[-1] == pytest.approx(expected.loss_curve_[-1], rel=1e-8)
 
 
-def test_memory_is_not_pickled(data):
+def test_the_cache_is_not_pickled(data):
     X, z = data
     model = GDRegressor(warm_start=True).fit(X, z)
     size = len(pickle.dumps(model))
@@ -150,7 +150,7 @@ def test_memory_is_not_pickled(data):
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 @STANDARDIZE
 def test_stochastic_steps_go_on_where_they_stopped(standardize, solver):
-    """Rates are not damped anew and noise is reduced at once; pickled in between, they give the same bits."""
+    """Rates are not damped anew, and noise is reduced at once.  A pickled model goes on with the same bits."""
     X, y = load_breast_cancer(return_X_y=True)
     X = X if standardize else X / X.std(axis=0)
     how = {"solver": solver, "max_iter": 3, "random_state": 0, "standardize": standardize}

@@ -136,7 +136,7 @@ def test_only_fitted_pipelines_fold():
 
 # ---------------------------------------------------------------- learning on
 def stream(n, seed):
-    """Raw columns that are correlated and on several scales, with labels."""
+    """Raw columns that are correlated and have several scales, with labels."""
     rng = np.random.default_rng(seed)
     Z = rng.normal(size=(n, 6)) + rng.normal(size=(n, 1))
     return Z * np.logspace(-2.0, 3.0, 6) + 50.0, (Z @ [1.0, -2.0, 1.0, 0.5, 0.0, 2.0] + rng.logistic(size=n) > 0.0).astype(int)
@@ -176,7 +176,7 @@ def test_a_folded_model_learns_on_as_one_that_was_fitted_there(size, steps, solv
 
 @pytest.mark.parametrize("step", ["standard", "standard, no mean", "robust", "min and max", "largest"])
 def test_scalers_hand_on_what_is_known_of_the_columns(step):
-    """So that steps on raw columns are those of a model that was fitted to them."""
+    """So steps on raw columns are the steps of a model that was fitted to these columns."""
     X, y = stream(800, seed=0)
     late, labels = stream(100, seed=1)
     folded = fold(make_pipeline(clone(STEPS[step]), GDClassifier(penalty=None, tol=1e-12)).fit(X, y))
@@ -197,7 +197,7 @@ def test_an_intercept_that_steps_made_is_learned_on():
 
 
 def test_columns_that_have_not_varied_keep_their_effect():
-    """A first row alone tells no deviations."""
+    """After a single row no deviation is known."""
     X, _ = stream(800, seed=0)
     folded = fold(make_pipeline(TruncatedSVD(5), GDRegressor(tol=1e-12)).fit(X, X[:, 4]))
     expected = folded.predict(X)

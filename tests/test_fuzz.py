@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from kinds import KINDS
 from oracle import ALLOWED, LOG_LINK, judged
 from problems import NIGHTLY
-from reference import KINKED, Reference
+from reference import NON_SMOOTH, Reference
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -115,7 +115,7 @@ def problems(draw, losses, **parameters):
     # Every loss, storage and dtype costs seconds when kernels are compiled: by day only two losses have all of them.
     common = NIGHTLY or loss in ("log_loss", "squared_error")
     dtype = draw(st.sampled_from([np.float64, np.float32])) if common else np.float64
-    X, Z, rng = draw(matrices(dtype, loss in KINKED))
+    X, Z, rng = draw(matrices(dtype, loss in NON_SMOOTH))
     weights = draw(weights_of(len(X), rng))
     stored = draw(st.sampled_from(list(STORED) if common else ["C", "F"]))
     z = Z @ rng.normal(size=Z.shape[1]) + draw(st.sampled_from([0.0, 0.3, 3.0])) * rng.normal(size=len(X))
@@ -190,12 +190,12 @@ def test_a_fit_ends_at_the_minimum_or_says_why_not(problem):
     F = reference(v)
     if problem.X.dtype == np.float64:
         scores = np.spacing((abs(problem.X) @ np.abs(model.coef_.T)).max())  # of slope 1 at kinks, elsewhere of curvature 1
-        rounding = reference.rounding + (scores if model.loss in KINKED else scores**2)
+        rounding = reference.rounding + (scores if model.loss in NON_SMOOTH else scores**2)
         assert F == pytest.approx(curve[-1], rel=1e-5, abs=1e-6 * curve[0] + rounding)
     if converged:
         best = min(reference.minimum(v), reference.minimum(np.zeros_like(v)))
         share = SLACK["exact" if exact else "stochastic"] * tol
-        kind = "kinked" if model.loss in KINKED else model.loss if model.loss in NEGLIGIBLE else problem.X.dtype.name
+        kind = "non-smooth" if model.loss in NON_SMOOTH else model.loss if model.loss in NEGLIGIBLE else problem.X.dtype.name
         negligible = NEGLIGIBLE[kind] * curve[0] + (WEIGHTLESS * reference.size if kind == "kinked" else 0.0)
         assert F <= best * (1.0 + share) + negligible + reference.rounding, (F, best, F - best)
 

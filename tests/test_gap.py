@@ -1,4 +1,4 @@
-"""What fits say of themselves: `converged_`, `gap_` and `gap_kind_`, against the gap that a fit to rounding shows."""
+"""`converged_`, `gap_` and `gap_kind_`, against the gap to a fit that is exact to rounding."""
 
 import pickle
 import warnings
@@ -53,7 +53,7 @@ def quietly(fit, *arguments, **named):
 
 
 def distance(model, objective, X, y, weights=None):
-    """The true gap: (F - F*) / F at the coefficients of a model, by the documented objective in NumPy."""
+    """The true gap (F - F*) / F at the coefficients of a model, by the documented objective in NumPy."""
     exact = clone(model).set_params(solver="gd", tol=1e-12, max_iter=1000, early_stopping=False)
     F, minimum = (objective(fitted, X, y, weights) for fitted in (model, quietly(exact.fit, X, y, weights)[0]))
     return (F - minimum) / F
@@ -66,7 +66,7 @@ def assert_unknown(model, converged=False):
 
 
 def assert_true(model, objective, X, y, weights=None):
-    """The types are the documented ones, and what is claimed to be a bound is one."""
+    """The types are the documented ones, and a gap that claims to be a bound is one."""
     assert isinstance(model.converged_, bool)
     assert isinstance(model.gap_, float)
     assert model.gap_kind_ in ("bound", "estimate")
@@ -82,7 +82,7 @@ def assert_true(model, objective, X, y, weights=None):
 # ---------------------------------------------------------------- fits
 @pytest.mark.parametrize("penalty", ["l2", "elasticnet"])
 @EVERY_PAIR
-def test_gaps_are_those_that_a_fit_to_rounding_shows(estimator, loss, solver, penalty, objective):
+def test_gaps_are_true(estimator, loss, solver, penalty, objective):
     X, y = data(loss)
     stochastic = solver in ("sgd", "adam")
     tolerances = ((3e-2,) if loss in KINKED else (1e-2, 1e-3)) if stochastic else (1e-2, 1e-4, 1e-8)
@@ -127,7 +127,7 @@ def test_without_a_penalty_there_are_gaps_as_well(estimator, loss, objective):
 
 @pytest.mark.parametrize("loss", ["log_loss", "hinge"])
 def test_rows_of_float32_have_the_gap_of_their_coefficients(loss, objective):
-    """Which are rounded: what that may cost is part of the gap."""
+    """Coefficients are rounded to float32, and the gap includes what that may cost."""
     X, y = data(loss)
     X = X.astype(np.float32)
     for tol in (1e-2, 1e-5):
@@ -173,7 +173,7 @@ def test_the_perceptron_has_no_gap():
 
 @pytest.mark.parametrize("solver", ["gd", "sgd"])
 def test_nothing_is_known_where_early_stopping_ended_the_fit(solver):
-    """Rows that are scored have labels of chance: they get worse at once."""
+    """Validation rows have random labels, so their scores get worse at once."""
     X, y = data("log_loss")
     rng = np.random.default_rng(0)
     X_val, y_val = rng.normal(size=(60, 4)), rng.integers(0, 2, 60)
@@ -186,7 +186,7 @@ def test_nothing_is_known_where_early_stopping_ended_the_fit(solver):
 
 
 def test_early_stopping_that_never_stops_leaves_the_gap_as_it_is(objective):
-    """The last coefficients are the best ones for rows that are those of the fit."""
+    """The validation rows are the rows of the fit, so the last coefficients are the best ones."""
     X, y = data("squared_error")
     model = model_of(GDRegressor, "squared_error", solver="gd", early_stopping=True, n_iter_no_change=50, tol=1e-6)
     model.fit(X, y, X_val=X, y_val=y)
@@ -197,11 +197,11 @@ def test_early_stopping_that_never_stops_leaves_the_gap_as_it_is(objective):
 # ---------------------------------------------------------------- fits that did not converge
 @EVERY_PAIR
 def test_fits_that_warn_have_not_converged(estimator, loss, solver):
-    """A relative tolerance that one epoch or iteration cannot reach."""
+    """One epoch or iteration cannot reach this tolerance."""
     model = model_of(estimator, loss, solver=solver, alpha=1e-3, tol=1e-12, max_iter=1)
     model, warned = quietly(model.fit, *data(loss))
     assert model.converged_ is not warned
-    if loss != "squared_error" or solver in ("sgd", "adam"):  # whose first step of gd is the last
+    if loss != "squared_error" or solver in ("sgd", "adam"):  # gd minimises a squared error in one step
         assert warned
         assert model.gap_kind_ in ("estimate", None)
         assert np.isnan(model.gap_) == (model.gap_kind_ is None)
@@ -209,7 +209,7 @@ def test_fits_that_warn_have_not_converged(estimator, loss, solver):
 
 @pytest.mark.parametrize("max_iter", [2, 3, 4, 5])
 def test_the_estimate_of_a_fit_cut_short_is_near_the_truth(max_iter, objective):
-    """Within a factor of ten, of gd on log_loss, where labels are explained well and little is penalised."""
+    """Within a factor of ten, for log_loss with well explained labels and a small penalty."""
     rng = np.random.default_rng(5)
     X = StandardScaler().fit_transform(rng.normal(size=(300, 5)))
     y = (X @ [4.0, -3.0, 2.0, 0.0, 1.0] + rng.logistic(size=300) > 0.0).astype(int)

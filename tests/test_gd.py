@@ -1,4 +1,4 @@
-"""Full-batch descent starts on samples of many rows, and ends where it would have ended without them."""
+"""Full-batch descent: samples of many rows, the line search, and when a fit stops."""
 
 from types import SimpleNamespace
 
@@ -15,8 +15,10 @@ from sklearn.linear_model import ElasticNet, LogisticRegression
 from skgd import GDClassifier, GDRegressor
 from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import Huber, SquaredError
-from skgd.solvers import together
-from skgd.solvers.gd import GROWTH, _search, _stalled, sample_strides
+from skgd.solvers.convergence import is_stalling
+from skgd.solvers.gd import GROWTH, sample_strides
+from skgd.solvers.line_search import Ray, line_search
+from skgd.solvers.passes import run_alone
 
 ROWS, COLUMNS = 40_000, 8
 
@@ -30,7 +32,7 @@ def many_rows():
 
 
 def sampled(objective):
-    """Which rows are in samples."""
+    """Which rows belong to a sample (n,)."""
     return np.any([np.arange(objective.n) % stride == 0 for stride in sample_strides(objective)], axis=0)
 
 
@@ -39,7 +41,7 @@ def codes(z, classes):
 
 
 def assert_optimal(model, X, y, weights=None, storage=np.asarray):
-    """Fitted to the minimum of scikit-learn's Newton method."""
+    """The fitted model has the minimum of scikit-learn's Newton method."""
     s = np.ones(len(y)) if weights is None else weights
     model.set_params(alpha=1e-3, tol=1e-9).fit(storage(X), y, weights)
     expected = LogisticRegression(C=1.0 / (1e-3 * s.sum()), solver="newton-cholesky", tol=1e-12).fit(X, y, weights)
@@ -99,7 +101,7 @@ def test_minimum_where_no_sample_has_a_class(classes, many_rows):
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("penalty", ["l2", None])
 def test_minimum_where_a_column_is_constant_in_every_sample(penalty, classes, many_rows):
-    """Its coefficient must not run away from noise, nor stay behind."""
+    """The coefficient of that column must neither follow noise nor stay at zero."""
     X, z = many_rows[0].copy(), many_rows[1].copy()
     outside = ~sampled(objective_of(LogLoss(1), X))
     X[:, 2] = outside & (np.random.default_rng(1).random(ROWS) < 0.02)
@@ -116,7 +118,7 @@ def test_minimum_where_a_column_is_constant_in_every_sample(penalty, classes, ma
 
 
 def test_minimum_of_many_rows_with_an_l1_penalty(many_rows):
-    """Zeros are those of all rows: the optimality conditions say which."""
+    """The zeros are the ones of all rows, which the optimality conditions tell."""
     X, z = many_rows
     y, alpha = codes(z, 2), 0.05
     X = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -146,7 +148,7 @@ def test_minimum_of_many_rows_of_the_elastic_net(many_rows):
 
 # ---------------------------------------------------------------- what a fit reports
 def test_samples_are_not_in_the_history(many_rows):
-    """The curve is of all rows: it starts at their objective where samples ended, and falls."""
+    """The curve holds objectives of all rows.  It starts where the samples ended, and falls."""
     X, z = many_rows
     model = GDClassifier(tol=1e-9).fit(X, codes(z, 2))
     assert len(model.loss_curve_) <= model.n_iter_ + 1
@@ -164,8 +166,8 @@ def test_samples_and_matrices_are_the_same_for_any_number_of_threads(classes, st
 
 
 @pytest.mark.parametrize("tol", [1e-2, 1e-4])
-def test_curvature_from_long_before_says_nothing_of_the_gap(tol):
-    """Where few rows of many columns separate the classes, F falls by orders of magnitude, and curvature with it."""
+def test_outdated_curvature_says_nothing_of_the_gap(tol):
+    """Few rows of many columns separate the classes, so F falls by orders of magnitude, and the curvature with it."""
     n, d, alpha = 60, 300, 1e-4
     rng = np.random.default_rng(0)
     X = rng.exponential(size=(n, d)) * 300.0 * rng.random(d) ** 4
@@ -180,7 +182,7 @@ def test_curvature_from_long_before_says_nothing_of_the_gap(tol):
 
 
 def test_a_step_far_beyond_the_minimum_is_taken_back():
-    """It lowers the objective, but by a hundredth of what its direction allows; half is the least to be content with."""
+    """Such a step gains a hundredth of what its direction allows.  The search must gain at least half."""
     objective = objective_of(LogLoss(1), l2=1e-6)
     F, gradient = objective.evaluate(np.zeros((objective.d + 1, 1)))
 
@@ -190,13 +192,12 @@ def test_a_step_far_beyond_the_minimum_is_taken_back():
     best = minimize_scalar(lambda length: -decrease(length), bounds=(0.0, 100.0), method="bounded")
     far = brentq(lambda length: decrease(length) - 0.01 * decrease(best.x), best.x, 1e4)
     slope = -far * float(np.vdot(gradient, gradient))
-    search = _search(objective, np.zeros_like(gradient), -far * gradient, F, slope)
-    _, F_new, _ = together.alone(objective, search)
-    assert F - F_new >= 0.5 * decrease(best.x)
+    search = line_search(objective, Ray(np.zeros_like(gradient), -far * gradient, F, slope))
+    assert F - run_alone(objective, search).F >= 0.5 * decrease(best.x)
 
 
 def dummies(rows, levels, columns, seed, shares=None):
-    """Dummy columns of all levels, which sum to one: directions that only the penalty decides."""
+    """Dummy columns of all levels sum to one, which makes directions along which only the penalty is curved."""
     rng = np.random.default_rng(seed)
     shares = rng.dirichlet(np.full(levels, shares)) if shares else None
     codes = rng.choice(levels, p=shares, size=(columns, rows))
@@ -210,7 +211,7 @@ def dummies(rows, levels, columns, seed, shares=None):
     [((40_000, 12, 4, 0, 0.3), "l2", 1e-8), ((20_000, 8, 3, 5), "l1", 1e-7), ((8_000, 8, 3, 5), "l1", 1e-7)],
     ids=["the curvature of a sample is shrunk", "as well with L1", "models with L1 are minimised roughly"],
 )
-def test_the_stop_sees_directions_without_curvature(data, penalty, tol):
+def test_a_fit_does_not_stop_before_directions_without_curvature_are_minimised(data, penalty, tol):
     X, y = dummies(*data)
     model = GDClassifier(alpha=1e-6 if penalty == "l2" else 1e-7, penalty=penalty, tol=tol).fit(X, y)
     least = clone(model).set_params(tol=1e-13).fit(X, y).loss_curve_[-1]
@@ -250,7 +251,7 @@ def test_rows_far_off_at_the_minimum_do_not_slow_the_last_steps(loss):
 
 
 def test_rows_far_off_do_not_hide_what_is_left():
-    """Found by drawing problems: what steps still gained fell to a tenth each, twice, with 7 times tol to go."""
+    """Found by drawing random problems: the gains of steps fell to a tenth twice, 7 times tol above the minimum."""
     X = np.ones((7, 4))
     X[[0, 1, 2, 3, 4], [1, 3, 3, 0, 0]] = [3.44619, -0.169168, 1.00369, 0.251990, 1.80215]
     y = np.array([0.0265326, 0.469839, 0.675609, 0.0847138, 0.0234566, 73.3237, 0.0082686])
@@ -266,8 +267,8 @@ def test_rows_far_off_do_not_hide_what_is_left():
 
 
 def test_decreases_of_any_size_are_compared():
-    """Found by drawing problems: a rate of 1e300, to the power of the passes, is no float."""
+    """Found by drawing random problems: a rate of 1e300 to the power of the passes overflowed."""
     metric = SimpleNamespace(refreshable=True, passes=3.0)
-    assert _stalled(metric, [1e-200, 1e100])
-    assert not _stalled(metric, [1.0, 1e-100])
-    assert not _stalled(metric, [1.0, 0.0, 1e-20, 0.0, 0.0])
+    assert is_stalling(metric, [1e-200, 1e100])
+    assert not is_stalling(metric, [1.0, 1e-100])
+    assert not is_stalling(metric, [1.0, 0.0, 1e-20, 0.0, 0.0])

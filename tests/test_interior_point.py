@@ -1,4 +1,4 @@
-"""The interior-point method: its loss pieces, its compiled loops, its bounds, and minima of linear programs."""
+"""The interior-point method: losses as sums of ramps, compiled loops, bounds at every iteration, and known minima."""
 
 from typing import NamedTuple
 
@@ -17,9 +17,11 @@ from skgd.data.table import PARTS, Table, partition
 from skgd.losses.margins import Hinge, ModifiedHuber, SquaredHinge
 from skgd.losses.regression import EpsilonInsensitive, Huber, Quantile, SquaredEpsilonInsensitive
 from skgd.solvers import interior_point, interior_steps, interior_systems
+from skgd.solvers.interior_column import Column
+from skgd.solvers.interior_ramps import RampGroup
 
 EPSILON, QUANTILE = 0.3, 0.7
-OF_RAMPS = {
+SUMS_OF_RAMPS = {
     "hinge": Hinge(1),
     "squared_hinge": SquaredHinge(1),
     "modified_huber": ModifiedHuber(1),
@@ -28,14 +30,14 @@ OF_RAMPS = {
     "squared_epsilon_insensitive": SquaredEpsilonInsensitive(1, EPSILON),
     "quantile": Quantile(1, QUANTILE),
 }
-KINKED = ["hinge", "quantile", "epsilon_insensitive"]
+NON_SMOOTH = ["hinge", "quantile", "epsilon_insensitive"]
 MARGINS = {"hinge", "squared_hinge", "modified_huber"}
 ROWS, COLUMNS = 30, 3
 
 
 # ---------------------------------------------------------------- oracles
 def pieces(loss, y):
-    """Slopes and constants (n,) of straight lines, the largest of which is each row's loss."""
+    """Slopes and constants (n,) of straight lines; the loss of each row is the largest of them."""
     none, one = np.zeros(len(y)), np.ones(len(y))
     return {
         "hinge": [(none, none), (-y, one)],
@@ -45,15 +47,15 @@ def pieces(loss, y):
 
 
 def value_of(loss, A, y, s, l1, l2, theta):
-    """The objective at theta (D,): columns A with the intercept's, weights s that sum to one, penalties of all columns."""
+    """The objective at theta (D,), for columns A (n, D) with the intercept's, weights s of sum one, penalties l1, l2 (D,)."""
     rows = np.max([slope * (A @ theta) + constant for slope, constant in pieces(loss, y)], axis=0)
     return s @ rows + l1 @ np.abs(theta) + 0.5 * l2 @ theta**2
 
 
 def least(loss, A, y, s, l1, l2):
-    """The minimum of it: a linear program of HiGHS, or a quadratic one of SLSQP, with a slack for each row.
+    """The minimum of the objective, by HiGHS (a linear program) or SLSQP (a quadratic one), with a slack for each row.
 
-    What is returned is the objective at the point found, so it is never below the minimum.
+    It is the objective at the point found, and so never below the minimum.
     """
     n, D = A.shape
     G = np.vstack([np.hstack([slope[:, None] * A, -slope[:, None] * A, -np.eye(n)]) for slope, _ in pieces(loss, y)])
@@ -76,7 +78,7 @@ def least(loss, A, y, s, l1, l2):
 
 
 class Problem(NamedTuple):
-    """An objective of the package, and the arguments of `value_of` and `least` for the same one."""
+    """An objective of the package, and the same one as arguments of `value_of` and `least`."""
 
     objective: object
     formula: tuple
@@ -87,173 +89,175 @@ class Problem(NamedTuple):
         X = rng.normal(size=(ROWS, COLUMNS)) + np.array([0.0, 1.0, -2.0])
         z = X @ [1.0, -0.5, 0.0] + rng.normal(size=ROWS)
         y = np.where(z > -0.3, 1.0, -1.0) if loss in MARGINS else 3.0 * z
-        objective = objective_of(OF_RAMPS[loss], X, Y=y[None], weighted=weighted, l1=l1, l2=l2, fit_intercept=fit_intercept)
+        objective = objective_of(
+            SUMS_OF_RAMPS[loss], X, Y=y[None], weighted=weighted, l1=l1, l2=l2, fit_intercept=fit_intercept
+        )
         mean, scale = objective.coordinates
         A = scale * np.column_stack([X - mean, np.ones(ROWS)])
         own = np.append(l1 * scale[:-1], 0.0), np.append(l2 * scale[:-1] ** 2, 0.0)
         return cls(objective, (loss, A, y, objective.table.s / objective.table.s.sum(), *own))
 
     def column(self):
-        """Where the method starts: at zero."""
+        """The only column of scores, at coefficients of zero."""
         theta = np.zeros((COLUMNS + 1, 1))
         z = self.objective.table.scores(*self.objective.coordinates.raw(theta))
-        column = interior_point.Column(self.objective, 0, theta[:, 0], z[0])
+        column = Column(self.objective, 0, theta[:, 0], z[0])
         column.allowed = 1e-8
-        interior_point._look(self.objective, [column])
+        interior_point._update(self.objective, [column])
         return column
 
 
 # ---------------------------------------------------------------- losses as sums of ramps
-def brute_force_ramp(t, box, roundness):
-    """The largest p t - roundness p^2 / 2 for each t, on a grid of p."""
-    most = box if np.isfinite(box) else np.abs(t).max() / roundness
+def brute_force_ramp(t, upper, smoothing):
+    """The largest p t - smoothing p^2 / 2 for each t, on a grid of p."""
+    most = upper if np.isfinite(upper) else np.abs(t).max() / smoothing
     p = np.linspace(0.0, most, 20_001)
-    return np.array([np.max(p * one - 0.5 * roundness * p * p) for one in t])
+    return np.array([np.max(p * one - 0.5 * smoothing * p * p) for one in t])
 
 
-@pytest.mark.parametrize("name", OF_RAMPS)
+@pytest.mark.parametrize("name", SUMS_OF_RAMPS)
 def test_ramps_add_up_to_the_loss(name, rng):
-    loss, z = OF_RAMPS[name], 3.0 * rng.normal(size=200)
+    loss, z = SUMS_OF_RAMPS[name], 3.0 * rng.normal(size=200)
     y = rng.choice([-1.0, 1.0], size=200) if name in MARGINS else 2.0 * rng.normal(size=200)
-    form = loss.ramps(y)
+    form = loss.as_ramps(y)
     total = form.slope * z + form.constant
     for sign, offset in form.ramps:
-        total = total + brute_force_ramp(sign * z + offset, form.box, form.roundness)
+        total = total + brute_force_ramp(sign * z + offset, form.max_slope, form.smoothing)
     assert_allclose(total, [loss.value(*row) for row in zip(y, z, strict=True)], atol=1e-6)
     assert_allclose(total, FORMULAS[name](y, z, epsilon=EPSILON, quantile=QUANTILE), atol=1e-6)
 
 
-@pytest.mark.parametrize(("box", "roundness"), [(1.0, 0.0), (4.0, 0.5), (np.inf, 0.5), (np.inf, 0.0)])
-def test_values_of_ramps_are_the_best_p_and_the_present_one(box, roundness, rng):
-    """A ramp without end and roundness forbids positive arguments: below zero it costs nothing."""
+@pytest.mark.parametrize(("upper", "smoothing"), [(1.0, 0.0), (4.0, 0.5), (np.inf, 0.5), (np.inf, 0.0)])
+def test_values_of_ramps_are_those_of_the_best_p_and_of_the_current_one(upper, smoothing, rng):
+    """A ramp with neither bound nor smoothing rules out positive arguments, and costs nothing for negative ones."""
     t, weight = rng.normal(size=50), rng.uniform(0.1, 2.0, 50)
-    t = -np.abs(t) if np.isinf(box) and roundness == 0.0 else t
-    ramps = interior_point.Ramps(weight, 1.0, np.ones(50), t.copy(), np.full(50, box), 0.3, roundness)
+    t = -np.abs(t) if np.isinf(upper) and smoothing == 0.0 else t
+    ramps = RampGroup(weight, np.ones(50), t.copy(), np.full(50, upper), 0.3, smoothing=smoothing)
     value, dual = ramps.values()
-    best = brute_force_ramp(t, box, roundness) if np.isfinite(box) or roundness > 0.0 else np.zeros(50)
+    best = brute_force_ramp(t, upper, smoothing) if np.isfinite(upper) or smoothing > 0.0 else np.zeros(50)
     assert_allclose(value, weight @ best, atol=1e-6)
-    assert_allclose(dual, weight @ (ramps.p * t - 0.5 * roundness * ramps.p**2))
+    assert_allclose(dual, weight @ (ramps.p * t - 0.5 * smoothing * ramps.p**2))
     assert dual < value
-    assert_allclose(ramps.complementarity() / ramps.target, 0.3)
+    assert_allclose(ramps.complementarity() / ramps.mu_weight, 0.3)
 
 
 # ---------------------------------------------------------------- compiled loops
-class Rows(NamedTuple):
-    """Arguments of the compiled loops: a third of the boxes has no end."""
+class Point(NamedTuple):
+    """Ramps of which every third has no bound, at a point of complementarity mu, with a direction that is zero at first."""
 
-    t: np.ndarray
-    box: np.ndarray
-    roundness: float
-    p: np.ndarray
-    u: np.ndarray
-    v: np.ndarray
-    dp: np.ndarray
-    du: np.ndarray
-    dv: np.ndarray
+    ramps: interior_steps.Ramps
+    smoothing: float
+    direction: interior_steps.Direction
+    eliminated: interior_steps.Eliminated
 
     @classmethod
-    def of(cls, roundness, mu, spread=1.0):
+    def of(cls, smoothing, mu, spread=1.0):
         rng = np.random.default_rng(2)
-        box = rng.uniform(0.2, 3.0, 60)
-        box[::3] = np.inf
+        upper = rng.uniform(0.2, 3.0, 60)
+        upper[::3] = np.inf
         t = spread * rng.normal(size=60)
-        if roundness == 0.0:  # ramps without an end have to be below it
+        if smoothing == 0.0:  # ramps without a bound need negative arguments
             t[::3] = -np.abs(t[::3]) - 0.01
-        rows = cls(t, box, roundness, *np.zeros((6, 60)))
-        interior_steps.centre(t, box, roundness, mu, rows.p, rows.u, rows.v)
-        return rows
+        ramps = interior_steps.Ramps(t, upper, *np.zeros((3, 60)))
+        interior_steps.centre(ramps, smoothing, mu)
+        return cls(
+            ramps, smoothing, interior_steps.Direction(*np.zeros((4, 60))), interior_steps.Eliminated(*np.empty((2, 60)))
+        )
 
-    def products(self):
-        """Of both conditions, (2, n); zero where a box has no end."""
-        bounded = np.isfinite(self.box)
-        left = np.where(bounded, self.box, 0.0) - np.where(bounded, self.p, 0.0)
-        return np.array([self.p * self.u, left * self.v])
+    def find_direction(self, dt, mu, weight=None):
+        """Fill the direction for these changes of the arguments, and return what `substitute` tells of it."""
+        self.direction.dt[:] = dt
+        interior_steps.eliminate(self.ramps, self.smoothing, mu, self.direction, self.eliminated)
+        weight = np.ones(60) if weight is None else weight
+        return interior_steps.substitute(self.ramps, weight, mu, self.eliminated, self.direction)
 
     def moved(self, step):
-        """A copy, after a step along the changes."""
-        p, u, v = self.p + step * self.dp, self.u + step * self.du, self.v + step * self.dv
-        return self._replace(p=p, u=u, v=v)
+        """The ramps after a step along the direction."""
+        t, upper, *variables = self.ramps
+        dt, *changes = self.direction
+        moved = [variable + step * change for variable, change in zip(variables, changes, strict=True)]
+        return interior_steps.Ramps(t + step * dt, upper, *moved)
 
 
-@pytest.mark.parametrize("roundness", [0.0, 0.5])
+def products(ramps):
+    """The products (2, n) of complementary variables; the second one is zero for ramps without a bound."""
+    bounded = np.isfinite(ramps.upper)
+    left = np.where(bounded, ramps.upper, 0.0) - np.where(bounded, ramps.p, 0.0)
+    return np.array([ramps.p * ramps.u, left * ramps.v])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.5])
 @pytest.mark.parametrize(("mu", "spread"), [(1e-12, 0.0), (1e-12, 1.0), (1e-3, 1e3), (10.0, 1e6)])
-def test_centred_variables_fulfil_both_conditions(roundness, mu, spread):
-    """The solver asks for a mu that is not much smaller than arguments: beyond 1 / eps a variable would be zero."""
-    rows = Rows.of(roundness, mu, spread)
-    bounded = np.isfinite(rows.box)
-    assert (rows.p > 0.0).all()
-    assert (rows.p < rows.box).all()
-    assert_allclose(rows.p * rows.u, mu, rtol=1e-12)
-    # Where p is next to its end, rounding of p is all that their difference has.
-    left, error = rows.box[bounded] - rows.p[bounded], np.finfo(float).eps * rows.box[bounded]
-    assert (np.abs(left * rows.v[bounded] - mu) <= 1e-12 * mu + 2.0 * error * rows.v[bounded]).all()
-    assert_array_equal(rows.v[~bounded], 0.0)
+def test_centred_variables_are_complementary(smoothing, mu, spread):
+    """For mu not much smaller than the arguments, as the solver asks for: beyond 1 / eps a variable would be zero."""
+    ramps = Point.of(smoothing, mu, spread).ramps
+    bounded = np.isfinite(ramps.upper)
+    assert (ramps.p > 0.0).all()
+    assert (ramps.p < ramps.upper).all()
+    assert_allclose(ramps.p * ramps.u, mu, rtol=1e-12)
+    # Where p is next to its bound, their difference is hardly more than the rounding of p.
+    left, error = ramps.upper[bounded] - ramps.p[bounded], np.finfo(float).eps * ramps.upper[bounded]
+    assert (np.abs(left * ramps.v[bounded] - mu) <= 1e-12 * mu + 2.0 * error * ramps.v[bounded]).all()
+    assert_array_equal(ramps.v[~bounded], 0.0)
 
 
-def test_centred_variables_solve_the_equation_of_their_ramp():
-    """Of ramps that have an end, v - u = t; of rounded ones without an end, -u = t - roundness p."""
-    sharp, rounded = Rows.of(0.0, 0.1), Rows.of(0.5, 0.1)
-    bounded = np.isfinite(sharp.box)
+def test_centred_variables_are_stationary():
+    """For ramps with a bound and no smoothing, v - u = t; for ramps with smoothing and no bound, -u = t - smoothing p."""
+    sharp, smoothed = Point.of(0.0, 0.1).ramps, Point.of(0.5, 0.1).ramps
+    bounded = np.isfinite(sharp.upper)
     assert_allclose((sharp.v - sharp.u)[bounded], sharp.t[bounded], atol=1e-12)
-    assert_allclose(-rounded.u[~bounded], (rounded.t - 0.5 * rounded.p)[~bounded], atol=1e-12)
+    assert_allclose(-smoothed.u[~bounded], (smoothed.t - 0.5 * smoothed.p)[~bounded], atol=1e-12)
 
 
-@pytest.mark.parametrize("roundness", [0.0, 0.5])
-@pytest.mark.parametrize("target", [0.0, 0.05])
-def test_directions_solve_the_linearised_conditions(roundness, target, rng):
-    """First those of the predictor; then with the products of its changes, as the corrector has them."""
-    rows, dt = Rows.of(roundness, 0.2), rng.normal(size=60)
-    D, e = np.empty((2, 60))
-    bounded = np.isfinite(rows.box)
+@pytest.mark.parametrize("smoothing", [0.0, 0.5])
+@pytest.mark.parametrize("mu", [0.0, 0.05])
+def test_directions_solve_the_linearised_conditions(smoothing, mu, rng):
+    """The predictor's without second-order terms, and the corrector's with the products of the predictor's changes."""
+    point, dt = Point.of(smoothing, 0.2), rng.normal(size=60)
+    bounded = np.isfinite(point.ramps.upper)
     for _ in range(2):
-        t, box, _, p, u, v, *changes = rows
-        cross_u, cross_v = rows.dp * rows.du, rows.dp * rows.dv
-        interior_steps.condense(t, box, roundness, target, p, u, v, *changes, D, e)
-        interior_steps.direct(dt, np.ones(60), box, target, p, u, v, D, e, *changes)
-        dp, du, dv = changes
-        assert_allclose(dp, D * (dt - e), rtol=1e-12)
-        assert_allclose((v + dv) - (u + du), (t + dt) - roundness * (p + dp), atol=1e-10)
-        assert_allclose(p * u + p * du + u * dp + cross_u, target, atol=1e-10)
-        upper = (box - p)[bounded]
-        assert_allclose((upper * (v + dv)[bounded] - (v * dp)[bounded] - cross_v[bounded]), target, atol=1e-10)
+        (t, upper, p, u, v), (_, dp, du, dv) = point.ramps, point.direction
+        cross_u, cross_v = dp * du, dp * dv
+        point.find_direction(dt, mu)
+        assert_allclose(dp, point.eliminated.slope * (dt - point.eliminated.shift), rtol=1e-12)
+        assert_allclose((v + dv) - (u + du), (t + dt) - smoothing * (p + dp), atol=1e-10)
+        assert_allclose(p * u + p * du + u * dp + cross_u, mu, atol=1e-10)
+        left = (upper - p)[bounded]
+        assert_allclose((left * (v + dv)[bounded] - (v * dp)[bounded] - cross_v[bounded]), mu, atol=1e-10)
         assert_array_equal(dv[~bounded], 0.0)
     assert np.abs(cross_u).max() > 0.0
 
 
-@pytest.mark.parametrize("roundness", [0.0, 0.5])
+@pytest.mark.parametrize("smoothing", [0.0, 0.5])
 @pytest.mark.parametrize("size", [1e-6, 3.0])
-def test_steps_keep_variables_positive_and_sums_of_products_are_as_told(roundness, size, rng):
-    rows, dt = Rows.of(roundness, 0.2), size * rng.normal(size=60)
-    D, e = np.empty((2, 60))
-    t, box, _, p, u, v, *changes = rows
-    interior_steps.condense(t, box, roundness, 0.1, p, u, v, *changes, D, e)
-    weight = rng.uniform(0.1, 2.0, 60)
-    longest, linear, quadratic = interior_steps.direct(dt, weight, box, 0.1, p, u, v, D, e, *changes)
-    bounded = np.isfinite(box)
+def test_steps_keep_variables_positive_and_sums_of_products_are_as_told(smoothing, size, rng):
+    point, dt, weight = Point.of(smoothing, 0.2), size * rng.normal(size=60), rng.uniform(0.1, 2.0, 60)
+    longest, linear, quadratic = point.find_direction(dt, 0.1, weight)
+    upper, bounded = point.ramps.upper, np.isfinite(point.ramps.upper)
+    before = (products(point.ramps) @ weight).sum()
     for step in (0.0, 0.3, 0.7, 1.0):
-        before = (rows.products() @ weight).sum()
-        assert_allclose((rows.moved(step).products() @ weight).sum(), before + step * linear + step**2 * quadratic)
+        after = (products(point.moved(step)) @ weight).sum()
+        assert_allclose(after, before + step * linear + step**2 * quadratic)
 
     def nearest(step):
-        there = rows.moved(step)
-        return min(there.p.min(), there.u.min(), (box - there.p).min(), there.v[bounded].min())
+        there = point.moved(step)
+        return min(there.p.min(), there.u.min(), (upper - there.p).min(), there.v[bounded].min())
 
     assert 0.0 < longest <= 1.0
     assert nearest(0.999 * longest) > 0.0
     assert longest == 1.0 or nearest(1.001 * longest) < 0.0
-    expected, before = rows.moved(0.999 * longest), t.copy()
-    interior_steps.advance(0.999 * longest, dt, t, p, u, v, *changes)
-    assert_allclose(t, before + 0.999 * longest * dt)
-    for now, then in zip((p, u, v), (expected.p, expected.u, expected.v), strict=True):
+    expected = point.moved(0.999 * longest)
+    interior_steps.advance(0.999 * longest, point.direction, point.ramps)
+    for now, then in zip(point.ramps, expected, strict=True):
         assert_allclose(now, then, rtol=1e-12, atol=1e-14)
-    assert_array_equal(np.array(changes), 0.0)
+    assert_array_equal(np.array(point.direction[1:]), 0.0)
 
 
 # ---------------------------------------------------------------- passes over X
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
 @pytest.mark.parametrize("columns", [1, 3])
 def test_passes_of_a_table_are_products_of_matrices(storage, columns, rng):
-    """Most entries are zero, which CSR does not store; some rows have no curvature, and one column has no variation."""
+    """Most entries are zero, which CSR does not store.  Some rows have no curvature, and one column is constant."""
     X = rng.normal(size=(80, 5)) * (rng.random((80, 5)) < 0.4)
     X[:, 4] = 1.0
     table = Table(storage(X), np.zeros((1, 80)), np.ones(80))
@@ -268,7 +272,7 @@ def test_passes_of_a_table_are_products_of_matrices(storage, columns, rng):
 
 
 def test_passes_over_many_rows_do_not_depend_on_threads(rng):
-    """Rows in several parts, which threads share."""
+    """Threads share rows in several parts."""
     X = rng.normal(size=(20_000, 8))
     table, (W, b) = Table(X, np.zeros((1, 20_000)), np.ones(20_000)), (rng.normal(size=(8, 2)), rng.normal(size=2))
     c, mean, scale, R = rng.random(20_000), X.mean(axis=0), np.ones(9), rng.normal(size=(2, 20_000))
@@ -289,7 +293,7 @@ def test_passes_over_many_rows_do_not_depend_on_threads(rng):
 # ---------------------------------------------------------------- bounds
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize(("l1", "l2"), [(0.0, 0.0), (0.1, 0.0), (0.0, 0.1), (0.05, 0.05)])
-@pytest.mark.parametrize("loss", KINKED)
+@pytest.mark.parametrize("loss", NON_SMOOTH)
 def test_the_minimum_is_between_bound_and_objective_at_every_iteration(loss, l1, l2, fit_intercept):
     problem = Problem.of(loss, l1, l2, fit_intercept)
     minimum = least(*problem.formula)
@@ -300,15 +304,15 @@ def test_the_minimum_is_between_bound_and_objective_at_every_iteration(loss, l1,
         assert_allclose(column.F, value_of(*problem.formula, column.best), rtol=1e-10)
         if column.F - column.bound <= 1e-9 * column.F:
             break
-        interior_point._step(problem.objective, [column], interior_systems.factorised)
-        interior_point._look(problem.objective, [column])
+        interior_point._step(problem.objective, [column], interior_systems.by_coefficient_matrices)
+        interior_point._update(problem.objective, [column])
     assert column.F - column.bound <= 1e-8 * column.F
 
 
 # ---------------------------------------------------------------- minima
 @pytest.fixture(scope="module")
 def rows():
-    """X, a target, and labels of three classes; standardised, as tests compare coefficients."""
+    """X, a target, and labels of three classes.  X is standardised because tests compare coefficients."""
     rng = np.random.default_rng(8)
     X = StandardScaler().fit_transform(rng.normal(size=(90, 6)))
     z = X @ [2.0, -1.0, 0.5, 0.0, 0.0, 0.0] + 1.0 + rng.normal(size=90)
@@ -326,28 +330,28 @@ def model_of(loss, **parameters):
 
 
 def minimum_of(loss, X, y, weights, l1, l2):
-    """By `least`: an intercept is fitted."""
+    """The minimum with an intercept, by `least`."""
     signs = np.where(y > 0, 1.0, -1.0) if loss in MARGINS else y
     own = (np.append(np.full(X.shape[1], weight), 0.0) for weight in (l1, l2))
     return least(loss, np.column_stack([X, np.ones(len(X))]), signs, weights / weights.sum(), *own)
 
 
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
-@pytest.mark.parametrize("loss", KINKED)
+@pytest.mark.parametrize("loss", NON_SMOOTH)
 def test_conjugate_gradients_find_the_minimum_of_matrices(loss, storage, rows, monkeypatch):
     X, y = rows[0], target_of(loss, rows)
     for penalty in ({"alpha": 0.01}, {"penalty": "elasticnet", "alpha": 0.02, "l1_ratio": 0.5}):
         expected = model_of(loss, tol=1e-8, **penalty).fit(storage(X), y)
         with monkeypatch.context() as patch:
-            patch.setattr(interior_systems, "MATRIX", -1.0)
-            patch.setattr(interior_systems, "factorised", None)
+            patch.setattr(interior_systems, "MOST_PASSES", -1.0)
+            patch.setattr(interior_systems, "by_coefficient_matrices", None)
             model = model_of(loss, tol=1e-8, **penalty).fit(storage(X), y)
         assert_allclose(model.loss_curve_[-1], expected.loss_curve_[-1], rtol=2e-8)
         assert_allclose(model.coef_, expected.coef_, atol=2e-3)
 
 
 def test_conjugate_gradients_solve_systems(rng):
-    """Several at once; a column of zeros stays zero, and the last equation holds however early they end."""
+    """Several systems at once.  Zero right-hand sides have zero solutions; last equations hold however early the others end."""
     roots = rng.normal(size=(3, 20, 5))
     matrices = np.einsum("knd,kne->kde", roots, roots)
     R = rng.normal(size=(5, 3))
@@ -384,21 +388,21 @@ def test_zeros_are_those_of_a_fit_to_rounding(loss, rows):
     assert_array_equal(model.coef_ == 0.0, exact.coef_ == 0.0)
 
 
-@pytest.mark.parametrize("loss", KINKED)
+@pytest.mark.parametrize("loss", NON_SMOOTH)
 def test_no_coefficient_is_negative_where_that_is_ruled_out(loss, rows):
-    """The minimum is that of the columns whose coefficients are positive, alone and with others of small slopes."""
+    """The minimum is that of a fit without the constraint to the columns whose coefficients are positive."""
     X, y = rows[0], target_of(loss, rows)
     model = model_of(loss, positive=True, alpha=0.01, tol=1e-8).fit(X, y)
     coef = np.ravel(model.coef_)
     assert (coef >= 0.0).all()
-    assert coef[1] == 0.0  # it would be negative
+    assert coef[1] == 0.0  # without the constraint it would be negative
     kept = coef > 0.0
     free = minimum_of(loss, X[:, kept], y, np.ones(len(y)), 0.0, 0.01)
     assert_allclose(model.loss_curve_[-1], free, rtol=1e-6)
 
 
 # ---------------------------------------------------------------- weights
-@pytest.mark.parametrize("loss", KINKED)
+@pytest.mark.parametrize("loss", NON_SMOOTH)
 def test_a_weight_of_two_is_the_row_twice(loss, rows, rng):
     X, y = rows[0], target_of(loss, rows)
     times = rng.integers(1, 3, len(y))
@@ -408,7 +412,7 @@ def test_a_weight_of_two_is_the_row_twice(loss, rows, rng):
     assert_allclose(weighted.coef_, twice.coef_, atol=1e-4)
 
 
-@pytest.mark.parametrize("loss", KINKED)
+@pytest.mark.parametrize("loss", NON_SMOOTH)
 def test_weights_of_many_magnitudes(loss, rows, rng):
     X, y, weights = rows[0], target_of(loss, rows), 10.0 ** rng.uniform(-6.0, 6.0, len(rows[1]))
     minimum = minimum_of(loss, X, y, weights, 0.01, 0.0)
@@ -430,19 +434,19 @@ def test_columns_are_independent(rows):
 
 
 def test_iterations_are_those_of_the_column_that_takes_most(rows, monkeypatch):
-    """Each steps for as long as it has to: columns that are done leave the passes."""
+    """Columns that have ended take no more part in passes."""
     steps, active = {}, []
-    advance, step = interior_point.Column.advance, interior_point._step
+    advance, step = Column.advance, interior_point._step
 
     def counted(column, longest):
         steps[id(column)] = steps.get(id(column), 0) + 1
         advance(column, longest)
 
-    def watched(objective, columns, inverse_of):
+    def watched(objective, columns, solver):
         active.append(len(columns))
-        step(objective, columns, inverse_of)
+        step(objective, columns, solver)
 
-    monkeypatch.setattr(interior_point.Column, "advance", counted)
+    monkeypatch.setattr(Column, "advance", counted)
     monkeypatch.setattr(interior_point, "_step", watched)
     X, z, _ = rows
     Y = np.column_stack([z, 1e3 * np.sign(z) + z**3])
@@ -464,9 +468,9 @@ def test_a_class_of_one_row(weight, rows):
     assert minimum * (1.0 - 1e-8) <= model.loss_curve_[-1] <= minimum * (1.0 + 1e-6)
 
 
-@pytest.mark.parametrize("loss", KINKED)
-def test_a_start_where_all_rows_are_at_their_kinks(loss, rng):
-    """As many columns as rows: some coefficients put every row where its loss bends, and a penalty leads away."""
+@pytest.mark.parametrize("loss", NON_SMOOTH)
+def test_a_start_where_all_rows_are_at_non_smooth_points(loss, rng):
+    """With as many columns as rows, some coefficients put every row at a non-smooth point.  A penalty leads away from it."""
     X = rng.normal(size=(6, 6))
     signs = np.array([1.0, -1.0, 1.0, 1.0, -1.0, -1.0])
     scores = {"hinge": signs, "quantile": 5.0 * signs, "epsilon_insensitive": 5.0 * signs + EPSILON}[loss]

@@ -7,13 +7,22 @@ import pytest
 import scipy.sparse as sp
 from scipy.special import expit, log_softmax, softmax
 
+from skgd.compiled.jit import kernel
 from skgd.data import kernels
-from skgd.data.rows import WIDE, new_tile, rows_of
-from skgd.losses.cross_entropy import FAR, LogLoss, Softmax
+from skgd.data.dense import WIDE
+from skgd.data.kernels import Chunks, Coefficients, Standardised, Targets, Wanted
+from skgd.data.rows import rows_of, whole_columns
+from skgd.data.table import NO_ORDER, NOT_BY_ROW
+from skgd.data.tiles import new_tile
+from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import SquaredError
+from skgd.losses.surrogate_curvature import DAMPED_BEYOND
+from skgd.solvers.stochastic_steps import add_changes
 
+changes = kernel(getattr(add_changes, "py_func", add_changes))
 N, D, CLASSES = 61, 5, 3
-WHOLE = np.array([0, N])  # all rows as one part
+ALL = Chunks(np.array([0, N]), 0, 1)  # all rows as one chunk
+GRADIENT = Wanted(losses=True, gradient=True)
 
 
 def csr(X, index_dtype=np.int32):
@@ -56,7 +65,7 @@ def targets(loss, seed=2):
     return rng.normal(size=(loss.n_outputs, N))
 
 
-def expected_record(loss, X, Y, s, W, b):
+def expected_gradient(loss, X, Y, s, W, b):
     Z = X @ W + b
     if isinstance(loss, Softmax):
         codes = Y[0].astype(int)
@@ -73,22 +82,30 @@ def standardised_columns(X, mean, scale):
     return np.column_stack([X - mean, np.ones(len(X))]) * scale
 
 
-def assert_record(result, expected):
+def assert_gradient(result, expected):
     np.testing.assert_allclose(np.sum(result[0]), expected[0], rtol=1e-12)
     np.testing.assert_allclose(result[1], expected[1], rtol=1e-12, atol=1e-12)
 
 
-# ---------------------------------------------------------------- a pass
+def sums(X, loss, Y, s, W, b, wanted, chunks=ALL, size=16, columns=None, order=NO_ORDER, by_row=NOT_BY_ROW):
+    """`loss_sums` of a stored X; the standardised columns have this mean and scale."""
+    mean, scale = (np.zeros(len(W)), np.ones(len(W) + 1)) if columns is None else columns
+    standardised = Standardised(mean, mean * whole_columns(X), scale)
+    targets = Targets(Y, s, order)
+    return kernels.loss_sums(rows_of(X), loss, targets, Coefficients(W, b), standardised, wanted, chunks, size, by_row)
+
+
+# ---------------------------------------------------------------- losses and gradients
 @EVERY_STORAGE
 @pytest.mark.parametrize("K", [1, 3])
 @pytest.mark.parametrize("size", [1, 8, 64])
-def test_record_is_the_loss_and_its_gradient(storage, K, size):
+def test_a_pass_sums_the_loss_and_its_gradient(storage, K, size):
     """The last tiles have 1, 5 and 61 rows: neither whole tiles, nor multiples of four."""
     X, s = data()
     loss, (W, b) = SquaredError(K), coefficients(K)
     Y = targets(loss)
-    totals, G = kernels.record(rows_of(storage(X)), loss, Y, s, W, b, WHOLE, 0, 1, size)
-    assert_record((totals[0], G[0]), expected_record(loss, X, Y, s, W, b))
+    totals, G, *_ = sums(storage(X), loss, Y, s, W, b, GRADIENT, size=size)
+    assert_gradient((totals[0], G[0]), expected_gradient(loss, X, Y, s, W, b))
 
 
 @STORAGE
@@ -96,46 +113,60 @@ def test_columns_that_are_independent_have_their_own_losses(storage):
     X, s = data()
     loss, (W, b) = SquaredError(3), coefficients(3)
     Y = targets(loss)
-    totals, _ = kernels.record(rows_of(storage(X)), loss, Y, s, W, b, WHOLE, 0, 1, 16)
-    alone = [expected_record(SquaredError(1), X, Y[[k]], s, W[:, [k]], b[[k]])[0] for k in range(3)]
+    totals = sums(storage(X), loss, Y, s, W, b, GRADIENT).losses
+    alone = [expected_gradient(SquaredError(1), X, Y[[k]], s, W[:, [k]], b[[k]])[0] for k in range(3)]
     np.testing.assert_allclose(totals[0], alone, rtol=1e-12)
 
 
 @STORAGE
 @pytest.mark.parametrize("loss", [LogLoss(1), LogLoss(2), Softmax(CLASSES, 0.2)], ids=["binary", "two columns", "softmax"])
-def test_record_of_classification(storage, loss):
+def test_gradients_of_classification(storage, loss):
     X, s = data()
     W, b = coefficients(loss.n_outputs)
     Y = targets(loss)
-    totals, G = kernels.record(rows_of(storage(X)), loss, Y, s, W, b, WHOLE, 0, 1, 16)
-    assert_record((totals[0], G[0]), expected_record(loss, X, Y, s, W, b))
+    totals, G, *_ = sums(storage(X), loss, Y, s, W, b, GRADIENT, size=16)
+    assert_gradient((totals[0], G[0]), expected_gradient(loss, X, Y, s, W, b))
 
 
 @STORAGE
 @pytest.mark.parametrize("K", [1, 3])
-def test_record_of_a_range_of_parts(storage, K):
-    """Each part has its own, and the same one whichever parts a thread takes with it."""
+def test_gradients_of_a_range_of_chunks(storage, K):
+    """Each chunk has its own, and the same one whichever chunks a thread takes with it."""
     X, s = data()
     loss, (W, b) = SquaredError(K), coefficients(K)
-    Y, rows, edges = targets(loss), rows_of(storage(X)), np.array([0, 13, 30, N])
-    arguments = rows, loss, Y, s, W, b, edges
-    totals, G = kernels.record(*arguments, 0, 3, 8)
+    Y, edges = targets(loss), np.array([0, 13, 30, N])
+    arguments = storage(X), loss, Y, s, W, b, GRADIENT
+    totals, G, *_ = sums(*arguments, Chunks(edges, 0, 3), 8)
     for p, (first, last) in enumerate(pairwise(edges)):
-        part = slice(first, last)
-        assert_record((totals[p], G[p]), expected_record(loss, X[part], Y[:, part], s[part], W, b))
-    for record, expected in zip(kernels.record(*arguments, 1, 3, 8), (totals[1:], G[1:]), strict=True):
-        np.testing.assert_array_equal(record, expected)
+        chunk = slice(first, last)
+        assert_gradient((totals[p], G[p]), expected_gradient(loss, X[chunk], Y[:, chunk], s[chunk], W, b))
+    for some, expected in zip(sums(*arguments, Chunks(edges, 1, 3), 8)[:2], (totals[1:], G[1:]), strict=True):
+        np.testing.assert_array_equal(some, expected)
 
 
 @STORAGE
 @pytest.mark.parametrize("loss", [SquaredError(2), LogLoss(1), Softmax(CLASSES, 0.2)], ids=["squared", "binary", "softmax"])
-def test_loss_sum_is_the_loss_of_a_record(storage, loss):
+def test_losses_without_a_gradient(storage, loss):
     X, s = data()
     (W, b), Y, edges = coefficients(loss.n_outputs), targets(loss), np.array([0, 13, 30, N])
-    (totals,) = kernels.loss_sum(rows_of(storage(X)), loss, Y, s, W, b, edges, 1, 3, 8)
-    parts = [slice(first, last) for first, last in pairwise(edges[1:])]
-    expected = [expected_record(loss, X[part], Y[:, part], s[part], W, b)[0] for part in parts]
-    np.testing.assert_allclose(totals, expected, rtol=1e-12)
+    totals, G, H, q = sums(storage(X), loss, Y, s, W, b, Wanted(losses=True), Chunks(edges, 1, 3), 8)
+    chunks = [slice(first, last) for first, last in pairwise(edges[1:])]
+    expected = [expected_gradient(loss, X[chunk], Y[:, chunk], s[chunk], W, b)[0] for chunk in chunks]
+    np.testing.assert_allclose(totals.sum(axis=1), expected, rtol=1e-12)
+    assert G.size == H.size == q.size == 0
+
+
+@STORAGE
+@pytest.mark.parametrize("loss", [LogLoss(2), Softmax(CLASSES, 0.2)], ids=["two columns", "softmax"])
+def test_all_sums_of_one_pass_are_those_of_a_pass_for_each(storage, loss):
+    X, s = data()
+    arguments = storage(X), loss, targets(loss), s, *coefficients(loss.n_outputs)
+    blocks = {"blocks": CLASSES * (CLASSES + 1) // 2, "coupled": True} if isinstance(loss, Softmax) else {"blocks": 2}
+    alone = [{"losses": True}, {"losses": True, "gradient": True}, blocks, {"diagonal": True}]
+    together = sums(*arguments, Wanted(losses=True, gradient=True, diagonal=True, **blocks), columns=standardisation(D))
+    for name, wanted in zip(together._fields, alone, strict=True):
+        expected = getattr(sums(*arguments, Wanted(**wanted), columns=standardisation(D)), name)
+        np.testing.assert_array_equal(getattr(together, name), expected)
 
 
 @STORAGE
@@ -144,10 +175,10 @@ def test_add_changes_takes_rows_in_the_order_asked_for_and_adds(storage):
     loss, (W, b) = SquaredError(1), coefficients(1)
     Y, rows, order = targets(loss), rows_of(storage(X)), np.random.default_rng(3).permutation(N)
     G, tile = np.ones((D + 1, 1)), new_tile(rows, 1, 1, 8)
-    squares = kernels.add_changes(rows, loss, order, 5, 28, Y, s, W, b, tile, np.empty((0, 0)), G)
+    squares = changes(rows, loss, Targets(Y, s, order), 5, 28, Coefficients(W, b), tile, NOT_BY_ROW, G)
     picked = order[5:28]
-    expected, gradient = expected_record(loss, X[picked], Y[:, picked], s[picked], W, b)
-    assert_record((0.5 * squares, G - 1.0), (expected, gradient))  # the loss is r^2 / 2
+    expected, gradient = expected_gradient(loss, X[picked], Y[:, picked], s[picked], W, b)
+    assert_gradient((0.5 * squares, G - 1.0), (expected, gradient))  # the loss is r^2 / 2
 
 
 @STORAGE
@@ -158,9 +189,9 @@ def test_a_table_of_residuals_leaves_only_what_changed(storage, loss):
     table, gradients = np.zeros((loss.n_outputs, N)), []
     for seed in (1, 2):
         W, b = coefficients(loss.n_outputs, seed)
-        G, tile = np.zeros((D + 1, loss.n_outputs)), kernels.new_tile(rows, len(Y), loss.n_outputs, 8)
-        kernels.add_changes(rows, loss, order, 0, N, Y, s, W, b, tile, table, G)
-        gradients.append(expected_record(loss, X, Y, s, W, b)[1])
+        G, tile = np.zeros((D + 1, loss.n_outputs)), new_tile(rows, len(Y), loss.n_outputs, 8)
+        changes(rows, loss, Targets(Y, s, order), 0, N, Coefficients(W, b), tile, table, G)
+        gradients.append(expected_gradient(loss, X, Y, s, W, b)[1])
     np.testing.assert_allclose(G, gradients[1] - gradients[0], rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(np.vstack([X.T @ table.T, table.sum(axis=1)]), gradients[1], rtol=1e-12, atol=1e-12)
 
@@ -172,22 +203,20 @@ def test_kernels_do_not_write_to_x(storage):
     stored = storage(X.copy())
     for array in [stored.data, stored.indices, stored.indptr] if sp.issparse(stored) else [stored]:
         array.flags.writeable = False
-    loss, (W, b) = Softmax(CLASSES, 0.2), coefficients(CLASSES)
-    Y, rows = targets(loss), rows_of(stored)
-    kernels.record(rows, loss, Y, s, W, b, WHOLE, 0, 1, 16)
-    kernels.moments(rows, s, np.ones(D), WHOLE, 0, 1)
-    kernels.curvature(rows, loss, np.arange(N), Y, s, np.zeros(D), np.zeros(D), np.ones(D + 1), W, b, 0, WHOLE, 0, 1, 16)
+    loss = Softmax(CLASSES, 0.2)
+    kernels.moments(rows_of(stored), s, np.ones(D), ALL)
+    sums(stored, loss, targets(loss), s, *coefficients(CLASSES), Wanted(True, True, CLASSES, False, True))
     np.testing.assert_array_equal(stored.toarray() if sp.issparse(stored) else stored, X)
 
 
 @STORAGE
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_values_that_are_not_finite_reach_the_record(storage, bad):
+def test_values_that_are_not_finite_reach_the_sums(storage, bad):
     X, s = data()
     X[40, 2] = bad
     loss, (W, b) = LogLoss(1), coefficients(1)
     with np.errstate(invalid="ignore"):  # with the JIT off, NumPy warns
-        totals, G = kernels.record(rows_of(storage(X)), loss, targets(loss), s, W, b, WHOLE, 0, 1, 16)
+        totals, G, *_ = sums(storage(X), loss, targets(loss), s, W, b, GRADIENT)
     assert not np.isfinite(totals[0])
     assert not np.isfinite(G[0, 2, 0])
 
@@ -201,9 +230,9 @@ def test_moments_are_sums_over_stored_values(storage):
     present = X != 0.0 if sp.issparse(stored) else np.ones((N, D), bool)
     weights, centred, edges = s[:, None] * present, X - shift, np.array([0, 7, 50, N])
     expected = np.array([weights, weights * centred, weights * centred**2, present])
-    (moments,) = kernels.moments(rows_of(stored), s, shift, edges, 1, 3)
-    for part, (first, last) in zip(moments, pairwise(edges[1:]), strict=True):
-        np.testing.assert_allclose(part, expected[:, first:last].sum(axis=1), rtol=1e-12, atol=1e-12)
+    (moments,) = kernels.moments(rows_of(stored), s, shift, Chunks(edges, 1, 3))
+    for chunk, (first, last) in zip(moments, pairwise(edges[1:]), strict=True):
+        np.testing.assert_allclose(chunk, expected[:, first:last].sum(axis=1), rtol=1e-12, atol=1e-12)
 
 
 # ---------------------------------------------------------------- curvature
@@ -214,7 +243,7 @@ def second_derivatives(loss, Z, Y):
         return P[:, :, None] * np.eye(loss.n_outputs) - P[:, :, None] * P[:, None, :]
     second = np.ones_like(Z)
     if isinstance(loss, LogLoss):
-        wrong = (np.abs(Z) > FAR) & ((Z > 0.0) == (Y.T < 0.5))
+        wrong = (np.abs(Z) > DAMPED_BEYOND) & ((Z > 0.0) == (Y.T < 0.5))
         second = np.where(wrong, np.tanh(0.5 * Z) / (2.0 * Z), expit(Z) * expit(-Z))
     return second[:, :, None] * np.eye(loss.n_outputs)
 
@@ -232,19 +261,14 @@ def standardisation(d):
     return np.linspace(-1.0, 1.0, d), scale
 
 
-def origin_of(rows, mean):
-    """As `Table.origin`."""
-    return mean * kernels.whole_columns(rows, len(mean))
-
-
 def blocks(storage, loss, index, diagonal, edges, size, d=D):
-    """Blocks of the kernel, and those expected, for each part of `index`."""
+    """The first `diagonal` blocks, or all of them where that is 0, and those expected, for each chunk of `index`."""
     X, s = data(d=d)
-    (W, b), (mean, scale), Y = coefficients(loss.n_outputs, d=d), standardisation(d), targets(loss)
-    rows = rows_of(storage(X))
-    arguments = rows, loss, index, Y, s, mean, origin_of(rows, mean), scale, W, b, diagonal, np.array(edges)
-    (H,) = kernels.curvature(*arguments, 0, len(edges) - 1, size)
-    pairs = [(k, k) for k in range(diagonal)] or [(k, l) for k in range(loss.n_outputs) for l in range(k + 1)]
+    (W, b), (mean, scale), Y, K = coefficients(loss.n_outputs, d=d), standardisation(d), targets(loss), loss.n_outputs
+    wanted = Wanted(blocks=diagonal or K * (K + 1) // 2, coupled=diagonal == 0)
+    chunks = Chunks(np.array(edges), 0, len(edges) - 1)
+    H = sums(storage(X), loss, Y, s, W, b, wanted, chunks, size, (mean, scale), index).hessian
+    pairs = [(k, k) for k in range(diagonal)] or [(k, l) for k in range(K) for l in range(k + 1)]
     parts = [index[first:last] for first, last in pairwise(edges)]
     return H, np.array([expected_blocks(loss, X[part], Y[:, part], s[part], mean, scale, W, b, pairs) for part in parts])
 
@@ -286,12 +310,14 @@ def test_curvature_of_many_columns():
 
 
 @STORAGE
-def test_curvature_of_a_range_of_parts(storage):
+def test_curvature_of_a_range_of_chunks(storage):
     X, s = data()
-    loss, (W, b), (mean, scale) = LogLoss(1), coefficients(1), standardisation(D)
-    rows, edges = rows_of(storage(X)), np.array([0, 13, 30, N])
-    arguments = rows, loss, np.arange(N), targets(loss), s, mean, origin_of(rows, mean), scale, W, b, 1, edges
-    np.testing.assert_array_equal(kernels.curvature(*arguments, 1, 2, 8)[0], kernels.curvature(*arguments, 0, 3, 8)[0][1:2])
+    loss, (W, b), edges = LogLoss(1), coefficients(1), np.array([0, 13, 30, N])
+    arguments = storage(X), loss, targets(loss), s, W, b, Wanted(blocks=1)
+    some, every = (
+        sums(*arguments, Chunks(edges, *run), 8, standardisation(D), np.arange(N)).hessian for run in ((1, 2), (0, 3))
+    )
+    np.testing.assert_array_equal(some, every[1:2])
 
 
 @EVERY_STORAGE
@@ -300,9 +326,19 @@ def test_curvature_diagonal(storage, loss):
     """Sums of second derivatives times squares of standardised columns."""
     X, s = data()
     (W, b), (mean, scale), edges = coefficients(loss.n_outputs), standardisation(D), np.array([0, 13, 30, N])
-    rows = rows_of(storage(X))
-    (q,) = kernels.curvature_diagonal(rows, loss, targets(loss), s, mean, origin_of(rows, mean), scale, W, b, edges, 1, 3, 8)
-    second = s[:, None] * np.einsum("nkk->nk", second_derivatives(loss, X @ W + b, targets(loss)))
+    chunks, Y = Chunks(edges, 1, 3), targets(loss)
+    q = sums(storage(X), loss, Y, s, W, b, Wanted(diagonal=True), chunks, 8, (mean, scale)).diagonal
+    second = s[:, None] * np.einsum("nkk->nk", second_derivatives(loss, X @ W + b, Y))
     squares = (np.column_stack([X - mean, np.ones(N)]) * scale) ** 2
-    for part, (first, last) in zip(q, pairwise(edges[1:]), strict=True):
-        np.testing.assert_allclose(part, second[first:last].T @ squares[first:last], rtol=1e-11, atol=1e-11)
+    for chunk, (first, last) in zip(q, pairwise(edges[1:]), strict=True):
+        np.testing.assert_allclose(chunk, second[first:last].T @ squares[first:last], rtol=1e-11, atol=1e-11)
+
+
+@STORAGE
+@pytest.mark.parametrize("loss", [SquaredError(2), LogLoss(1), Softmax(CLASSES, 0.2)], ids=["squared", "binary", "softmax"])
+def test_second_derivatives_by_row(storage, loss):
+    X, s = data()
+    (W, b), Y, out = coefficients(loss.n_outputs), targets(loss), np.full((loss.n_outputs, N), np.nan)
+    sums(storage(X), loss, Y, s, W, b, Wanted(), size=8, by_row=out)
+    second = np.einsum("nkk->kn", second_derivatives(loss, X @ W + b, Y))
+    np.testing.assert_allclose(out, s * second, rtol=1e-11, atol=1e-11)

@@ -20,9 +20,9 @@ from skgd import GDClassifier, GDRegressor
 
 PENALTIES = ["l2", "l1", "elasticnet", None]
 SOLVERS = ["auto", "sgd", "adam"]
-ITERATIONS = 500 if NIGHTLY else 200  # of the oracle, each time
+ITERATIONS = 500 if NIGHTLY else 200  # of L-BFGS-B, each time the oracle uses it
 SEPARATED = "The classes are perfectly separated and nothing is penalised"
-# By day a choice in which each kind has a few, and each loss, penalty and solver is met.
+# A choice for every day: each kind of data has a few cases, and each loss, penalty and solver has one.
 BY_DAY: list[tuple[str, str, str | None, str]] = [
     ("sequences", "squared_hinge", "l2", "auto"),
     ("sequences", "hinge", "elasticnet", "auto"),
@@ -83,7 +83,7 @@ def by_night():
 
 
 def model_of(kind: Kind, loss: str, penalty: str | None, solver: str):
-    """An estimator with default parameters but these, and a quantile in the tail, where rows are few."""
+    """An estimator with these parameters and defaults otherwise; the quantile is in the tail, where rows are few."""
     parameters = {"penalty": penalty, "solver": solver, "random_state": 0 if solver in ("sgd", "adam") else None}
     if kind.task == "classes":
         return GDClassifier(loss, **parameters)
@@ -117,7 +117,7 @@ def dense(X):
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_kinds_are_what_they_say(kind):
-    """As many rows as asked for, the same for the same seed, in targets that suit the task."""
+    """They have as many rows as asked for, the same ones for the same seed, and targets that suit the task."""
     n = min(kind.rows, 400)
     (X, y), (same, same_y), (other, _) = (kind.generate(n, seed) for seed in (1, 1, 2))
     assert X.shape[0] == n == len(y)
@@ -147,7 +147,7 @@ def test_the_choice_of_the_day_meets_everything():
 # ---------------------------------------------------------------- the oracle
 @pytest.mark.parametrize("loss", LOSSES)
 def test_losses_of_the_oracle(loss, rng):
-    """Their values are those of the formulas, and their slopes those of differences, rounded kinks or not."""
+    """Their values are those of the formulas, smoothed or not, and their derivatives those of differences."""
     z, parameters = rng.normal(size=1_000), {"epsilon": 0.3, "quantile": 0.5}
     if loss in LOSSES_OF["classes"]:
         y = rng.choice([0.0, 1.0] if loss == "log_loss" else [-1.0, 1.0], 1_000)
@@ -160,14 +160,14 @@ def test_losses_of_the_oracle(loss, rng):
     assert_allclose(slope, (above - below) / 2e-6, atol=1e-4)
 
 
-def test_a_quantile_of_the_oracle_is_above_its_share_of_rows():
+def test_the_quantile_loss_of_the_oracle_weighs_rows_above_and_below():
     value, slope = LOSSES["quantile"](0.0, np.array([-1.0, 1.0]), quantile=0.9, h=0.0)
     assert_allclose(value, [0.9, 0.1])
     assert_allclose(slope, [-0.9, 0.1])
 
 
 def least(model, peer, X, y):
-    """What the oracle finds from a constant alone, as a share of the objective of a fitted model of others."""
+    """The least value that the oracle finds from constant scores, as a share of the objective of a fitted peer."""
     oracle = Oracle(model, X, y, iterations=2_000)
     coefficients = oracle.coordinates.of(np.atleast_2d(peer.coef_).T, np.atleast_1d(peer.intercept_))
     return oracle.lowest(oracle.constant()) / oracle.value(coefficients)
@@ -175,7 +175,7 @@ def least(model, peer, X, y):
 
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
 def test_the_oracle_finds_the_minimum_of_others(storage, regression, three_classes):
-    """Not lower, and higher by rounding at most, or by what rounded kinks cost."""
+    """The oracle finds nothing lower, and nothing higher except by rounding or by what smoothing costs."""
     X, y = regression
     n = len(y)
     ridge, lasso = Ridge(alpha=0.1 * n).fit(X, y), ElasticNet(alpha=0.1, l1_ratio=0.15, tol=1e-10).fit(X, y)

@@ -1,4 +1,4 @@
-"""Least squares of dependent columns: of many minimisers, the one of least norm, as LinearRegression and LAPACK have it."""
+"""Least squares of dependent columns have the solution of least norm, as LinearRegression and LAPACK do."""
 
 import warnings
 
@@ -35,7 +35,7 @@ def dependent(kind):
         "wide": lambda: wide,
         "wide scales": lambda: wide * np.logspace(-4.0, 4.0, 60),
         "wide copies": lambda: np.column_stack([wide, 5.0 * wide[:, 0], np.full(20, 2.0)])[[*range(20), 3, 4]],
-        "very wide": lambda: rng.normal(size=(60, 1200)) * np.logspace(-1.0, 1.0, 1200),  # for matrices of all columns
+        "very wide": lambda: rng.normal(size=(60, 1200)) * np.logspace(-1.0, 1.0, 1200),  # too wide for matrices of all columns
     }[kind]()
 
 
@@ -57,7 +57,7 @@ def shortest(X, Y, weights, fit_intercept, cond=1e-13):
 
 
 def null_part(X, seed=3):
-    """A column of W that X maps to a constant at most."""
+    """A column of W that X maps to a constant."""
     null = la.null_space(X - X.mean(axis=0))
     return null @ np.random.default_rng(seed).normal(size=null.shape[1])
 
@@ -103,7 +103,7 @@ def test_a_penalty_of_no_weight_is_none(penalty, kind):
 @STORAGE
 @pytest.mark.parametrize("kind", ["copies", "dummies", "scales", "wide", "wide copies", "very wide"])
 def test_a_warm_start_loses_its_part_in_the_null_space(kind, storage):
-    """At the minimum already, where no step is left to be made, or far from it."""
+    """The start is at the minimum, where no step is left, or far from it."""
     X = dependent(kind)
     Y = targets_of(X)
     W, b = shortest(X, Y, None, True)
@@ -136,7 +136,7 @@ def test_float32(kind, storage):
 
 # ---------------------------------------------------------------- what decides
 def nearly_dependent(distance):
-    """Two columns that differ by so much, and a target that their difference explains."""
+    """Two columns with this distance, and a target that their difference explains."""
     rng = np.random.default_rng(0)
     x, difference = rng.normal(size=(2, 100))
     return np.column_stack([x, x + distance * difference]), difference + 0.1 * rng.normal(size=100)
@@ -144,15 +144,15 @@ def nearly_dependent(distance):
 
 @pytest.mark.parametrize(("distance", "dependent"), [(1e-5, False), (1e-7, True)])
 def test_columns_that_differ_by_a_millionth_are_dependent(distance, dependent):
-    """As for LinearRegression, from scikit-learn 1.7 on."""
+    """LinearRegression agrees from scikit-learn 1.7 on."""
     X, y = nearly_dependent(distance)
     model, (W, _) = GDRegressor(penalty=None, tol=1e-7).fit(X, y), shortest(X, y[:, None], None, True, cond=1e-6)
     assert_allclose(model.coef_, W[:, 0], rtol=1e-4)
     assert (np.abs(model.coef_).max() < 1.0) == dependent
 
 
-def test_what_lowers_the_objective_is_not_taken_for_a_null_space(objective):
-    """A start that explains the target by a difference of 3e-7, which is none for the Gram matrix."""
+def test_a_direction_that_lowers_the_objective_is_not_taken_for_null(objective):
+    """The start explains the target by a difference of 3e-7, which the Gram matrix does not resolve."""
     X, y = nearly_dependent(3e-7)
     W, b = shortest(X, y[:, None], None, True)
     model = GDRegressor(penalty=None, warm_start=True).fit(X, y)
@@ -163,7 +163,7 @@ def test_what_lowers_the_objective_is_not_taken_for_a_null_space(objective):
 
 @pytest.mark.parametrize("size", [1e-15, 1e15])
 def test_copies_of_an_extreme_column_share_its_coefficient(size):
-    """Found by drawing problems: what was rounding of the null space in other columns had become 1e13 in these."""
+    """Found by drawing random problems: rounding of the null space became coefficients of 1e13."""
     rng = np.random.default_rng(0)
     X = np.column_stack([np.full(30, size), rng.normal(size=(30, 3)), np.full(30, size)])
     X = np.column_stack([X, X[:, 1]])  # and of an ordinary one
@@ -176,15 +176,15 @@ def test_copies_of_an_extreme_column_share_its_coefficient(size):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_directions_that_are_nearly_null_cost_what_they_may(seed):
-    """Found by drawing problems: beside columns that hardly vary, sums of squares did not tell null directions from others."""
+def test_directions_that_are_nearly_null_cost_less_than_tol(seed):
+    """Found by drawing random problems: sums of squares did not resolve null directions of columns that hardly vary."""
     rng = np.random.default_rng(seed)
     X = np.full((25, 6), -1e3) * [1.0, 1e7, 1.0, 1e7, 1.0, 1e7]
     X[[4, 5, 15], [0, 4, 2]] += rng.normal(size=3)
     X[[7, 8, 9], 3] += 1e7 * rng.normal(size=3)
     y = 0.5 * rng.normal(size=25)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of the offsets
+        warnings.simplefilter("ignore", ConvergenceWarning)  # about the offsets
         model = GDRegressor(alpha=0.0, fit_intercept=False).fit(X, y)
     assert_allclose(model.coef_[1], model.coef_[5], rtol=1e-3)
     assert model.loss_curve_[-1] == pytest.approx(0.5 * np.mean((X @ model.coef_ - y) ** 2), rel=1e-6)
@@ -197,7 +197,7 @@ def test_it_matters_for_a_squared_loss_alone(l1, l2, loss):
 
 
 def test_independent_columns_have_no_null_space():
-    """And their coefficients are left as they are, without a pass over X."""
+    """Their coefficients are left as they are, without a pass over X."""
     objective = objective_of(SquaredError(1), l2=0.0)
     theta = random_theta(objective)
     null = QuasiNewton(objective, theta).base.null

@@ -1,4 +1,4 @@
-"""What one pass tells of a quadratic loss, against passes over X."""
+"""A quadratic loss from the sums of one pass, against further passes over X."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skgd import GDRegressor
 from skgd.losses.cross_entropy import LogLoss
 from skgd.losses.regression import Huber
-from skgd.models.least_squares import LeastSquares, pays
+from skgd.models.least_squares import LeastSquares, is_worthwhile
 from skgd.objective import Objective
 
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
@@ -31,16 +31,16 @@ def test_values_gradients_and_hessian_are_those_of_passes(loss, fit_intercept, w
         np.testing.assert_allclose(squares.curvature(theta, 70), objective.curvature(theta, 70, 1), rtol=1e-12, atol=1e-14)
 
 
-def test_it_pays_for_quadratic_losses_with_a_small_hessian():
-    assert pays(objective_of(SQUARED["squared"]))
-    assert not pays(objective_of(Huber(1)))
-    assert not pays(objective_of(LogLoss(1)))
-    assert not pays(objective_of(SQUARED["squared"], d=2000))
+def test_it_is_worthwhile_for_quadratic_losses_with_a_small_hessian():
+    assert is_worthwhile(objective_of(SQUARED["squared"]))
+    assert not is_worthwhile(objective_of(Huber(1)))
+    assert not is_worthwhile(objective_of(LogLoss(1)))
+    assert not is_worthwhile(objective_of(SQUARED["squared"], d=2000))
 
 
 @pytest.mark.parametrize("penalty", ["l2", "l1", None])
 def test_data_is_read_once(penalty, monkeypatch, rng):
-    """But for what standardises it."""
+    """Apart from the pass that standardises it."""
     passes = []
     monkeypatch.setattr(Objective, "loss_part", lambda *_: passes.append("gradient"))
     monkeypatch.setattr(Objective, "curvature", lambda *_: passes.append("Hessian"))
@@ -53,7 +53,7 @@ def test_data_is_read_once(penalty, monkeypatch, rng):
 
 @pytest.mark.parametrize("noise", [1e-4, 1e-6, 1e-8])
 def test_a_nearly_perfect_fit_is_not_lost_in_rounding(noise, rng):
-    """The objective is down to 1e-16 of that of a constant, below which sums of squares say nothing."""
+    """The objective is 1e-16 of the constants' objective, where sums of squares are rounding."""
     X = rng.normal(size=(500, 6)) + 3.0
     y = X @ rng.normal(size=6) + noise * rng.normal(size=500)
     model = GDRegressor(penalty=None, tol=1e-8).fit(X, y)
@@ -63,7 +63,7 @@ def test_a_nearly_perfect_fit_is_not_lost_in_rounding(noise, rng):
 
 
 def test_large_coefficients_that_cancel_are_not_lost_in_rounding():
-    """Columns that differ by a millionth of what they share: the curve was 2e-4 off."""
+    """Columns differ by a millionth of what they share.  The curve was once 2e-4 off."""
     rng = np.random.default_rng(1)
     Z = rng.standard_t(2.0, size=(40, 70))
     X = (Z + 1e6) * np.array([1.0, 1e5, 1.0])[np.arange(70) % 3]
@@ -74,7 +74,7 @@ def test_large_coefficients_that_cancel_are_not_lost_in_rounding():
     assert model.loss_curve_[-1] == pytest.approx(objective, rel=1e-6)
 
 
-def test_what_sums_say_of_a_point_is_not_taken_for_a_pass(monkeypatch):
+def test_the_value_of_sums_is_not_cached_as_the_value_of_a_pass(monkeypatch):
     objective = objective_of(SQUARED["squared"])
     theta = random_theta(objective)
     LeastSquares(objective).evaluate(theta)

@@ -1,5 +1,6 @@
 """Losses against independent formulas, finite differences and each other: as Python, and compiled into kernels."""
 
+import inspect
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -11,19 +12,21 @@ from sklearn.linear_model import _sgd_fast as of_sgd
 
 from skgd.compiled.jit import kernel
 from skgd.losses.arithmetic import exp, log1p
-from skgd.losses.cross_entropy import FAR, LogLoss, Softmax
-from skgd.losses.kinks import SHARE
-from skgd.losses.log_link import Gamma, Poisson, excess
+from skgd.losses.cross_entropy import LEAST_VARIANCE, LogLoss, SoftLabels, Softmax
+from skgd.losses.log_link import Gamma, Poisson, exp_above_tangent
 from skgd.losses.margins import Hinge, ModifiedHuber, Perceptron, SquaredHinge
+from skgd.losses.protocol import Loss, PiecewiseLoss, SeparableLoss
 from skgd.losses.registry import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, loss_for
 from skgd.losses.regression import EpsilonInsensitive, Huber, Quantile, SquaredEpsilonInsensitive
+from skgd.losses.surrogate_curvature import DAMPED_BEYOND, RISING_SHARE
 
 # A loss without an oracle in FORMULAS fails with a KeyError.
 VALUES = {cls: FORMULAS[name] for name, cls in (REGRESSION_LOSSES | CLASSIFICATION_LOSSES).items()}
 SEPARABLE = list(VALUES)
 SMOOTH = [cls for cls in SEPARABLE if cls().smooth()]
-KINKED = [Hinge, EpsilonInsensitive, Quantile]
+NON_SMOOTH = [Hinge, EpsilonInsensitive, Quantile]
 UNBOUNDED = [Poisson, Gamma]
+DAMPED = [LogLoss, Poisson, Gamma]
 CLASSES = 4
 MARGINS = {Hinge, SquaredHinge, ModifiedHuber, Perceptron}
 TARGETS = (
@@ -31,21 +34,21 @@ TARGETS = (
     | {cls: [-1.0, 1.0] for cls in MARGINS}
     | {LogLoss: [0.0, 0.25, 1.0], Poisson: [0.0, 0.5, 40.0], Gamma: [0.01, 0.5, 40.0]}
 )
-SCORES = np.concatenate([np.linspace(-6.0, 6.0, 24), [-700.0, -40.0, 40.03, 700.0]])  # and no kink
-# Where the curvature is not the second derivative.
-BEYOND = {
-    LogLoss: lambda y, z: abs(z) > FAR and (z > 0.0) == (y < 0.5),
+SCORES = np.concatenate([np.linspace(-6.0, 6.0, 24), [-700.0, -40.0, 40.03, 700.0]])  # none of which is a non-smooth point
+# Where the curvature is not the second derivative but a surrogate.
+SURROGATE = {
+    LogLoss: lambda y, z: abs(z) > DAMPED_BEYOND and (z > 0.0) == (y < 0.5),
     ModifiedHuber: lambda y, z: y * z < -1.0,
     Huber: lambda y, z: abs(z - y) > Huber().epsilon,
-    Poisson: lambda y, z: y > 0.0 and np.log(y) - z > FAR,
-    Gamma: lambda y, z: z - np.log(y) > FAR,
+    Poisson: lambda y, z: y > 0.0 and np.log(y) - z > DAMPED_BEYOND,
+    Gamma: lambda y, z: z - np.log(y) > DAMPED_BEYOND,
 }
-# There it is that of a parabola above the loss, which touches it at the other sign of z, too: for a target y, scores.
-# Of its curvature a loss has the share.
+# A target, scores with surrogate curvature, and the share that this is of the majorising curvature: of a parabola that lies
+# above the loss and touches it at the score and at its mirror image.
 MAJORISING = {
     LogLoss: (0.0, (4.01, 7.0, 40.0), 1.0),
-    ModifiedHuber: (1.0, (-1.01, -3.0, -20.0), SHARE),
-    Huber: (0.0, (-5.0, -0.3, -0.11, 0.7, 20.0), SHARE),
+    ModifiedHuber: (1.0, (-1.01, -3.0, -20.0), RISING_SHARE),
+    Huber: (0.0, (-5.0, -0.3, -0.11, 0.7, 20.0), RISING_SHARE),
 }
 
 
@@ -60,9 +63,9 @@ def curvature_of_score(loss, y, z):
 
 
 @kernel
-def facts(loss):
-    answers = loss.coupled(), loss.constant_curvature(), loss.smooth(), loss.bounded_curvature(), loss.scores_are_targets()
-    return answers, loss.curvature_bound()
+def answers(loss):
+    found = loss.coupled(), loss.constant_curvature(), loss.smooth(), loss.bounded_curvature(), loss.scores_are_targets()
+    return found, loss.curvature_bound()
 
 
 @kernel
@@ -89,7 +92,7 @@ def plain(function):
 
 
 def grid(loss):
-    """Targets and scores; not those whose exponentials leave no digit of the targets to compare."""
+    """Pairs of targets and scores, without scores whose exponential is so large that no digit of the target would matter."""
     scores = SCORES if loss.bounded_curvature() else SCORES[abs(SCORES) < 10.0]
     return [(y, z) for y in TARGETS[type(loss)] for z in scores.tolist()]
 
@@ -110,31 +113,31 @@ def derivative_by_differences(function, z):
 
 
 # ---------------------------------------------------------------- exp and log1p
-@pytest.mark.parametrize("function", [exp, plain(exp)], ids=["compiled", "python"])
+@pytest.mark.parametrize("function", [kernel(plain(exp)), plain(exp)], ids=["compiled", "python"])
 def test_exp_is_accurate_over_its_range(function):
     x = np.concatenate([np.linspace(-708.0, 708.0, 4001), np.linspace(-1.0, 1.0, 1001), [0.0, -1e-300, 1e-17]])
     np.testing.assert_allclose([function(v) for v in x], np.exp(x), rtol=1e-14)
 
 
-@pytest.mark.parametrize("function", [exp, plain(exp)], ids=["compiled", "python"])
+@pytest.mark.parametrize("function", [kernel(plain(exp)), plain(exp)], ids=["compiled", "python"])
 def test_exp_is_clipped_outside_its_range(function):
     np.testing.assert_allclose([function(-1e4), function(1e4)], np.exp([-708.0, 708.0]), rtol=1e-14)
 
 
-@pytest.mark.parametrize("function", [log1p, plain(log1p)], ids=["compiled", "python"])
+@pytest.mark.parametrize("function", [kernel(plain(log1p)), plain(log1p)], ids=["compiled", "python"])
 def test_log1p_is_accurate_over_its_range(function):
     e = np.concatenate([np.linspace(0.0, 1.0, 2001), np.logspace(-300.0, 0.0, 301)])
     np.testing.assert_allclose([function(v) for v in e], np.log1p(e), rtol=1e-14)
 
 
-@pytest.mark.parametrize("function", [exp, plain(exp), log1p, plain(log1p)])
+@pytest.mark.parametrize("function", [kernel(plain(exp)), plain(exp), kernel(plain(log1p)), plain(log1p)])
 def test_nan_passes_through(function):
     with np.errstate(invalid="ignore"):
         assert np.isnan(function(np.nan))
 
 
-@pytest.mark.parametrize("function", [excess, plain(excess)], ids=["compiled", "python"])
-def test_excess_of_the_exponential_does_not_cancel(function):
+@pytest.mark.parametrize("function", [exp_above_tangent, plain(exp_above_tangent)], ids=["compiled", "python"])
+def test_the_exponential_above_its_tangent_does_not_cancel(function):
     u = np.concatenate([np.linspace(-700.0, 700.0, 141), np.linspace(-1.5, 1.5, 301), [1e-9, -1e-5, 0.7, -0.7]])
     with localcontext() as context:
         context.prec = 60
@@ -162,7 +165,7 @@ def test_losses_have_the_parameter_asked_for(cls, parameter):
 
 
 @pytest.mark.parametrize("cls", SEPARABLE)
-def test_derivative_is_that_of_the_value(cls):
+def test_derivative_is_the_slope_of_the_formula(cls):
     loss = cls()
     for y, z in grid(loss):
         expected = derivative_by_differences(lambda z, y=y: VALUES[cls](y, z), z)
@@ -181,28 +184,28 @@ def test_derivative_is_that_of_the_value(cls):
     ],
 )
 def test_losses_and_derivatives_are_those_of_sgdclassifier(loss, expected):
-    """At kinks, too."""
+    """At non-smooth points, too."""
     for y in (-1.0, 1.0):
         for z in (-1.5, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 1.5, 3.0):
             assert of_score(loss, y, z) == (expected.py_loss(z, y), expected.py_dloss(z, y))
 
 
-def beyond(cls, y, z):
+def has_surrogate(cls, y, z):
     """Whether the curvature is not meant to be the second derivative."""
-    return cls in BEYOND and BEYOND[cls](y, z)
+    return cls in SURROGATE and SURROGATE[cls](y, z)
 
 
-@pytest.mark.parametrize("cls", [cls for cls in SMOOTH if not all(beyond(cls, y, z) for y, z in grid(cls()))])
+@pytest.mark.parametrize("cls", [cls for cls in SMOOTH if not all(has_surrogate(cls, y, z) for y, z in grid(cls()))])
 def test_curvature_is_the_second_derivative(cls):
     loss = cls()
-    for y, z in [point for point in grid(loss) if not beyond(cls, *point)]:
+    for y, z in [point for point in grid(loss) if not has_surrogate(cls, *point)]:
         expected = derivative_by_differences(lambda z, y=y: loss.derivative(y, z), z)
         np.testing.assert_allclose(loss.curvature(y, z), expected, rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize("cls", [LogLoss, Poisson, Gamma])
-def test_rows_far_off_may_have_their_own_curvature(cls):
-    loss = cls(far=np.inf)
+@pytest.mark.parametrize("cls", DAMPED)
+def test_damped_rows_may_have_their_own_curvature(cls):
+    loss = cls().with_own_curvature()
     for y, z in grid(loss):
         expected = derivative_by_differences(lambda z, y=y: loss.derivative(y, z), z)
         np.testing.assert_allclose(loss.curvature(y, z), expected, rtol=1e-7, atol=1e-9)
@@ -217,26 +220,26 @@ def assert_majorises(values, value, slope, curvature, z):
 
 
 @pytest.mark.parametrize("cls", MAJORISING)
-def test_curvature_beyond_is_a_share_of_that_of_a_parabola_that_touches_and_majorises(cls):
+def test_surrogate_curvature_is_a_share_of_the_majorising_curvature(cls):
     loss, (y, scores, share) = cls(), MAJORISING[cls]
     for z in scores:
-        assert beyond(cls, y, z)
+        assert has_surrogate(cls, y, z)
         whole = loss.curvature(y, z) / share
         assert_majorises(lambda u: VALUES[cls](y, u), loss.value(y, z), loss.derivative(y, z), whole, z)
 
 
 @pytest.mark.parametrize("cls", UNBOUNDED)
-def test_far_from_their_target_rows_step_to_it(cls):
-    """Where the true curvature, by which they would be thrown far beyond, is next to nothing."""
+def test_a_damped_row_alone_steps_to_its_target(cls):
+    """Their second derivative is next to nothing, and Newton's step with it would lead far beyond the target."""
     loss = cls()
     for y in (0.01, 1.0, 300.0):
         z = np.log(y) + (-9.0 if cls is Poisson else 9.0)
-        assert beyond(cls, y, z)
+        assert has_surrogate(cls, y, z)
         np.testing.assert_allclose(z - loss.derivative(y, z) / loss.curvature(y, z), np.log(y), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("cls", [cls for cls in SMOOTH if cls().bounded_curvature()])
-def test_smoothness_bounds_the_curvature_and_is_reached(cls):
+def test_curvature_bound_is_a_bound_and_is_reached(cls):
     loss = cls()
     curvatures = [loss.curvature(y, z) for y, z in grid(loss)] + [loss.curvature(0.5, 0.5)]
     assert max(curvatures) <= loss.curvature_bound() * (1.0 + 1e-15)
@@ -246,7 +249,7 @@ def test_smoothness_bounds_the_curvature_and_is_reached(cls):
 
 
 @pytest.mark.parametrize("cls", [cls for cls in SMOOTH if cls().bounded_curvature()])
-def test_smoothness_bounds_the_slope_of_the_derivative(cls):
+def test_curvature_bound_bounds_the_slope_of_the_derivative(cls):
     loss, y = cls(), TARGETS[cls][0]
     z = np.linspace(-4.0, 4.0, 801)
     slopes = np.diff([loss.derivative(y, v) for v in z.tolist()]) / np.diff(z)
@@ -271,7 +274,7 @@ def test_huge_scores_give_finite_values(cls):
 
 @pytest.mark.parametrize("cls", UNBOUNDED)
 @pytest.mark.parametrize("z", [-1e4, 1e4])
-def test_huge_scores_cost_as_much_as_floats_can_say_or_what_they_should(cls, z):
+def test_huge_scores_of_log_links_overflow_on_one_side_and_are_exact_on_the_other(cls, z):
     for y in (0.5, 40.0):
         value = of_score(cls(), y, z)[0]
         if (z > 0.0) == (cls is Poisson):  # the exponential overflows
@@ -299,17 +302,17 @@ def test_compiled_and_python_agree(cls):
 
 
 @pytest.mark.parametrize("loss", [*(cls() for cls in SEPARABLE), Softmax(CLASSES, 0.2)], ids=lambda loss: type(loss).__name__)
-def test_facts_are_the_same_compiled(loss):
-    assert facts(loss) == plain(facts)(loss)
+def test_answers_are_the_same_compiled(loss):
+    assert answers(loss) == plain(answers)(loss)
     assert loss.coupled() == isinstance(loss, Softmax)
     free = (LogLoss, Softmax, Poisson, Gamma, *MARGINS)
     assert loss.scores_are_targets() == (not isinstance(loss, free))
-    assert loss.smooth() == (not isinstance(loss, (*KINKED, Perceptron)))
+    assert loss.smooth() == (not isinstance(loss, (*NON_SMOOTH, Perceptron)))
     assert loss.bounded_curvature() == (type(loss) not in UNBOUNDED)
 
 
 @pytest.mark.parametrize("cls", SMOOTH)
-def test_quadratic_says_whether_the_curvature_is_constant(cls):
+def test_constant_curvature_says_whether_the_curvature_is_constant(cls):
     loss = cls()
     assert loss.constant_curvature() == (np.ptp([loss.curvature(y, z) for y, z in grid(loss)]) == 0.0)
 
@@ -317,7 +320,7 @@ def test_quadratic_says_whether_the_curvature_is_constant(cls):
 @pytest.mark.parametrize("how", [residuals, plain(residuals)], ids=["compiled", "python"])
 @pytest.mark.parametrize("cls", SEPARABLE)
 def test_residuals_of_a_tile_of_two_columns(cls, how):
-    """They are weighted derivatives, in place, and come with the weighted sum of the values."""
+    """Residuals are weighted derivatives.  They replace the scores, and the weighted sum of the values is returned."""
     loss = cls(2)
     Z, s = tile(2)
     y = np.resize(TARGETS[cls], Z.shape)
@@ -342,7 +345,7 @@ def test_curvature_blocks_of_a_tile_of_two_columns(cls, how):
 # ---------------------------------------------------------------- constant scores
 @pytest.mark.parametrize("cls", SEPARABLE)
 def test_constant_scores_have_the_least_mean_loss(cls):
-    """For Huber and the squared insensitive loss they are at most epsilon away from it."""
+    """For Huber and the squared insensitive loss they are at most epsilon away from the best ones."""
     rng = np.random.default_rng(3)
     s = rng.uniform(0.1, 2.0, 31)
     y = rng.choice(TARGETS[cls], size=(2, 31)) if cls in MARGINS | {LogLoss} else rng.exponential(2.0, (2, 31))
@@ -366,31 +369,92 @@ def test_quantiles_of_the_targets_are_constant_scores():
         assert Quantile(1, quantile).intercept_only_scores(y, np.ones(101)) == np.quantile(y, quantile)
 
 
-# ---------------------------------------------------------------- kinks, rounded
+# ---------------------------------------------------------------- smoothed losses
 @pytest.mark.parametrize("width", [0.05, 0.5, 3.0])
-@pytest.mark.parametrize("cls", KINKED)
-def test_rounding_lies_above_and_near_the_loss(cls, width):
-    """By an eighth of the width a kink; nowhere but within half the width of kinks."""
-    loss = cls()._replace(width=width)
+@pytest.mark.parametrize("cls", NON_SMOOTH)
+def test_a_smoothed_loss_lies_above_and_near_the_loss(cls, width):
+    """By at most an eighth of the width for each non-smooth point, and only within half the width of one."""
+    loss = cls().with_width(width)
     assert loss.smooth()
-    kinks = {Hinge: [1.0], EpsilonInsensitive: [0.9, 1.1], Quantile: [1.0]}[cls]
+    points = {Hinge: [1.0], EpsilonInsensitive: [0.9, 1.1], Quantile: [1.0]}[cls]
     for z in np.linspace(-4.0, 6.0, 1001).tolist():
         above = loss.value(1.0, z) - VALUES[cls](1.0, z)
-        near = sum(abs(z - kink) < 0.5 * width for kink in kinks)
+        near = sum(abs(z - point) < 0.5 * width for point in points)
         assert -1e-15 <= above <= near * width / 8.0 + 1e-15
-    assert max(loss.value(1.0, z) - VALUES[cls](1.0, z) for z in kinks) >= width / 8.0 - 1e-15
+    assert max(loss.value(1.0, z) - VALUES[cls](1.0, z) for z in points) >= width / 8.0 - 1e-15
 
 
-@pytest.mark.parametrize("cls", KINKED)
-def test_rounded_losses_have_derivatives_and_curvature(cls):
-    loss = cls()._replace(width=0.6)
+@pytest.mark.parametrize("cls", NON_SMOOTH)
+def test_smoothed_losses_have_derivatives_and_curvature(cls):
+    loss = cls().with_width(0.6)
     for z in np.linspace(-3.013, 4.037, 51).tolist():
         np.testing.assert_allclose(
             loss.derivative(1.0, z), derivative_by_differences(lambda z: loss.value(1.0, z), z), rtol=1e-7, atol=1e-9
         )
         second = derivative_by_differences(lambda z: loss.derivative(1.0, z), z)
-        assert -1e-9 <= loss.curvature(1.0, z) - second <= 2.0 * SHARE / 0.6 + 1e-9
+        assert -1e-9 <= loss.curvature(1.0, z) - second <= 2.0 * RISING_SHARE / 0.6 + 1e-9
         assert loss.curvature(1.0, z) > 0.0
+
+
+# ---------------------------------------------------------------- what solvers and estimators ask
+def methods(protocol):
+    """The names of a protocol's methods, and of their parameters."""
+    members = {name: member for cls in protocol.__mro__ for name, member in vars(cls).items() if inspect.isfunction(member)}
+    return {name: list(inspect.signature(member).parameters) for name, member in members.items() if name[0] != "_"}
+
+
+@pytest.mark.parametrize("cls", [*SEPARABLE, Softmax, SoftLabels])
+def test_losses_have_the_methods_of_the_protocol(cls):
+    protocol = Loss if cls in (Softmax, SoftLabels) else PiecewiseLoss if cls().is_sum_of_ramps() else SeparableLoss
+    asked = methods(protocol)
+    if protocol is not Loss and not (cls().smooth() or cls().is_sum_of_ramps()):
+        del asked["curvature"]
+    for name, parameters in asked.items():
+        assert list(inspect.signature(getattr(cls, name)).parameters) == parameters, name
+    assert cls._fields[0] == "n_outputs"
+
+
+@pytest.mark.parametrize("cls", SEPARABLE)
+def test_damped_rows_are_said(cls):
+    """A loss that damps rows far off has another one, with its own curvature, that does not."""
+    loss = cls()
+    assert loss.damps_far_rows() == (cls in DAMPED)
+    assert not loss.with_own_curvature().damps_far_rows()
+
+
+@pytest.mark.parametrize("cls", SEPARABLE)
+def test_smoothed_losses_are_said(cls):
+    loss = cls()
+    assert not loss.smoothed()
+    assert loss.with_width(0.3).smoothed() == (cls in NON_SMOOTH)
+    assert loss.with_width(0.3).with_width(0.0) == loss
+
+
+@pytest.mark.parametrize("cls", SEPARABLE)
+def test_flat_rows_have_neither_loss_nor_curvature(cls):
+    loss = cls()
+    if loss.smooth():
+        flat = any(loss.value(y, z) == loss.curvature(y, z) == 0.0 for y, z in grid(loss))
+        assert loss.has_flat_rows() == flat
+
+
+@pytest.mark.parametrize("cls", SEPARABLE)
+def test_losses_minimised_by_zero_scores_are_said(cls):
+    loss = cls()
+    assert loss.minimised_by_zero_scores() == all(loss.value(y, 0.0) == 0.0 for y in TARGETS[cls])
+
+
+def test_zero_is_attained_only_at_infinity_by_cross_entropy_of_hard_labels():
+    losses = [*(cls() for cls in SEPARABLE), Softmax(CLASSES, 0.2), SoftLabels(CLASSES, 0.2)]
+    assert [type(loss) for loss in losses if loss.attains_zero_only_at_infinity()] == [LogLoss, Softmax]
+
+
+def test_losses_with_another_parameter():
+    assert Quantile(1, 0.3, 2.0, 0.1).with_deviation(5.0) == Quantile(1, 0.3, 5.0, 0.1)
+    assert EpsilonInsensitive().with_deviation(4.0).curvature_bound() == 0.25
+    assert Huber(1, 0.3).with_deviation(5.0) == Huber(1, 0.3)
+    assert Huber(1, 0.3).with_n_outputs(2) == Huber(2, 0.3)
+    assert Softmax(3, 0.2).with_n_outputs(2) == Softmax(2, 0.2)
 
 
 # ---------------------------------------------------------------- targets
@@ -401,7 +465,7 @@ def test_valid_targets(cls):
     np.testing.assert_array_equal(cls().valid(y), [least.get(cls, [True] * 4)])
 
 
-def test_facts_of_the_targets():
+def test_statistics_of_the_targets_are_parameters_of_losses():
     y, s = np.array([[0.0, 2.0, 4.0], [10.0, 10.0, 40.0]]), np.array([1.0, 2.0, 1.0])
     assert loss_for(Poisson, y, s, epsilon=0.1).mean == 17.5
     np.testing.assert_allclose(loss_for(Quantile, y, s, epsilon=0.1, quantile=0.2), Quantile(2, 0.2, np.sqrt(168.75)))
@@ -451,7 +515,7 @@ def test_softmax_curvature(how):
 
 
 def test_softmax_stays_exact_at_huge_scores():
-    """Scores of 1e4 and equal shifts of a row's scores cost no accuracy."""
+    """Neither scores of 1e4 nor equal shifts of all scores of a row cost accuracy."""
     Z = np.array([[1e4, -1e4, 3.0 + 1e4], [-1e4, 1e4, 1e4], [0.0, 0.0, -1.0 + 1e4], [1e4, 0.0, 2.0 + 1e4]])
     s, y = np.array([1.0, 2.0, 0.5]), np.array([[1.0, 0.0, 0.0]])
     R = Z.copy()
@@ -481,20 +545,20 @@ def test_softmax_nan_scores_give_nan():
 def test_softmax_curvature_is_at_most_a_half():
     for seed in range(5):
         Z, _ = tile(CLASSES, seed=seed)
-        Z[:2] += 4.0 * (seed % 2)  # rows that hesitate between two classes come near to the bound
+        Z[:2] += 4.0 * (seed % 2)  # rows undecided between two classes come near to the bound
         H = curvature_tensor(SOFTMAX, class_codes(), np.ones(Z.shape[1]), Z)
         assert np.linalg.eigvalsh(H.transpose(2, 0, 1)).max() <= 0.5 + 1e-15
 
 
 def test_softmax_steps_are_sized_by_the_curvature_at_the_start():
-    """It is the largest variance of a class indicator, floored."""
+    """It is the largest variance of a class indicator, or a constant if that is larger."""
     s, y = tile(1, rows=40)[1], np.array([[0.0] * 21 + [1.0] * 10 + [2.0] * 5 + [3.0] * 4])
     share = np.array([s[y[0] == k].sum() for k in range(CLASSES)]) / s.sum()
     loss = Softmax(CLASSES, max(share * (1.0 - share)))
     start = np.repeat(loss.intercept_only_scores(y, s)[:, None], 1, axis=1)
     H = curvature_tensor(loss, np.zeros((1, 1)), np.ones(1), start)[:, :, 0]
     assert np.diagonal(H).max() == pytest.approx(loss.curvature_bound(), rel=1e-12)
-    assert Softmax(CLASSES, 0.001).curvature_bound() == 0.05
+    assert Softmax(CLASSES, 0.001).curvature_bound() == LEAST_VARIANCE
 
 
 def test_the_middle_of_all_best_scores_is_the_constant_score_of_an_insensitive_loss():
@@ -504,7 +568,7 @@ def test_the_middle_of_all_best_scores_is_the_constant_score_of_an_insensitive_l
 
 @pytest.mark.parametrize("seed", range(5))
 def test_it_is_the_middle_whatever_rounding_makes_of_half_the_weight(seed):
-    """Found by drawing problems: sums of weights from both ends disagree in their last place."""
+    """Sums of the same weights from both ends disagree in their last place, as drawing random problems has shown."""
     s = np.random.default_rng(seed).uniform(0.3, 2.0, 21)
     np.testing.assert_allclose(EpsilonInsensitive(1, 0.1).intercept_only_scores(np.zeros((1, 21)), s), [0.0], atol=1e-15)
 

@@ -38,7 +38,7 @@ def objective_of(loss, storage=np.asarray, coordinates=COORDINATES, team=ALONE, 
 
 
 def expected_loss(loss, theta):
-    """Mean loss and its gradient, from standardised columns as such."""
+    """The mean loss and its gradient, from standardised columns that are formed."""
     X, Y, s = data(loss)
     A = np.column_stack([X - COORDINATES.mean, np.ones(N)]) * COORDINATES.scale
     Z = A @ theta
@@ -128,7 +128,7 @@ def curvature_by_differences(objective, theta, k, l, direction):
 @LOSSES
 def test_curvature_is_the_derivative_of_the_gradient(loss, storage):
     objective, K = objective_of(loss, storage), loss.n_outputs
-    theta = np.random.default_rng(1).normal(scale=0.3, size=(D + 1, K))  # no score is far on its wrong side
+    theta = np.random.default_rng(1).normal(scale=0.3, size=(D + 1, K))  # so that no score is far on its wrong side
     direction = np.random.default_rng(2).normal(size=D + 1)
     pairs = [(k, l) for k in range(K) for l in range(k + 1)] if loss.coupled() else [(k, k) for k in range(K)]
     H = objective.curvature(theta, N, 0 if loss.coupled() else K)
@@ -189,7 +189,7 @@ def test_score_scale_is_the_deviation_of_targets_and_one_for_log_odds():
 
 
 # ---------------------------------------------------------------- parts and threads
-LARGE = {"n": 18_011, "d": 30}  # in parts that pay, for records and for matrices
+LARGE = {"n": 18_011, "d": 30}  # large enough to be split into parts, for gradients and for matrices
 
 
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 1000, 18_011])
@@ -203,7 +203,7 @@ def test_partition_covers_all_rows_once(most, work, n):
     assert len(edges) - 1 <= most
 
 
-def test_parts_are_worth_handing_out_and_their_records_small():
+def test_parts_are_large_enough_to_be_handed_out_and_their_sums_small():
     assert len(partition(1000, SMALL - 1, PARTS, 1)) - 1 == 1
     assert len(partition(1000, 3 * SMALL, PARTS, 1)) - 1 == 3
     assert len(partition(1000, 100 * SMALL, PARTS, 1)) - 1 == PARTS

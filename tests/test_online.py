@@ -15,7 +15,7 @@ from skgd import GDClassifier, GDRegressor
 from skgd.data.table import Table
 from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import SquaredError
-from skgd.streaming.moments import RECENT, Moments
+from skgd.streaming.moments import HORIZON, Moments
 from skgd.streaming.recursive_newton import batch_loss, diagonal_steps, full_steps
 
 HOW = pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def batches(X, y, size=32):
 
 
 def stream(n=4000, d=6, seed=0, drift=0.0):
-    """Rows, and labels whose coefficients may turn; the second half has other signs where drift is 1."""
+    """X, labels and scores; with a drift of 1, coefficients change their signs after half of the rows."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, d)) * np.geomspace(0.1, 100.0, d) + np.linspace(-5.0, 50.0, d)
     w = rng.normal(size=d)
@@ -52,7 +52,7 @@ def prequential(model, X, y, size=32):
 
 # ---------------------------------------------------------------- Newton steps on rows
 def test_without_drift_they_are_recursive_least_squares(rng):
-    """The minimum of squares, weighted, and of the distance from the start in the metric of the first P."""
+    """They minimise weighted squares plus the squared distance from the start in the metric of the first P."""
     A, Y, s = rng.normal(size=(50, 4)), rng.normal(size=(2, 50)), rng.uniform(0.5, 2.0, 50)
     start, prior = rng.normal(size=(4, 2)), np.diag([1.0, 2.0, 0.5, 3.0])
     theta, P = start.copy(), np.repeat(prior[None], 2, axis=0)
@@ -121,7 +121,7 @@ def test_moments_are_those_of_rows_that_fade(storage, rng):
     for first in range(0, 500, 50):
         part = slice(first, first + 50)
         moments.add(Table(storage(X[part]), np.empty((0, 50)), s[part]).column_moments)
-        fading = [weights * np.exp(-s[part].sum() / RECENT) for weights in fading] + [s[part]]
+        fading = [weights * np.exp(-s[part].sum() / HORIZON) for weights in fading] + [s[part]]
     weights = np.concatenate(fading)
     mean = np.average(X, axis=0, weights=weights)
     assert_allclose(moments.mean, mean, rtol=1e-12)
@@ -213,7 +213,7 @@ def test_penalties_hold(parameters):
 # ---------------------------------------------------------------- streams that change
 @pytest.mark.parametrize("factor", [1e3, 1e-3])
 def test_the_unit_of_a_column_may_change(factor):
-    """A column that matters, from one batch to the next; after some time it is learned anew."""
+    """The unit of columns that matter changes from one batch to the next; after some time they are learned anew."""
     X, y, _ = stream(12_000)
     X[4000:, :3] *= factor
     model = GDClassifier()
@@ -328,7 +328,7 @@ def test_a_batch_without_weight_changes_nothing(begin, dtype, weights, three_cla
 
 @NOTHING
 def test_a_first_batch_without_weight_leaves_coefficients_of_zero(weights, three_classes):
-    """And what comes after it is learned as if it had not been there."""
+    """What comes after such a batch is learned as if the batch had not been there."""
     X, y = three_classes
     cases = [
         (GDClassifier(), y, {"classes": [0, 1, 2]}, (3, 6)),
@@ -372,7 +372,7 @@ def test_a_batch_without_weight_is_checked(regression):
 @pytest.mark.parametrize("average", [False, True, 1, 40, 150, 190, 301, 10_000])
 @pytest.mark.parametrize("batch_size", ["auto", 4, 64])
 def test_calls_on_the_same_rows_are_epochs(batch_size, average, rate, two_classes):
-    """Of which the last batch may be smaller."""
+    """The last batch of an epoch may be smaller."""
     X, y = two_classes
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     how = {"learning_rate": rate, "eta0": 0.01, "alpha": 0.01, "shuffle": False}
@@ -388,7 +388,7 @@ def test_calls_on_the_same_rows_are_epochs(batch_size, average, rate, two_classe
 @pytest.mark.parametrize("solver", ["sgd", "gd", "adam"])
 @pytest.mark.parametrize("average", [1, 13, 14, 20, 41, 47, 60, 100])
 def test_averaging_starts_at_the_same_row_in_calls_of_any_size(average, solver, regression):
-    """One step a call: the average is that of the iterates after the row was seen."""
+    """Each call makes one step, and the average is the mean of the iterates from the one on that has seen the row."""
     X, y = regression
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     how = {"solver": solver, "learning_rate": "constant", "eta0": 0.05, "shuffle": False}
@@ -405,7 +405,7 @@ def test_averaging_starts_at_the_same_row_in_calls_of_any_size(average, solver, 
 
 @pytest.mark.parametrize("batch_size", [4, 7])
 def test_averaging_in_a_fit_starts_at_its_row(batch_size, regression):
-    """Where the last batch of an epoch is smaller, too: against steps on each batch, averaged in NumPy."""
+    """Steps on single batches, averaged in NumPy, give the same, also where the last batch of an epoch is smaller."""
     X, y = regression
     X, y = ((X - X.mean(axis=0)) / X.std(axis=0))[:30], y[:30]
     how = {"learning_rate": "constant", "eta0": 0.05, "batch_size": batch_size, "shuffle": False}

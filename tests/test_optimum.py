@@ -1,4 +1,4 @@
-"""The minimum is that of scikit-learn's and SciPy's own solvers, on raw data too, and without a warning."""
+"""Fits find the minimum that scikit-learn's and SciPy's solvers find, on raw data too, and without a warning."""
 
 import warnings
 
@@ -21,7 +21,7 @@ SOLVERS = ["auto", "gd", "sgd", "adam"]
 
 
 def assert_same_coefficients(model, expected, X):
-    """To 1e-5 of the largest effect of a column, which is its coefficient times its deviation."""
+    """Effects are equal to 1e-5 of the largest; the effect of a column is its coefficient times its standard deviation."""
     X = np.asarray(X.todense()) if sp.issparse(X) else X
     W, b = np.atleast_2d(expected.coef_), np.atleast_1d(expected.intercept_)
     difference = np.atleast_2d(model.coef_) - W
@@ -127,7 +127,7 @@ def test_penalised_least_squares(penalty, targets, weighted, storage, regression
         "l1": Lasso(alpha=alpha, tol=1e-14, max_iter=100_000),
         "elasticnet": ElasticNet(alpha=alpha, l1_ratio=0.3, tol=1e-14, max_iter=100_000),
     }[penalty]
-    # Peers see dense X: their sparse solvers stop early.
+    # Peers are fitted to dense X, because their sparse solvers stop early.
     expected.fit(X, y, weights)
     model = GDRegressor(penalty=penalty, alpha=alpha, l1_ratio=0.3 if penalty == "elasticnet" else None, tol=1e-10)
     model.fit(storage(X), y, weights)
@@ -186,7 +186,7 @@ def test_raw_diabetes_is_fitted_without_a_warning(loss, scaled):
 
 @pytest.mark.parametrize("name", ["breast_cancer", "wine"])
 def test_raw_data_has_the_minimum_of_newton(name, objective):
-    """On columns whose scales differ by 1e5, where lbfgs does not converge."""
+    """The scales of the columns differ by 1e5, and lbfgs does not converge."""
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     expected = LogisticRegression(solver="newton-cholesky", tol=1e-13).fit(X, y)
     model = GDClassifier(alpha=1 / len(y), tol=1e-10).fit(X, y)
@@ -203,7 +203,7 @@ def test_softmax_beats_one_vs_rest_on_iris():
 # ---------------------------------------------------------------- exact zeros
 @pytest.fixture
 def many_columns():
-    """Three columns of thirty matter."""
+    """X with thirty columns, of which three have an effect on y."""
     rng = np.random.default_rng(5)
     X = rng.normal(size=(200, 30)) * rng.uniform(0.5, 2.0, 30) + rng.normal(size=30)
     return X, 2.0 * X[:, 3] - 1.5 * X[:, 11] + X[:, 20] + rng.normal(size=200)

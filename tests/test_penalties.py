@@ -1,4 +1,4 @@
-"""The proximal step against a numeric minimum of its definition, and the vectorised form against the scalar one."""
+"""Proximal steps against numeric minima of what they minimise, and the vectorised form against the scalar one."""
 
 import itertools
 
@@ -7,7 +7,16 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from skgd.compiled.jit import kernel
-from skgd.penalties import ElasticNet, Penalty, elastic_net, excess, penalty_value, proximal_step, shrink, slopes_off_zero
+from skgd.penalties import (
+    ElasticNet,
+    Penalty,
+    elastic_net,
+    penalty_derivative,
+    penalty_value,
+    proximal_step,
+    soft_threshold,
+    zero_violations,
+)
 
 POINTS = [-3.0, -0.2, -1e-9, 0.0, 1e-9, 0.2, 3.0]
 
@@ -43,7 +52,7 @@ def test_proximal_step_solves_its_problem(explicit, how):
 
 @HOW
 @EXPLICIT
-def test_proximal_step_is_zero_exactly_where_the_threshold_reaches(explicit, how):
+def test_proximal_step_is_zero_exactly_within_the_threshold(explicit, how):
     for w, rate, l1, l2 in CASES:
         assert (how(ElasticNet(explicit), w, rate, l1, l2)[0] == 0.0) == (abs(w) <= rate * l1)
 
@@ -86,14 +95,14 @@ def test_penalty_value_sums_over_coefficients():
     assert penalty_value(theta, elastic_net(l1, l2, 5)) == pytest.approx(expected, rel=1e-14)
 
 
-# ---------------------------------------------------------------- kinks that need not be symmetric
+# ---------------------------------------------------------------- penalties that need not be symmetric
 ONE_SIDED = Penalty(np.array([-np.inf, -np.inf, -0.4, 0.0]), np.array([0.0, 0.3, 1.0, 0.0]), np.array([0.5, 0.0, 0.2, 0.0]))
 
 
 def one_value(u, j):
-    """As the definition says, of coefficient j."""
-    kink = ONE_SIDED.upper[j] * u if u > 0 else ONE_SIDED.lower[j] * u if u < 0 else 0.0
-    return kink + 0.5 * ONE_SIDED.l2[j] * u * u
+    """The penalty on coefficient j, by its definition."""
+    linear = ONE_SIDED.upper[j] * u if u > 0 else ONE_SIDED.lower[j] * u if u < 0 else 0.0
+    return linear + 0.5 * ONE_SIDED.l2[j] * u * u
 
 
 @pytest.mark.parametrize("j", range(4))
@@ -103,7 +112,8 @@ def test_steps_of_one_sided_penalties_solve_their_problem(j, w):
         return 0.5 * (u - w) ** 2 / 0.7 + one_value(u, j)
 
     u = proximal_step(np.full((4, 1), w), 0.7, ONE_SIDED)[j, 0]
-    assert u == pytest.approx(shrink(w, 0.7 * ONE_SIDED.lower[j], 0.7 * ONE_SIDED.upper[j]) / (1.0 + 0.7 * ONE_SIDED.l2[j]))
+    thresholded = soft_threshold(w, 0.7 * ONE_SIDED.lower[j], 0.7 * ONE_SIDED.upper[j])
+    assert u == pytest.approx(thresholded / (1.0 + 0.7 * ONE_SIDED.l2[j]))
     assert problem(u) <= min(problem(v) for v in np.linspace(-4.0, 4.0, 4001)) + 1e-15
 
 
@@ -114,30 +124,30 @@ def test_value_of_one_sided_penalties():
     assert penalty_value(allowed[2:], finite) == pytest.approx(sum(one_value(allowed[j, 0], j) for j in (2, 3)))
 
 
-def test_slopes_off_zero_are_derivatives():
+def test_penalty_derivatives_are_those_of_differences():
     u, h = np.array([0.5, 2.0, -1.5, -7.0]), 1e-6
     expected = [(one_value(v + h, j) - one_value(v - h, j)) / (2.0 * h) for j, v in enumerate(u)]
-    np.testing.assert_allclose(slopes_off_zero(u, ONE_SIDED), expected, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(penalty_derivative(u, ONE_SIDED), expected, rtol=1e-8, atol=1e-12)
 
 
-def test_excess_is_what_moves_a_zero():
-    """The objective g u + penalty(u) falls from zero as fast as the excess says, in one direction at most."""
+def test_zero_violations_are_what_moves_a_zero():
+    """From zero, the objective g u + penalty(u) falls as fast as the violation says, in at most one direction."""
     for g in (-2.0, -0.35, -0.2, 0.0, 0.2, 0.5, 2.0):
-        pull = excess(np.zeros((4, 1)), np.full((4, 1), g), ONE_SIDED)[:, 0]
+        pull = zero_violations(np.zeros((4, 1)), np.full((4, 1), g), ONE_SIDED)[:, 0]
         for j in range(4):
             falls = [-(g * u + one_value(u, j)) / abs(u) for u in (-1e-9, 1e-9)]
             assert pull[j] == pytest.approx(max(*falls, 0.0), abs=1e-8)
-    assert not excess(np.ones((4, 1)), np.full((4, 1), 9.0), ONE_SIDED).any()
+    assert not zero_violations(np.ones((4, 1)), np.full((4, 1), 9.0), ONE_SIDED).any()
 
 
 def test_scaled_weights_penalise_the_same():
     u, scale = np.array([[0.5], [2.0], [-1.5], [-7.0]]), np.array([0.1, 2.0, 3.0, 5.0])
     assert penalty_value(u / scale[:, None], ONE_SIDED.scaled(scale)) == pytest.approx(penalty_value(u, ONE_SIDED))
     unpenalised = ONE_SIDED.scaled(np.zeros(4))
-    assert not unpenalised.kinked.any()
+    assert not unpenalised.non_smooth.any()
     assert np.isfinite(np.array(unpenalised)).all()
 
 
-def test_ridge_is_one_l2_weight_of_all():
+def test_ridge_is_the_one_l2_weight_of_all_coefficients():
     assert elastic_net(0.0, 0.3, 5).ridge == 0.3
     assert elastic_net(0.1, 0.3, 5).ridge == elastic_net(0.0, np.arange(5.0), 5).ridge == ONE_SIDED.ridge == 0.0

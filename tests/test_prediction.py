@@ -1,4 +1,4 @@
-"""Prediction: NumPy's scores, the same bits on every road, and the errors of scikit-learn for everything unusual."""
+"""Prediction: the scores of NumPy, the same bits with and without validation, and scikit-learn's errors for unusual input."""
 
 import pickle
 import tempfile
@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
-from skgd.prediction.scores.scores import SCORES, blocks_of, fast_scores, probabilities, scores
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
 from skgd import GDClassifier, GDRegressor
+from skgd.prediction.scores import SCORES, blocks_of, fast_scores, probabilities, scores
 
 hypothesis.settings.register_profile("skgd", deadline=None, max_examples=100, derandomize=True)
 hypothesis.settings.load_profile("skgd")
@@ -29,13 +29,13 @@ def model_of(coef, intercept, loss="log_loss"):
     """A classifier with given coefficients (K, d)."""
     model = GDClassifier(loss)
     model.coef_, model.intercept_ = coef, intercept
-    model.n_features_in_, model._one_dimensional = coef.shape[1], False
+    model.n_features_in_ = coef.shape[1]
     model.classes_ = np.arange(max(2, len(coef)))
     return model
 
 
 def careful(model, X):
-    """The slow road: validation, then NumPy in float64."""
+    """The slow way: validation, then NumPy in float64."""
     X = validate_data(model, X, accept_sparse="csr", dtype=DTYPES[::-1], reset=False)
     X = X.toarray() if sp.issparse(X) else X
     return X.astype(np.float64) @ model.coef_.T.astype(np.float64) + model.intercept_
@@ -107,7 +107,7 @@ def test_a_row_alone_is_a_row_among_many(shape, seed, dtype, sparse):
 
 @given(shapes, seeds, st.sampled_from([np.nan, np.inf, -np.inf]), st.sampled_from(DTYPES), st.booleans(), st.booleans())
 def test_what_is_not_finite_is_named(shape, seed, value, dtype, zero, sparse):
-    """Also where its coefficient is zero, and where two infinities cancel."""
+    """Also where the coefficient of the column is zero, and where two infinities cancel."""
     model, X, rng = problem(shape, seed, dtype)
     i, j = int(rng.integers(len(X))), int(rng.integers(X.shape[1]))
     X[i, j] = value
@@ -146,7 +146,7 @@ def test_threads_do_not_change_a_bit(K, sparse, rng):
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("K", [1, 3])
 def test_labels_of_very_many_rows_keep_few_scores(K, sparse, rng):
-    """In blocks of rows, and the same; a frame of them, too."""
+    """Labels of many rows are predicted in blocks of rows, and are the same; so are those of a frame."""
     model, _, _ = problem((1, 2, K), 0)
     X = rng.normal(size=(SCORES + 5, 2))
     stored = sp.csr_matrix(X) if sparse else X

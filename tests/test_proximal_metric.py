@@ -8,8 +8,9 @@ from problems import LOSSES, D, objective_of, path, random_theta
 
 from skgd.losses.cross_entropy import LogLoss
 from skgd.losses.regression import SquaredError
-from skgd.models.curvature import LARGEST
-from skgd.models.proximal_metric import MEMORY, Full, Limited, proximal_metric
+from skgd.models.cost import LARGEST_SIDE
+from skgd.models.proximal_metric import Full, Limited, proximal_metric
+from skgd.models.quasi_newton import MEMORY
 
 EVERY_LOSS = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 objective_of = partial(objective_of, l1=0.02)
@@ -22,7 +23,7 @@ def bfgs(B, step, change):
 
 
 def assert_descent(metric, objective, theta, gradient, new, slope, decrease):
-    """From theta to new: of the loss plus the change of the penalty, and of the model."""
+    """Slope and decrease, from theta to new, are the ones of the loss plus the penalty, and of the model."""
     step, l1, l2 = new - theta, objective.penalty.upper[:, None], objective.penalty.l2[:, None]
     change = (l1 * (abs(new) - abs(theta)) + 0.5 * l2 * (new**2 - theta**2)).sum()
     assert slope == pytest.approx(np.vdot(gradient, step) + change, rel=1e-12)
@@ -30,7 +31,7 @@ def assert_descent(metric, objective, theta, gradient, new, slope, decrease):
 
 
 def minimised(metric, theta, gradient, calls):
-    """The minimiser of the model, by starting again where the last call stopped: one ends at a share of its own decrease."""
+    """The minimiser of the model.  One call ends at a share of its decrease, so the next starts where it stopped."""
     new = theta
     for _ in range(calls):
         new, *_ = metric.minimise(new, gradient + metric.product(new - theta), 0.0)
@@ -38,7 +39,7 @@ def minimised(metric, theta, gradient, calls):
 
 
 def model_violation(metric, objective, theta, gradient, new):
-    """Of 0 in the subdifferential of model plus penalty at `new`."""
+    """The distance from 0 to the subdifferential of model plus penalty at `new`."""
     l1, l2 = objective.penalty.upper[:, None], objective.penalty.l2[:, None]
     slope = gradient + metric.product(new - theta) + l2 * new
     return np.where(new != 0.0, abs(slope + l1 * np.sign(new)), np.maximum(abs(slope) - l1, 0.0)).max()
@@ -52,7 +53,7 @@ def test_full_metric_is_the_hessian(loss):
     metric = proximal_metric(objective, theta)
     assert isinstance(metric, Full)
     step = np.random.default_rng(2).normal(size=theta.shape)
-    step -= step.mean(axis=1, keepdims=True) * loss.coupled()  # shifts that softmax cannot see are another test
+    step -= step.mean(axis=1, keepdims=True) * loss.coupled()  # shifts of softmax have a test of their own
     difference = (objective.evaluate(theta + 1e-5 * step)[1] - objective.evaluate(theta - 1e-5 * step)[1]) / 2e-5
     np.testing.assert_allclose(metric.product(step), difference, rtol=1e-6, atol=1e-8)
 
@@ -126,7 +127,7 @@ def test_limited_update_maps_the_step_to_the_change(loss):
 @EVERY_LOSS
 @pytest.mark.parametrize("steps", [1, 4, MEMORY + 3])
 def test_limited_metric_is_the_bfgs_recursion(loss, steps):
-    """Of the last pairs, from a diagonal scaled such that the last pair fits it."""
+    """The recursion runs over the last pairs, from a diagonal that is scaled to fit the last one."""
     objective = objective_of(loss)
     metric = Limited(objective)
     pairs = list(path(objective, steps))
@@ -174,9 +175,11 @@ def test_limited_metric_has_no_curvature_where_there_is_no_intercept():
     assert metric.minimise(theta, objective.evaluate(theta)[1], 0.0)[0][-1] == 0.0
 
 
-@pytest.mark.parametrize(("loss", "d"), [(LogLoss(1), LARGEST), (LOSSES["softmax"], LARGEST // 3), (LogLoss(1), 2000)])
+@pytest.mark.parametrize(
+    ("loss", "d"), [(LogLoss(1), LARGEST_SIDE), (LOSSES["softmax"], LARGEST_SIDE // 3), (LogLoss(1), 2000)]
+)
 def test_metric_is_limited_where_the_matrix_would_be_large(loss, d):
-    """For memory, or for its cost: a factorisation of side 2,000 takes longer than many passes over 40 rows."""
+    """It needs much memory, or time: a factorisation of side 2,000 takes longer than many passes over 40 rows."""
     assert isinstance(proximal_metric(objective_of(loss, d=d), np.zeros((d + 1, loss.n_outputs))), Limited)
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from skgd.models.quadratic import LowRank, Rough, descend_low_rank, descend_matrix, factor, line_minimum, solve_matrix
+from skgd.models.factorisation import factor, solve_matrix
+from skgd.models.kinked_line import line_minimum
+from skgd.models.quadratic import LowRank, Rough, descend_low_rank, descend_matrix
 from skgd.penalties import Penalty, elastic_net
 
 N, RANK = 12, 4
@@ -16,7 +18,7 @@ def positive_definite(n=N, seed=0):
 
 
 def low_rank(seed=0):
-    """A positive definite diagonal plus U M U', M indefinite, as BFGS has it; and the same as a matrix."""
+    """diag + U M U' with M indefinite, as BFGS makes it, and the same positive definite matrix in full."""
     rng = np.random.default_rng(seed)
     U, diagonal = rng.normal(size=(N, RANK)), rng.uniform(4.0, 9.0, N)
     M = np.diag([1.0, 2.0, -0.05, 0.5]) + 0.01
@@ -35,7 +37,7 @@ def test_solve_matrix_of_a_regular_matrix(seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_solve_matrix_of_a_singular_matrix_of_equal_diagonal_is_of_least_norm(seed):
-    """Also where r is not in the range of B."""
+    """This holds also where r is not in the range of B."""
     A = np.random.default_rng(seed).normal(size=(5, N))
     A /= np.linalg.norm(A, axis=0)
     B, r = A.T @ A, np.random.default_rng(9).normal(size=N)
@@ -44,7 +46,7 @@ def test_solve_matrix_of_a_singular_matrix_of_equal_diagonal_is_of_least_norm(se
 
 @pytest.mark.parametrize("seed", range(3))
 def test_solve_matrix_of_a_singular_matrix_does_not_depend_on_the_units(seed):
-    """The least norm is that of coordinates in which B has a unit diagonal; the solution solves."""
+    """The norm is least in coordinates in which B has a unit diagonal, and the solution solves the system."""
     rng = np.random.default_rng(seed)
     A = rng.normal(size=(5, N))
     A /= np.linalg.norm(A, axis=0)
@@ -67,7 +69,7 @@ def test_solve_matrix_keeps_coordinates_without_curvature_at_zero():
 
 @pytest.mark.parametrize("rank", [4, 50])
 def test_factor_solves_for_any_number_of_columns(rank):
-    """One vector, or a matrix of them, by Cholesky or, where it is singular, by eigenvalues; more than once."""
+    """For one vector or several, repeatedly: by Cholesky, or by eigenvalues where the matrix is singular."""
     A = np.random.default_rng(0).normal(size=(rank, N))
     A /= np.linalg.norm(A, axis=0)
     B, R = A.T @ A, np.random.default_rng(9).normal(size=(N, 3))
@@ -82,15 +84,16 @@ def test_factor_takes_a_matrix_that_is_singular_but_for_rounding_as_singular():
 
 
 def test_slopes_without_curvature_are_followed_where_they_are_more_than_rounding():
-    """Found by drawing problems: rows in the flat part of Huber's loss had all of the slope, and next to no curvature."""
+    """Found by drawing random problems: rows in the straight part of Huber's loss had slopes and nearly no curvature."""
     Q = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
     B = Q * [1.0, 0.5, 1e-15] @ Q.T
-    solve, null = factor(B, least=1e-4)
+    solve, null = factor(B, flat_slope=1e-4)
     assert null.shape == (3, 1)
     step = solve(Q @ [1.0, 1.0, 1e-3])
     assert Q[:, 2] @ step > 1e6
     np.testing.assert_allclose(Q[:, :2].T @ solve(Q @ [1.0, 1.0, 1e-16]), [1.0, 2.0], rtol=1e-9)
-    np.testing.assert_allclose(factor(B, least=1e-2)[0](Q @ [1.0, 1.0, 1e-3]), factor(B)[0](Q @ [1.0, 1.0, 1e-3]), rtol=1e-9)
+    too_small = factor(B, flat_slope=1e-2)[0](Q @ [1.0, 1.0, 1e-3])
+    np.testing.assert_allclose(too_small, factor(B)[0](Q @ [1.0, 1.0, 1e-3]), rtol=1e-9)
     np.testing.assert_allclose(solve(Q @ [1.0, 1.0, 1e-16]), factor(B)[0](Q @ [1.0, 1.0, 0.0]), rtol=1e-9)
 
 
@@ -114,7 +117,7 @@ def test_low_rank_of_a_diagonal():
 
 # ---------------------------------------------------------------- with an L1 penalty
 def l1_problem(seed):
-    """g, w and penalties of which some are zero, as the intercept's are."""
+    """g, w and penalties, some of which are zero, as the intercept's."""
     rng = np.random.default_rng(seed)
     g, w = 5.0 * rng.normal(size=N), rng.normal(size=N) * (rng.uniform(size=N) < 0.5)
     l1, l2 = rng.uniform(1.0, 4.0, N), rng.uniform(0.0, 0.5, N)
@@ -131,7 +134,7 @@ def one_call(descend, B, g, w, l1, l2):
 
 
 def converged(descend, B, g, w, l1, l2, calls=20):
-    """The minimiser, by starting again where the last call stopped: one call ends at a share of its own decrease."""
+    """The minimiser.  One call ends at a share of its decrease, so the next one starts where it stopped."""
     u = w
     for _ in range(calls):
         u = one_call(descend, B, g + B @ (u - w), u, l1, l2)
@@ -139,7 +142,7 @@ def converged(descend, B, g, w, l1, l2, calls=20):
 
 
 def violation(dense, g, w, l1, l2, u):
-    """Of 0 in the subdifferential of the model at u, by coordinates."""
+    """The distance from 0 to the subdifferential of the model at u, for each coordinate."""
     slope = g + dense @ (u - w) + l2 * u
     return np.where(u != 0.0, abs(slope + l1 * np.sign(u)), np.maximum(abs(slope) - l1, 0.0))
 
@@ -170,7 +173,7 @@ def test_one_call_is_within_a_hundredth_of_the_decrease(seed):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("noise", [0.1, 0.03, 0.01, 0.001])
 def test_correlated_columns_are_no_obstacle(noise, seed):
-    """Correlations of 1 - noise^2: coordinate steps alone crawl here, so the jumps have to work."""
+    """Correlations are 1 - noise^2, for which coordinate steps are slow: solves on the support must work."""
     rng = np.random.default_rng(seed)
     A = rng.normal(size=(40, 1)) + noise * rng.normal(size=(40, N))
     B = A.T @ A / 40.0
@@ -182,7 +185,7 @@ def test_correlated_columns_are_no_obstacle(noise, seed):
 
 
 def test_many_coefficients_may_leave_a_wrong_support():
-    """The first sweeps of correlated columns overshoot to nearly all of them, with signs to change."""
+    """The first sweeps over correlated columns make nearly all coefficients non-zero, many with wrong signs."""
     rng = np.random.default_rng(0)
     n, d, noise = 450, 150, 0.001
     X = rng.normal(size=(n, 1)) + noise * rng.normal(size=(n, d))
@@ -206,7 +209,7 @@ def test_without_l1_descent_is_the_closed_form(seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_descent_without_negative_coefficients_is_that_of_lawson_and_hanson(seed):
-    """An interval of slopes that reaches to minus infinity."""
+    """Their interval of slopes reaches to minus infinity."""
     A = np.random.default_rng(seed).normal(size=(30, N)) * np.logspace(-1.0, 1.0, N)
     y = np.random.default_rng(seed + 1).normal(size=30)
     positive = Penalty(np.full(N, -np.inf), np.zeros(N), np.zeros(N))
@@ -234,7 +237,7 @@ def test_descent_leaves_its_arguments_alone():
 
 
 def test_coordinates_without_curvature_stay_where_they_are():
-    """Columns without variation: nothing is known of them, and nothing is changed."""
+    """They are the coefficients of columns without variation."""
     g, w, l1, l2 = l1_problem(0)
     dense, diagonal = np.zeros((N, N)), np.zeros(N)
     dense[1:, 1:], diagonal[1:] = np.diag(np.full(N - 1, 3.0)), 3.0
@@ -262,7 +265,7 @@ def correlated(correlation, n=60):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("share", [0.01, 0.1])
 def test_half_of_the_decrease_is_never_missed(correlation, share, seed):
-    """gd stops on a quarter of its tolerance, so a decrease that is half as large as it should be does no harm."""
+    """gd stops at a quarter of its tolerance, so a decrease that is half too small does no harm."""
     B, g, w = correlated(correlation), np.random.default_rng(seed).normal(size=60), np.zeros(60)
     l1 = np.full(60, 0.2)
     exact = descend_matrix(B, g, w, elastic_net(l1, 0.0, 60), 1e-14)
@@ -273,7 +276,7 @@ def test_half_of_the_decrease_is_never_missed(correlation, share, seed):
 
 
 def test_a_decrease_up_to_the_goal_misses_little():
-    """What sweeps gain where columns differ hides what they have still to gain where columns nearly agree."""
+    """Gains along columns that differ hide what is still to be gained along columns that nearly agree."""
     B, l1, difference = np.diag(np.linspace(1.0, 3.0, 60)), np.full(60, 1e-3), 1e-4
     B[:20, :20] = 1.0 + difference * np.eye(20)
     g = np.random.default_rng(0).normal(size=60)
@@ -287,7 +290,7 @@ def test_a_decrease_up_to_the_goal_misses_little():
 
 
 def test_a_last_sweep_that_gains_nothing_does_not_show_that_nothing_is_left():
-    """Found by drawing problems: after what the columns share, sweeps gain 1e-11 where their difference is worth 0.01."""
+    """Found by drawing random problems: sweeps gained 1e-11 where the difference of two columns was worth 0.01."""
     curved, w, worth = 5e-10, np.array([1.0, -1.0]), 0.01
     B = np.array([[1.0, 1.0 - curved], [1.0 - curved, 1.0]])
     g = 1e-3 + np.array([1.0, -1.0]) * np.sqrt(worth * curved)
@@ -296,8 +299,8 @@ def test_a_last_sweep_that_gains_nothing_does_not_show_that_nothing_is_left():
     assert decrease == pytest.approx(worth, rel=0.01)
 
 
-def test_wrong_signs_do_not_hide_the_way():
-    """Found by drawing problems: two columns that nearly agree, whose coefficients have to change their signs both."""
+def test_wrong_signs_do_not_end_the_descent():
+    """Found by drawing random problems: two columns nearly agree, and both coefficients have to change their signs."""
     B, best = np.array([[1.0, 1.0 - 1e-7], [1.0 - 1e-7, 1.0]]), np.array([-0.8, 0.8])
     w = np.array([4e-5, -1e-5])
     g = B @ (w - best)
@@ -325,7 +328,7 @@ def test_the_minimum_of_a_line_with_kinks(seed):
 def test_columns_that_are_hardly_correlated_need_no_solve(monkeypatch):
     B, g = correlated(0.01), np.random.default_rng(0).normal(size=60)
     l1 = np.full(60, 0.2)
-    monkeypatch.setattr("skgd.models.quadratic._solve_on_support", None)
+    monkeypatch.setattr("skgd.models.quadratic._MatrixDescent.solve_on_support", None)
     u = descend_matrix(B, g, np.zeros(60), elastic_net(l1, 0.0, 60), 1e-16)
     slope = g + B @ u
     np.testing.assert_allclose(slope[u != 0.0], -np.sign(u[u != 0.0]) * 0.2, atol=1e-7)

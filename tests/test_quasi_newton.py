@@ -20,7 +20,7 @@ def matrix_of(solve, objective):
 
 
 def inverse(metric, objective):
-    """What a gradient is multiplied by."""
+    """The matrix that gradients are multiplied by."""
     origin = np.zeros((objective.d + 1, objective.K))
     return matrix_of(lambda gradient: -metric.minimise(origin, gradient, 0.0)[0], objective)
 
@@ -34,7 +34,7 @@ def bfgs(H, s, y):
 @EVERY_LOSS
 @pytest.mark.parametrize("steps", [1, 4, MEMORY + 3])
 def test_it_is_the_bfgs_recursion_around_the_curvature(loss, steps):
-    """Of the last pairs."""
+    """The recursion runs over the last pairs."""
     objective = objective_of(loss)
     theta = random_theta(objective)
     metric = QuasiNewton(objective, theta)
@@ -53,7 +53,7 @@ def test_it_is_the_bfgs_recursion_around_the_curvature(loss, steps):
 @EVERY_LOSS
 @pytest.mark.parametrize("steps", [1, 4, MEMORY + 3])
 def test_a_diagonal_is_scaled_such_that_the_last_pair_fits_it_best(loss, steps):
-    """The unit of a diagonal is not that of the whole Hessian."""
+    """The scale of a diagonal says little of the scale of the Hessian."""
     objective = objective_of(loss)
     metric = QuasiNewton(objective, random_theta(objective))
     metric.base = Diagonal(objective, random_theta(objective))
@@ -105,7 +105,7 @@ def test_changes_without_positive_curvature_are_ignored():
 
 
 @EVERY_LOSS
-def test_worth_and_cost_are_those_of_the_curvature(loss):
+def test_what_it_says_of_itself_is_what_the_curvature_says(loss):
     objective = objective_of(loss)
     theta = random_theta(objective)
     metric, base = QuasiNewton(objective, theta), curvature_at(objective, theta)
@@ -128,8 +128,8 @@ def test_least_squares_is_one_step(fit_intercept):
 
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 @pytest.mark.parametrize("constant", [False, True])
-def test_steps_of_softmax_do_not_shift_what_nothing_decides(constant, l2):
-    """An equal shift of all scores changes no loss: steps sum to zero over the classes where no penalty wants otherwise."""
+def test_steps_of_softmax_do_not_shift_all_classes(constant, l2):
+    """Equal shifts of all scores change no loss, so steps of unpenalised coefficients sum to zero over the classes."""
     objective = objective_of(LOSSES["softmax"], l2=l2)
     theta = np.zeros((D + 1, 3)) if constant else random_theta(objective)
     target, *_ = QuasiNewton(objective, theta).minimise(theta, objective.evaluate(theta)[1], 0.0)

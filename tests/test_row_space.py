@@ -1,4 +1,4 @@
-"""Fewer rows than columns: the restricted problem has the minimum of the whole one."""
+"""Fewer rows than columns: the problem in the row space has the minimum of the whole problem."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from skgd import GDClassifier, GDRegressor
 from skgd.losses.cross_entropy import LogLoss
-from skgd.models.row_space import COLUMNS, RowSpace, pays
+from skgd.models.row_space import COLUMNS, RowSpace, is_worthwhile
 
 ROWS, WIDE = 30, 80
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
@@ -23,7 +23,7 @@ EVERY_LOSS = pytest.mark.parametrize("loss", ALL.values(), ids=ALL.keys())
 
 
 def wide(n=ROWS, d=WIDE, seed=0):
-    """Columns of several scales, off zero, half of them empty in a row; two are constant."""
+    """Columns of several scales and offsets, half of whose entries are zero; two columns are constant."""
     rng = np.random.default_rng(seed)
     X = (rng.normal(size=(n, d)) + rng.normal(size=d)) * np.logspace(-1.0, 1.0, d) * (rng.random((n, d)) < 0.5)
     X[:, 3], X[:, 40] = 0.0, 2.0
@@ -86,7 +86,7 @@ def test_huber(storage, objective):
 @STORAGE
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_warm_start_is_projected_and_ends_at_the_same_minimum(classes, storage):
-    """From coefficients with a part outside the row space, as those of other data have."""
+    """The start has a part outside of the row space, because it belongs to other data."""
     X, y = wide(), np.arange(ROWS) % classes
     model = GDClassifier(alpha=0.01, tol=1e-12, warm_start=True)
     model.fit(storage(wide(seed=1)), y)
@@ -103,13 +103,13 @@ def test_more_columns_than_are_centred_at_a_time():
 
 def test_float32():
     X, y = wide().astype(np.float32), np.arange(ROWS) % 2
-    assert pays(objective_of(LogLoss(1), X))
+    assert is_worthwhile(objective_of(LogLoss(1), X))
     expected = GDClassifier(alpha=0.01, tol=1e-12).fit(X.astype(float), y)
     assert_same_scores(GDClassifier(alpha=0.01, tol=1e-12).fit(X, y), expected, X, tol=1e-5)
 
 
-def test_what_rounding_costs_outside_shows_and_is_made_good():
-    """Found by drawing problems: columns of 1e6, uncentred, whose differences matter.  The curve had the objective inside."""
+def test_rounding_on_the_way_out_is_in_the_curve_and_is_repaired():
+    """Found by drawing random problems: uncentred columns of 1e6 whose differences matter.  The curve was wrong."""
     X, y = np.full((2, 70), 1e6), np.array([-0.5, 2.0])
     X[0, 28], X[1, 59] = 1e6 + 3.5, 1e6 - 8.2
     with pytest.warns(ConvergenceWarning, match="Columns 0 and 1 of X vary by less") as said:
@@ -136,9 +136,9 @@ def test_raw_coordinates_do_not_hide_columns_that_squares_hide():
 @INTERCEPT
 @EVERY_LOSS
 def test_coefficients_of_the_space_have_one_objective_inside_and_outside(loss, fit_intercept, weighted, storage):
-    """Loss and penalty: the basis is orthonormal."""
+    """Both loss and penalty are the same, because the basis is orthonormal."""
     outer = objective_of(loss, storage(wide()), weighted=weighted, fit_intercept=fit_intercept)
-    assert pays(outer)
+    assert is_worthwhile(outer)
     space = RowSpace(outer)
     inner = random_theta(space.objective)
     theta = space.outside(inner)
@@ -172,7 +172,7 @@ def test_the_space_has_the_rank_of_the_centred_rows(fit_intercept):
 @INTERCEPT
 @pytest.mark.parametrize("unit", [1.0, 1e4])
 def test_both_ways_lead_to_the_same_space(unit, fit_intercept):
-    """The Gram matrix, and orthogonal transformations, whose products with any coefficients are the same."""
+    """The Gram matrix and orthogonal transformations find other bases of one space."""
     X = wide()
     X[:, 7] *= unit
     space = RowSpace(objective_of(LogLoss(1), X, fit_intercept=fit_intercept))
@@ -181,40 +181,40 @@ def test_both_ways_lead_to_the_same_space(unit, fit_intercept):
     assert_allclose(Z @ Z.T, Z_by_gram @ Z_by_gram.T, rtol=1e-9, atol=1e-9 * unit**2)
 
 
-# ---------------------------------------------------------------- where it pays
-def test_it_pays_with_fewer_rows_than_columns():
-    assert pays(objective_of(LogLoss(1), wide()))
-    assert not pays(objective_of(LogLoss(1), wide(WIDE, WIDE)))
-    assert not pays(objective_of(LogLoss(1), wide(WIDE + 1, WIDE)))
+# ---------------------------------------------------------------- where it is worthwhile
+def test_it_is_worthwhile_with_fewer_rows_than_columns():
+    assert is_worthwhile(objective_of(LogLoss(1), wide()))
+    assert not is_worthwhile(objective_of(LogLoss(1), wide(WIDE, WIDE)))
+    assert not is_worthwhile(objective_of(LogLoss(1), wide(WIDE + 1, WIDE)))
 
 
 @pytest.mark.parametrize(("unit", "resolved"), [(1.0, True), (1e7, True), (1e14, False)])
-def test_it_pays_without_a_penalty_for_least_squares(unit, resolved):
-    """Of which the solution of least norm is wanted; of columns that are not lost beside the largest."""
+def test_it_is_worthwhile_without_a_penalty_for_least_squares(unit, resolved):
+    """Least squares want the solution of least norm.  No column may be lost beside the largest."""
     X = wide()
     X[:, 7] *= unit
-    assert pays(objective_of(SQUARED["squared"], X, l2=0.0)) == resolved
+    assert is_worthwhile(objective_of(SQUARED["squared"], X, l2=0.0)) == resolved
 
 
-def test_it_does_not_pay_where_passes_are_cheaper_than_a_decomposition():
-    """Of 3,000 rows with three entries each."""
+def test_it_is_not_worthwhile_where_passes_are_cheaper_than_a_decomposition():
+    """The data has 3,000 rows with three entries each."""
     X = sp.random(3000, 3001, density=1e-3, format="csr", random_state=0)
-    assert not pays(objective_of(LogLoss(1), X))
-    assert pays(objective_of(LogLoss(1), X[:100]))
+    assert not is_worthwhile(objective_of(LogLoss(1), X))
+    assert is_worthwhile(objective_of(LogLoss(1), X[:100]))
 
 
 @pytest.mark.parametrize("penalty", [{"l1": 0.1}, {"l1": 0.1, "l2": 0.0}, {"l2": 0.0}])
 def test_it_needs_an_l2_penalty_alone(penalty):
-    """L1 has its minimum outside of the row space, and without a penalty coefficients may be anywhere."""
-    assert not pays(objective_of(LogLoss(1), wide(), **penalty))
+    """The minimum with L1 is outside of the row space; without a penalty coefficients may be anywhere."""
+    assert not is_worthwhile(objective_of(LogLoss(1), wide(), **penalty))
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e7, 1e14])
-def test_it_does_not_pay_where_a_column_would_be_lost(unit):
-    """Whichever way, the gradient vanishes in all units."""
+def test_it_is_not_worthwhile_where_a_column_would_be_lost(unit):
+    """With or without the row space, the gradient vanishes in all units."""
     X, y, alpha = wide(), np.arange(ROWS) % 2, 1e-3
     X[:, 7] = unit * (1.0 + X[:, 8])
-    assert pays(objective_of(LogLoss(1), X, l2=alpha)) == (unit < 1e14)
+    assert is_worthwhile(objective_of(LogLoss(1), X, l2=alpha)) == (unit < 1e14)
     model = GDClassifier(alpha=alpha, tol=1e-12).fit(X, y)
     r = (expit(X @ model.coef_[0] + model.intercept_) - y) / ROWS
     gradient, deviation = X.T @ r + alpha * model.coef_[0], X.std(axis=0)
@@ -222,5 +222,5 @@ def test_it_does_not_pay_where_a_column_would_be_lost(unit):
     assert_allclose(r.sum(), 0.0, atol=1e-6)
 
 
-def test_it_does_not_pay_where_nothing_varies():
-    assert not pays(objective_of(LogLoss(1), np.full((ROWS, WIDE), 3.0)))
+def test_it_is_not_worthwhile_where_nothing_varies():
+    assert not is_worthwhile(objective_of(LogLoss(1), np.full((ROWS, WIDE), 3.0)))

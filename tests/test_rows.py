@@ -5,7 +5,11 @@ import pytest
 import scipy.sparse as sp
 
 from skgd.data import kernels
-from skgd.data.rows import CSR, Dense, add_products, new_tile, rows_of, stored_entries
+from skgd.data.csr import CSR
+from skgd.data.dense import Dense, add_products
+from skgd.data.kernels import Chunks, Coefficients
+from skgd.data.rows import dense_row, rows_of, stored_entries, whole_columns
+from skgd.data.tiles import new_tile
 
 
 def data(n=11, d=4, seed=0):
@@ -31,11 +35,12 @@ def with_duplicates(dtype=np.float64):
     return X, np.array([[2.0, 0.0, 5.0], [0.0, 0.0, 0.0], [0.0, 24.0, 0.0]])
 
 
-def densified(X, index=None):
-    index = np.arange(X.shape[0]) if index is None else np.asarray(index)
-    out = np.full((len(index), X.shape[1]), np.nan)
-    kernels.densify(rows_of(X), index, out)
-    return out
+def densified(X):
+    """All rows as kernels read them: scores of the coefficients that are an identity matrix."""
+    (n, d), rows = X.shape, rows_of(X)
+    out = np.full((d, n), np.nan)
+    kernels.scores(rows, Coefficients(np.eye(d), np.zeros(d)), out, Chunks(np.array([0, n]), 0, 1), 8)
+    return out.T
 
 
 @pytest.mark.parametrize("writeable", [True, False])
@@ -107,9 +112,12 @@ def test_arrays_in_fortran_order_are_put_in_order():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
-def test_densify_copies_rows_in_the_order_asked_for(storage, dtype):
-    X, index = data().astype(dtype), [7, 0, 7, 10]
-    np.testing.assert_array_equal(densified(storage(X), index), X[index])
+def test_one_row_is_copied_as_float64(storage, dtype):
+    X = data().astype(dtype)
+    row = dense_row(storage(X), 7)
+    assert row.dtype == np.float64
+    assert not np.shares_memory(row, X)
+    np.testing.assert_array_equal(row, X[7])
 
 
 def test_stored_entries_counts_what_a_pass_reads():
@@ -156,7 +164,7 @@ def test_gram_of_standardised_rows(storage):
     mean, scale = np.array([1.0, -2.0, 0.3, 0.0]), np.array([0.5, 2.0, 0.0, 1.0, 1.7])
     X[:, :2] += 10.0  # stored in all rows
     rows, H = rows_of(storage(X)), np.zeros((5, 5))
-    origin, room = mean * rows.whole_columns(4), rows.gram_workspace(8, 4)
+    origin, room = mean * whole_columns(storage(X)), rows.gram_workspace(8, 4)
     rows.standardise(index, mean, scale, room)
     rows.add_gram(index, c, origin, scale, room, H)
     rows.standardise_gram(mean, origin, scale, H)
@@ -174,6 +182,11 @@ def test_gram_of_standardised_rows(storage):
     ],
 )
 def test_whole_columns_are_stored_in_every_row(rows, whole):
-    np.testing.assert_array_equal(rows_of(sp.csr_matrix(rows)).whole_columns(3), whole)
-    np.testing.assert_array_equal(kernels.whole_columns(rows_of(sp.csr_matrix(rows)), 3), whole)
-    np.testing.assert_array_equal(rows_of(np.array(rows)).whole_columns(3), True)
+    np.testing.assert_array_equal(whole_columns(sp.csr_matrix(rows)), whole)
+    np.testing.assert_array_equal(whole_columns(np.array(rows)), True)
+
+
+def test_columns_that_only_the_first_thousand_rows_store_are_not_whole():
+    rows = np.ones((1500, 3))
+    rows[1200, 1] = 0.0
+    np.testing.assert_array_equal(whole_columns(sp.csr_matrix(rows)), [True, False, True])

@@ -1,6 +1,7 @@
-"""Epochs with rates from the data: never worse than before, back after a failure, and near the optimum with an L1 penalty."""
+"""Epochs with rates from the data: none ends worse than it began, the rate follows, and L1 fits come near the optimum."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,16 +12,20 @@ from sklearn import datasets
 from sklearn.datasets import load_breast_cancer
 
 from skgd import GDClassifier, GDRegressor
+from skgd.losses.margins import Hinge
 from skgd.options import Options
 from skgd.solvers import sgd
-from skgd.solvers.stochastic import State, _renew_average, retreat
-from skgd.solvers.whitening import largest_squared_row_norm, whitened
+from skgd.solvers.rate_control import RateController, retreat
+from skgd.solvers.steps import State
+from skgd.solvers.stochastic import _drop_lagging_average
+from skgd.solvers.stopping import StoppingRule
+from skgd.solvers.whitening import largest_squared_row_norm, whitening_of
 
 SOLVERS = pytest.mark.parametrize("solver", ["sgd", "adam"])
 
 
 def options(**parameters):
-    """Those of default estimators."""
+    """The options of default estimators."""
     model = GDRegressor(solver="sgd", **parameters)
     values = model.get_params() | {"alpha": 1e-4, "momentum": 0.0, "average": "auto", "random_state": np.random.RandomState(0)}
     return Options(**{name: values[name] for name in Options.__dataclass_fields__})
@@ -38,7 +43,7 @@ def rare_column(rng, n=3000):
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
 def test_rows_far_out_do_not_make_steps_diverge(storage, penalty, solver, rng):
-    """Seen once an epoch, they are followed too far by a rate that suits all other rows."""
+    """Such rows are seen once an epoch, and a rate that suits all other rows follows their gradient too far."""
     X, y = rare_column(rng)
     best = GDRegressor(penalty=penalty, alpha=1e-6, tol=1e-10).fit(X, y).loss_curve_[-1]
     model = GDRegressor(solver=solver, penalty=penalty, alpha=1e-6, tol=None, max_iter=10, random_state=0).fit(storage(X), y)
@@ -61,11 +66,11 @@ def test_no_epoch_raises_the_objective(data, penalty, solver, request):
 def test_a_retreat_knows_the_residuals_of_all_rows(l1, name):
     loss = (LOSSES | SQUARED)[name]
     objective = objective_of(loss, np.random.default_rng(0).normal(size=(100, 4)), weighted=True, l1=l1)
-    scaled, plan = sgd.automatic_plan(*sgd.prepared(objective, options()), options())
-    theta, memory = random_theta(scaled), np.ones((2, 5, loss.n_outputs))
+    scaled, plan = sgd.automatic_plan(*sgd.choose_coordinates(objective, options()), options())
+    theta, optimizer_state = random_theta(scaled), np.ones((2, 5, loss.n_outputs))
     state = State(scaled, random_theta(scaled, seed=2), plan)
     state.steps, state.residual_table[:], state.table_gradient[:] = 7, 1.0, 1.0
-    retreat(scaled, plan, state, theta, memory, diverges=False)
+    retreat(scaled, plan, state, theta, optimizer_state, diverged=False)
     W, b = scaled.coordinates.raw(theta)
     Z = scaled.table.X @ W + b
     if name == "softmax":
@@ -80,17 +85,17 @@ def test_a_retreat_knows_the_residuals_of_all_rows(l1, name):
     )
     np.testing.assert_allclose(state.table_gradient[-1], gradient[-1], rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(state.result(), theta, rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(state.optimizer_state, np.stack([0.0 * memory[0], memory[1]]))
+    np.testing.assert_array_equal(state.optimizer_state, np.stack([0.0 * optimizer_state[0], optimizer_state[1]]))
     assert state.rate_factor == 0.25
 
 
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
 @pytest.mark.parametrize("l1", [0.0, 0.01])
-def test_the_safe_pace_is_that_of_the_heaviest_row(l1, storage, rng):
-    """Whitened without L1 and standardised with it."""
+def test_the_safe_rate_is_safe_for_the_largest_row(l1, storage, rng):
+    """Columns are whitened without L1 and standardised with it."""
     X, y = rare_column(rng)
     objective = objective_of(SQUARED["squared"], storage(X), Y=y[None], l1=l1, l2=0.0)
-    whitening = whitened(objective)
+    whitening = whitening_of(objective)
     assert len(whitening.matrix) == (0 if l1 else 5)
     mean, scale = objective.coordinates
     A = (X - mean) * scale[:-1] @ (whitening.matrix if len(whitening.matrix) else np.eye(5))
@@ -98,12 +103,12 @@ def test_the_safe_pace_is_that_of_the_heaviest_row(l1, storage, rng):
     np.testing.assert_allclose(largest_squared_row_norm(objective, whitening), square, rtol=1e-9)
     largest, trace = whitening.spectrum(objective)
     expected = (15 * largest + 2 * trace) / (15 * largest + square)
-    np.testing.assert_allclose(sgd.safe_rate_factor(objective, whitening, batch=16), min(1.0, expected), rtol=1e-9)
+    np.testing.assert_allclose(sgd.safe_rate_factor(objective, whitening, batch_size=16), min(1.0, expected), rtol=1e-9)
 
 
-def test_averages_start_anew_where_the_last_iterate_is_better():
+def test_averages_restart_where_the_last_iterate_is_better():
     objective = objective_of(SQUARED["squared"], np.random.default_rng(0).normal(size=(100, 4)))
-    _, plan = sgd.automatic_plan(*sgd.prepared(objective, options()), options())
+    _, plan = sgd.automatic_plan(*sgd.choose_coordinates(objective, options()), options())
     state = State(objective, np.zeros((5, 1)), plan)
     good = np.linalg.lstsq(np.column_stack([objective.table.X, np.ones(100)]), objective.table.Y[0], rcond=None)[0][:, None]
     good = objective.coordinates.theta(good[:-1], good[-1])
@@ -111,19 +116,105 @@ def test_averages_start_anew_where_the_last_iterate_is_better():
     F_good, F_bad = (objective.evaluate(theta)[0] for theta in (good, bad))
     state.steps, state.average_from = 50, 10
     state.phi, state.average = plan.whitening.phi(good), plan.whitening.phi(bad)
-    assert _renew_average(objective, state, F_bad) == pytest.approx(F_good, rel=1e-12)
+    assert _drop_lagging_average(objective, state, F_bad) == pytest.approx(F_good, rel=1e-12)
     np.testing.assert_allclose(state.result(), good, rtol=1e-9)
     assert state.average_from == 50
     state.phi = plan.whitening.phi(bad)
-    assert _renew_average(objective, state, F_good) == F_good
+    assert _drop_lagging_average(objective, state, F_good) == F_good
     np.testing.assert_allclose(state.result(), good, rtol=1e-9)
+
+
+# ---------------------------------------------------------------- the rate follows the objective
+def controlled(loss, plan=None):
+    """A controller that has started at theta = 0, where F is 8, and the state of its steps, which is at theta = 1."""
+    objective = objective_of(loss, np.random.default_rng(0).normal(size=(100, 4)))
+    scaled, automatic = sgd.automatic_plan(*sgd.choose_coordinates(objective, options()), options())
+    plan, start = automatic if plan is None else plan, np.zeros((5, loss.n_outputs))
+    state = State(scaled, start, plan)
+    control = RateController(scaled, plan, state, start, 8.0)
+    state.phi, state.average_from = plan.whitening.phi(start + 1.0), None
+    return control, state
+
+
+def test_the_rate_doubles_until_an_epoch_raises_the_objective():
+    control, state = controlled(LOSSES["binary"])
+    control.update(4.0, variance_reduced=False)  # the first epoch, whose noise is not reduced
+    assert state.rate_factor == 1.0
+    control.update(3.0, variance_reduced=True)
+    control.update(2.0, variance_reduced=True)
+    assert state.rate_factor == 4.0
+    best = control.best
+    state.phi = state.phi + 1.0
+    control.update(2.5, variance_reduced=True)  # a loss of less than a tenth of what was gained
+    assert state.rate_factor == 1.0
+    assert control.lowest == 2.0
+    np.testing.assert_allclose(state.result(), best, rtol=1e-12)
+    control.update(1.0, variance_reduced=True)
+    assert (state.rate_factor, control.lowest) == (1.0, 1.0)
+    assert control.share_of_rate == 1.0
+
+
+@pytest.mark.parametrize("F", [8.5, np.inf, np.nan])
+def test_epochs_that_diverge_leave_the_safe_rate(F):
+    control, state = controlled(LOSSES["binary"])
+    safe = 0.125
+    control.plan = replace(control.plan, safe_rate_factor=lambda: safe)
+    control.update(7.0, variance_reduced=False)
+    control.update(F, variance_reduced=True)
+    assert state.rate_factor == control.share_of_rate == safe
+
+
+def test_the_rate_of_a_squared_error_does_not_rise():
+    control, state = controlled(SQUARED["squared"])
+    control.update(4.0, variance_reduced=True)
+    assert state.rate_factor == 1.0
+
+
+def test_explicit_rates_keep_the_last_epoch():
+    objective = objective_of(LOSSES["binary"], np.random.default_rng(0).normal(size=(100, 4)))
+    explicit = options(learning_rate="adaptive", eta0=1e-4)
+    control, state = controlled(LOSSES["binary"], sgd.textbook_plan(objective, explicit, sgd.rule(explicit)))
+    control.update(9.0, variance_reduced=False)
+    assert control.lowest == 9.0
+    np.testing.assert_array_equal(control.best, np.ones((5, 1)))
+    assert [control.divide() for _ in range(4)] == [True, True, True, False]  # 1e-4 / 5^3 is below 1e-6
+    assert state.rate_factor == pytest.approx(5.0**-3)
+
+
+# ---------------------------------------------------------------- where it ends
+@pytest.mark.parametrize(("name", "caution"), [("binary", 2.0), ("hinge", 20.0)])
+def test_the_gap_is_estimated_from_the_last_half_of_the_epochs(name, caution):
+    """F = 1 + 1/t is 1/t above its minimum, and it fell by as much since t/2."""
+    control, _ = controlled(LOSSES["binary"])
+    loss = LOSSES["binary"] if name == "binary" else Hinge(1)
+    objective = objective_of(loss, np.random.default_rng(0).normal(size=(100, 4)))
+    stop = StoppingRule(objective, control.plan, tol=1e-2, start=3.0)
+    for t in range(1, 41):
+        settled = stop.settles(1.0 + 1.0 / t, share_of_rate=0.5)
+        if t % 2 == 0:
+            assert stop.gap == pytest.approx(caution / 0.5 / t / (1.0 + 1.0 / t))
+        assert not settled
+    assert stop.epochs == 40
+
+
+def test_patience_counts_epochs_in_a_row_in_which_the_objective_has_not_fallen():
+    objective = objective_of(LOSSES["binary"], np.random.default_rng(0).normal(size=(100, 4)))
+    explicit = options(learning_rate="constant", n_iter_no_change=3)
+    stop = StoppingRule(objective, sgd.textbook_plan(objective, explicit, sgd.rule(explicit)), tol=1e-3, start=1.0)
+    values = [0.5, 0.4, 0.4, 0.4, 0.4] + 9 * [0.3]  # epochs 4 and 5 and, from 12 on, all are as low as half of the epochs ago
+    assert [stop.settles(F, 1.0) for F in values] == [False] * 13 + [True]
+    stop.start_anew()
+    assert not stop.settles(0.3, 1.0)
+    assert stop.confirms(np.zeros((5, 1)))  # a quadratic model is not asked
+    assert stop.converged
+    assert not stop.has_risen()
 
 
 # ---------------------------------------------------------------- columns that few rows determine
 def test_rare_columns_take_shorter_steps(rng):
     X, y = rare_column(rng)
     objective = objective_of(SQUARED["squared"], X, Y=y[None], l1=0.01, l2=0.0)
-    scaled, _ = sgd.prepared(objective, options(batch_size=10))
+    scaled, _ = sgd.choose_coordinates(objective, options(batch_size=10))
     A = (X - X.mean(axis=0)) / X.std(axis=0)
     expected = 1.0 / (X.std(axis=0) * np.sqrt(1.0 + np.abs(A).max(axis=0) ** 2 / (16 * 10)))
     np.testing.assert_allclose(scaled.coordinates.scale, np.append(expected, 1.0), rtol=1e-9)
@@ -148,7 +239,7 @@ def sparse_problem(rng, storage, kind):
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
 @pytest.mark.parametrize("kind", ["regression", "two classes", "three classes"])
 def test_ten_epochs_with_an_l1_penalty(kind, storage, penalty, solver, rng):
-    """Within 1 % of the optimum, and zero where it is clearly zero: its slope stays a tenth below the penalty."""
+    """The objective comes within 1 % of the optimum.  Coefficients are zero where slopes stay a tenth below the penalty."""
     X, y = sparse_problem(rng, storage, kind)
     alpha, ratio = 0.01, {"l1": 1.0, "elasticnet": 0.7}[penalty]
     l1_ratio = ratio if penalty == "elasticnet" else None
@@ -185,7 +276,7 @@ def test_ten_epochs_on_raw_diabetes(penalty, solver):
 @SOLVERS
 @pytest.mark.parametrize(("name", "alpha", "gap"), [("breast_cancer", 1e-3, 0.05), ("digits", 1e-2, 0.03)])
 def test_ten_epochs_on_few_raw_rows_of_separable_classes(name, alpha, gap, solver):
-    """Scores grow far there, which takes more steps than 570 and 1,800 rows make: 3 and 5 % are left."""
+    """Scores grow large there, which takes more steps than ten epochs of 570 and 1,800 rows: 5 and 3 % are left."""
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     best = GDClassifier(penalty="l1", alpha=alpha, tol=1e-8).fit(X, y)
     model = GDClassifier(solver=solver, penalty="l1", alpha=alpha, tol=None, max_iter=10, random_state=0).fit(X, y)

@@ -1,4 +1,4 @@
-"""With an explicit rate, in raw coordinates, solvers are those of the textbook: followed in NumPy, from zero, step by step."""
+"""With an explicit rate solvers make the steps of the textbook, in raw coordinates: NumPy follows them from zero."""
 
 from functools import partial
 
@@ -108,7 +108,7 @@ def heavy_ball(theta, state, t, rate, gradient, momentum=0.9):
 
 
 def nesterov(theta, state, t, rate, gradient, momentum=0.9):
-    """Sutskever et al. (2013), equations 3 and 4, told by the points that gradients are taken at."""
+    """Sutskever et al. (2013), equations 3 and 4, written for the points at which gradients are taken."""
     v = state.get("v", np.zeros_like(theta))
     w = theta - momentum * v
     state["v"] = momentum * v - rate * gradient(theta)
@@ -224,7 +224,7 @@ def test_l1_is_a_soft_threshold_of_the_rate_of_the_step(problem, penalty, ratio,
 
 @pytest.mark.parametrize("solver", ["gd", "adam"])
 def test_l1_steps_of_gd_and_adam(problem, solver):
-    """Until some coefficients are zero exactly, in the reference and in the model."""
+    """There are enough steps for some coefficients to be exactly zero, in the reference and in the model."""
     alpha = 0.3
     rule, batch = (plain_l1, N) if solver == "gd" else (adam, 5)
     path = follow(problem, partial(rule, l1=alpha), epoch_batches(batch, 8, batch < N), l2=0.0)
@@ -320,7 +320,7 @@ def test_without_an_intercept(problem, solver):
 
 @pytest.mark.parametrize("solver", ["gd", "sgd", "adam"])
 def test_warm_start_goes_on_from_the_coefficients(problem, solver):
-    """One more pass in order, from where the first ended; momentum and moments start anew."""
+    """A second fit goes on from the coefficients of the first, with a new momentum and new moments."""
     batch, rule = (N if solver == "gd" else 5), adam if solver == "adam" else plain
     model = problem.estimator(solver=solver, max_iter=1, shuffle=False, **({} if solver == "gd" else {"batch_size": batch}))
     start = coefficients(model.fit(problem.X, problem.y))
@@ -357,7 +357,7 @@ STEEP = {"squared_error", "squared_hinge", "modified_huber", "squared_epsilon_in
     + [(loss, "optimal") for loss in sorted(set(CLASSIFICATION_LOSSES) - STEEP)],
 )
 def test_steps_of_every_loss_are_those_of_sgdclassifier(loss, learning_rate):
-    """From zero coefficients, which are on the perceptron's kink; three classes are three problems.
+    """Steps begin at zero coefficients, where the perceptron has its kink; three classes are three problems.
 
     Not of steep losses with optimal rates: there SGDClassifier takes the typical derivative with its sign, so that it
     never counts, and the first steps go astray.

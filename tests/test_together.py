@@ -46,7 +46,7 @@ def model_of(estimator, loss, **parameters):
 
 
 def columns(estimator, y):
-    """Each column as a target of its own."""
+    """The columns, each as a target of its own."""
     return [y == k for k in range(3)] if estimator is GDClassifier else list(y.T)
 
 
@@ -107,7 +107,7 @@ def test_the_curve_has_an_entry_for_every_iteration_and_ends_with_the_objective(
     assert model.loss_curve_[-1] <= (1.0 + tol) * exact.loss_curve_[-1]
 
 
-def test_columns_that_are_done_leave_the_passes(X, passes):
+def test_columns_that_have_ended_leave_the_passes(X, passes):
     """One target has outliers and takes more iterations than the other, which hardly differs from a constant."""
     rng = np.random.default_rng(9)
     y = np.column_stack([X[:, 0] + 0.1 * rng.normal(size=150), 100.0 * X[:, 1] + 1e3 * rng.standard_t(1.0, size=150)])
@@ -142,7 +142,7 @@ def test_too_few_iterations_end_all_columns(X):
 
 @EVERY_CASE
 def test_a_second_fit_goes_on_where_the_first_one_ended(estimator, loss, X):
-    """What is remembered of each column is used by the next fit, at another penalty."""
+    """The next fit, with another penalty, uses the cache of each column."""
     y = targets(loss, X)
     model = model_of(estimator, loss, alpha=0.02, tol=1e-10, warm_start=True).fit(X, y)
     warm = model.set_params(alpha=0.01).fit(X, y)
@@ -153,7 +153,7 @@ def test_a_second_fit_goes_on_where_the_first_one_ended(estimator, loss, X):
 
 
 def test_gaps_of_columns_add_up():
-    """Relative gaps count with the objectives of their columns; one that has not converged speaks for all."""
+    """Gaps are weighted by the columns' objectives, and all columns must have converged."""
     theta = np.zeros((2, 1))
     solutions = [
         together.Solution(theta, 3, 0.1, True, bound=True),

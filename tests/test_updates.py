@@ -15,16 +15,16 @@ UNIT = np.ones(K)
 
 @kernel
 def run(rule, penalty, A, c, rates, unit, theta, l1, l2):
-    """Steps along the gradient A theta - c, plus that of the penalty's explicit part; the path (steps, D, K)."""
+    """The path (steps, D, K) along the gradient A theta - c plus the gradient of the penalty's explicit part."""
     D, K = theta.shape
-    path, memory, units = np.empty((len(rates), D, K)), np.zeros((2, D * K)), np.empty((D, K))
+    path, optimizer_state, units = np.empty((len(rates), D, K)), np.zeros((2, D * K)), np.empty((D, K))
     units[:] = unit
     for t in range(len(rates)):
         gradient = np.dot(A, theta) - c
         for j in range(theta.shape[0]):
             for k in range(theta.shape[1]):
                 gradient[j, k] += penalty.gradient(theta[j, k], l2[j])
-        flat = theta.reshape(-1), gradient.reshape(-1), memory
+        flat = theta.reshape(-1), gradient.reshape(-1), optimizer_state
         rule.step(t + 1, rates[t], units.reshape(-1), *flat, penalty, np.repeat(-l1, K), np.repeat(l1, K), np.repeat(l2, K))
         path[t] = theta
     return path
@@ -67,7 +67,7 @@ def test_heavy_ball_steps(problem, how):
 
 @HOW
 def test_nesterov_steps(problem, how):
-    """The point held is the one the gradient is taken at: w + momentum v (Sutskever et al., 2013)."""
+    """The rule holds the point w + momentum v, at which the gradient is taken (Sutskever et al., 2013)."""
     A, c, w = problem
     path = how(Momentum(0.8, True), ElasticNet(), A, c, RATES, UNIT, w.copy(), NONE, NONE)
     v = np.zeros_like(w)

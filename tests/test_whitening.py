@@ -10,7 +10,7 @@ from skgd.data.table import Table
 from skgd.losses.cross_entropy import LogLoss
 from skgd.objective import Objective
 from skgd.penalties import elastic_net
-from skgd.solvers.whitening import identity, whitened
+from skgd.solvers.whitening import no_whitening, whitening_of
 
 N, D = 900, 4
 
@@ -34,7 +34,7 @@ def objective(X, l1=0.0, l2=1e-3):
 def test_loss_and_penalty_have_unit_curvature_together_and_the_penalty_is_diagonal(storage):
     X = nearly_collinear(np.random.default_rng(0))
     problem = objective(storage(X))
-    M, l2 = whitened(problem)
+    M, l2 = whitening_of(problem)
     mean, scale = problem.coordinates
     A = (X - mean) * scale[:-1]
     penalty = np.diag(problem.penalty.l2[:-1])
@@ -47,7 +47,7 @@ def test_loss_and_penalty_have_unit_curvature_together_and_the_penalty_is_diagon
 
 def test_coefficients_go_there_and_back():
     X = nearly_collinear(np.random.default_rng(0))
-    whitening = whitened(objective(X))
+    whitening = whitening_of(objective(X))
     theta = np.random.default_rng(2).normal(size=(D + 1, 2))
     np.testing.assert_allclose(whitening.theta(whitening.phi(theta)), theta, rtol=1e-9, atol=1e-9)
 
@@ -57,12 +57,12 @@ def test_coefficients_go_there_and_back():
     [(900, 4, 1.0, 0.1), (50, 4, 1.0, 0.0), (900, 40, 0.05, 0.0)],
     ids=["an L1 penalty", "few rows", "sparse rows"],
 )
-def test_there_are_cases_without(rows, columns, share, l1):
+def test_coefficients_stay_as_they_are_where_whitening_does_not_pay(rows, columns, share, l1):
     X = sp.random(rows, columns, density=share, format="csr", random_state=0)
     problem = objective(X, l1=l1)
-    whitening = whitened(problem)
+    whitening = whitening_of(problem)
     assert whitening.matrix.size == 0
-    np.testing.assert_array_equal(whitening.l2, identity(problem).l2)
+    np.testing.assert_array_equal(whitening.l2, no_whitening(problem).l2)
     theta = np.ones((columns + 1, 1))
     np.testing.assert_array_equal(whitening.theta(theta), theta)
     np.testing.assert_array_equal(whitening.phi(theta), theta)

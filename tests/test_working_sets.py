@@ -17,7 +17,7 @@ STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["
 
 @pytest.fixture(scope="module")
 def wide():
-    """60 rows of 1,500 columns, two of them the same, of which five matter."""
+    """60 rows of 1,500 columns.  Five columns matter, and two are the same."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 1500)) * (rng.random((60, 1500)) < 0.5)
     X[:, 1] = X[:, 0]
@@ -25,11 +25,11 @@ def wide():
 
 
 def slopes(X, residuals):
-    """Of the mean loss, by every coefficient."""
+    """The gradient of the mean loss by the coefficients."""
     return X.T @ residuals / len(X)
 
 
-def test_they_pay_for_many_columns_and_an_l1_penalty(wide):
+def test_they_are_worthwhile_for_many_columns_and_an_l1_penalty(wide):
     X, _ = wide
     assert working_sets.is_worthwhile(objective_of(LogLoss(1), X, l1=0.1))
     assert working_sets.is_worthwhile(objective_of(SquaredError(1), X, l1=0.1))
@@ -42,7 +42,7 @@ def test_lasso(wide, storage):
     X, y = wide
     model = GDRegressor(penalty="l1", alpha=0.1, tol=1e-9).fit(storage(X), y)
     expected = Lasso(alpha=0.1, tol=1e-10, max_iter=100_000).fit(X, y)
-    # The first two columns are the same: how they share is nobody's choice.
+    # The first two columns are the same, so only the sum of their coefficients is determined.
     np.testing.assert_allclose(model.predict(storage(X)), expected.predict(X), atol=1e-4)
     np.testing.assert_array_equal(model.coef_[2:] != 0.0, expected.coef_[2:] != 0.0)
     assert 5 < np.count_nonzero(model.coef_) < 60
@@ -101,7 +101,7 @@ def test_the_curve_falls_and_counts_iterations(wide):
     assert (np.diff(model.loss_curve_) <= 1e-12).all()
 
 
-def test_too_few_iterations_are_told(wide):
+def test_too_few_iterations_cause_a_warning(wide):
     X, y = wide
     model = GDClassifier(penalty="l1", alpha=0.005, max_iter=3)
     with pytest.warns(ConvergenceWarning, match="after 3 iterations"):
@@ -119,8 +119,8 @@ def test_a_warm_start_is_at_the_minimum_already(wide):
 
 
 @pytest.mark.parametrize(("y", "alpha"), [(np.full(60, 3.0), 0.1), (np.linspace(-1.0, 1.0, 60), 100.0)])
-def test_nothing_to_explain_or_to_afford_is_a_fit_of_the_intercept(wide, y, alpha):
-    """Here the objective is zero, or no column is ever wanted."""
+def test_a_constant_target_or_a_large_penalty_leaves_the_intercept_alone(wide, y, alpha):
+    """The objective is zero, or no column ever enters the working set."""
     model = GDRegressor(penalty="l1", alpha=alpha).fit(wide[0], y)
     assert not model.coef_.any()
     assert model.intercept_ == pytest.approx(y.mean(), abs=1e-12)

@@ -1,8 +1,9 @@
-"""Seconds until a fit is within 1e-2, 1e-4 and 1e-6 of the minimum, relative: skgd's solvers and scikit-learn's.
+"""Measure the seconds until a fit is within a relative gap of 1e-2, 1e-4 and 1e-6 of the minimum, for skgd and scikit-learn.
 
-Every method minimises the same objective on the same raw data, mean loss + alpha/2 ||w||^2, and is run with growing
-budgets (max_iter) and a tolerance that never stops it.  The time of a budget is the best of a few fits; the minimum is
-the best objective that any method found, or a tight fit.  Kernels are warm: the first fit of a method is not counted.
+All methods minimise the same objective, mean loss + alpha/2 ||w||^2, on the same raw data.  Each runs with growing budgets
+(max_iter) and with a tolerance that never stops it.  The time of a budget is the shortest of a few fits.  The minimum is the
+smallest objective that any method or a fit with a tiny tolerance found.  The first fit of a method is not counted, so that
+its kernels are compiled before.
 
     python examples/benchmarks/convergence.py
     python examples/benchmarks/convergence.py --only digits --limit 5 --plot digits.png
@@ -34,21 +35,21 @@ class Problem(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One budget of one method."""
+    """The result of one method with one budget."""
 
     seconds: float
     objective: float
 
 
 def raw(X, y, decades=4):
-    """The data with units: columns of scales that lie `decades` apart, and shifted."""
+    """Shift the columns of X, and scale them by factors that differ by up to 10^decades."""
     rng = np.random.default_rng(0)
     scale = 10.0 ** rng.uniform(-decades / 2, decades / 2, X.shape[1])
     return X * scale + rng.normal(size=X.shape[1]) * scale, y
 
 
 def sparse(n, d, nonzeros):
-    """A CSR matrix of counts, columns of which most are rare, and labels that depend on it."""
+    """Return a CSR matrix of counts, with mostly rare columns, and labels that depend on it."""
     rng = np.random.default_rng(0)
     columns = (d * rng.random((n, nonzeros)) ** 4).astype(int)
     X = sp.csr_matrix((np.ones(columns.size), columns.ravel(), np.arange(0, columns.size + 1, nonzeros)), shape=(n, d))
@@ -67,7 +68,7 @@ PROBLEMS = {
 
 
 def methods(problem: Problem, X, y, n_jobs: int) -> dict[str, Any]:
-    """Estimators of one objective with alpha = 1/n: C = 1 of LogisticRegression, alpha = 1 of Ridge."""
+    """Return estimators of the same objective with alpha = 1/n: C = 1 in LogisticRegression, alpha = 1 in Ridge."""
     alpha = 1.0 / len(y)
     ours = GDRegressor if problem.regression else GDClassifier
     found = {f"skgd {s}": ours(solver=s, alpha=alpha, tol=TOLERANCE, random_state=0, n_jobs=n_jobs) for s in SOLVERS}
@@ -76,15 +77,15 @@ def methods(problem: Problem, X, y, n_jobs: int) -> dict[str, Any]:
             found[f"Ridge {solver}"] = Ridge(1.0, solver=solver, tol=TOLERANCE, random_state=0)
         found["SGDRegressor"] = SGDRegressor(alpha=alpha, tol=None, random_state=0)
         return found
-    for solver in ("lbfgs", "newton-cg", "newton-cholesky", "saga"):  # liblinear penalises the intercept: another objective
+    for solver in ("lbfgs", "newton-cg", "newton-cholesky", "saga"):  # liblinear also penalises the intercept
         found[f"LogisticRegression {solver}"] = LogisticRegression(C=1.0, solver=solver, tol=TOLERANCE, random_state=0)
-    if len(np.unique(y)) == 2:  # with more classes it is one against the rest: another objective
+    if len(np.unique(y)) == 2:  # with more classes it fits one against the rest, which is another objective
         found["SGDClassifier"] = SGDClassifier(loss="log_loss", alpha=alpha, tol=None, random_state=0)
     return found
 
 
 def objective(model, X, y) -> float:
-    """Mean loss + alpha/2 ||w||^2, from scores, so that no probability is clipped."""
+    """Return mean loss + alpha/2 ||w||^2, computed from scores, so that no probability is clipped."""
     if hasattr(model, "classes_"):
         Z = model.decision_function(X)
         Z = np.column_stack([np.zeros(len(Z)), Z]) if Z.ndim == 1 else Z
@@ -95,7 +96,7 @@ def objective(model, X, y) -> float:
 
 
 def runs(model, X, y, goal: float, limit: float, repeat: int) -> list[Run]:
-    """Fits with growing budgets, until one reaches the goal or takes longer than `limit` seconds."""
+    """Fit with growing budgets until a fit reaches the goal or takes longer than `limit` seconds."""
     direct = getattr(model, "solver", None) == "cholesky"
     budgets = [None] if direct else np.unique(np.geomspace(1, 10_000, 40).astype(int)).tolist()
     model.set_params(max_iter=budgets[0]).fit(X, y)
@@ -113,14 +114,14 @@ def runs(model, X, y, goal: float, limit: float, repeat: int) -> list[Run]:
 
 
 def tight(problem: Problem, X, y) -> float:
-    """The objective of the best of two tight fits."""
+    """Return the smaller objective of two fits with a tiny tolerance."""
     alpha, peer = 1.0 / len(y), LogisticRegression(solver="newton-cholesky", tol=1e-12, max_iter=1000)
     ours = (GDRegressor if problem.regression else GDClassifier)(alpha=alpha, tol=TOLERANCE)
     return min(objective(model.fit(X, y), X, y) for model in (ours, Ridge(1.0) if problem.regression else peer))
 
 
 def draw(results: dict[str, dict[str, list[Run]]], minima: dict[str, float], path: str) -> None:
-    """Save a picture of the gap against seconds, a panel for each problem."""
+    """Save a picture of the gap over the seconds, with a panel for each problem."""
     import matplotlib.pyplot as plt
 
     columns = min(len(results), 3)
@@ -143,12 +144,12 @@ def draw(results: dict[str, dict[str, list[Run]]], minima: dict[str, float], pat
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=PROBLEMS, default=list(PROBLEMS), help="problems to run")
-    parser.add_argument("--limit", type=float, default=1.0, help="longest fit in seconds, after which a method gives up")
-    parser.add_argument("--repeat", type=int, default=3, help="fits of each budget, the fastest of which counts")
-    parser.add_argument("--threads", type=int, default=1, help="threads of BLAS, and n_jobs of skgd")
+    parser.add_argument("--limit", type=float, default=1.0, help="seconds after which no larger budget of a method is tried")
+    parser.add_argument("--repeat", type=int, default=3, help="number of fits for each budget, of which the fastest counts")
+    parser.add_argument("--threads", type=int, default=1, help="number of threads of BLAS and of skgd (n_jobs)")
     parser.add_argument("--plot", metavar="FILE", help="save a picture")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")  # unfinished budgets warn, and so they should
+    warnings.simplefilter("ignore")  # fits that use up their budget warn, as they should
 
     results: dict[str, dict[str, list[Run]]] = {}
     minima: dict[str, float] = {}

@@ -1,9 +1,9 @@
-"""Rows beyond memory, and on a cluster: peak memory, equality, rounds, the overhead of a round, recovery from a lost worker.
+"""Measure fits of memory maps, batches and Dask: memory, equal results, rounds, their overhead, recovery from a lost worker.
 
     python examples/benchmarks/large.py [--gigabytes 6] [memory-map] [batches] [dask]
 
-All data is generated, in a folder for temporary files.  On two cores nothing here shows a speed-up, nor tries to.
-FitCache is what the process holds beyond the pages that a file is mapped to, beyond what it held before the call.
+All data is generated in a temporary folder.  The script does not try to show a speed-up, which two cores could not do.  The
+memory is the peak of what the process allocates beyond what it held before the call, without the pages of mapped files.
 """
 
 import argparse
@@ -26,7 +26,7 @@ CLUSTER = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 5
 
 
 class Measured:
-    """Seconds, and the peak of memory while the block runs."""
+    """Measure the seconds and the peak of the memory while the block runs."""
 
     def __enter__(self):
         self.peak = self.before = _anonymous()
@@ -47,7 +47,7 @@ class Measured:
 
 
 def _anonymous():
-    """MiB of memory that belongs to no file (Linux)."""
+    """Return the memory of the process in MiB, without the pages of mapped files (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1024
 
@@ -57,7 +57,7 @@ def row(name, measured, *more):
 
 
 def drawn(rows, seed, dtype=np.float64, columns=COLUMNS):
-    """Raw columns of many scales, and scores."""
+    """Return raw columns of different scales, and noisy scores."""
     rng = np.random.default_rng(seed)
     Z = rng.normal(size=(rows, columns))
     z = Z @ np.random.default_rng(0).normal(size=columns) / np.sqrt(columns) + rng.logistic(size=rows)
@@ -66,7 +66,7 @@ def drawn(rows, seed, dtype=np.float64, columns=COLUMNS):
 
 # ---------------------------------------------------------------- memory maps
 def memory_map(folder, gigabytes):
-    """A file of float32 beside the same rows in memory."""
+    """Compare a memory map of float32 with the same rows in memory."""
     rows, piece = int(gigabytes * 1e9 / 4 / COLUMNS), 20_000
     print(f"memory map: {rows} x {COLUMNS} float32, {gigabytes} GB, in the page cache")
     path = folder / "X.dat"
@@ -86,7 +86,7 @@ def memory_map(folder, gigabytes):
     }
     few = np.array(np.memmap(path, np.float32, "r", shape=(rows, COLUMNS))[:20_000])
     model = GDClassifier().fit(few, y[:20_000])
-    for name in ("regressor", "classifier, sgd, 3 epochs"):  # which compiles them
+    for name in ("regressor", "classifier, sgd, 3 epochs"):  # which compiles their kernels
         y, z, whole = y[:20_000], z[:20_000], (y, z)
         calls[name](few)
         y, z = whole
@@ -103,7 +103,7 @@ def memory_map(folder, gigabytes):
 
 # ---------------------------------------------------------------- batches
 class Counted:
-    """Batches that are drawn anew in every pass, and counted."""
+    """Batches that are generated again in every pass, with a count of the passes."""
 
     def __init__(self, rows, size, columns):
         self.rows, self.size, self.columns, self.passes = rows, size, columns, 0
@@ -116,13 +116,13 @@ class Counted:
 
 
 def objective(model, X, y):
-    """Of the default GDClassifier, on all rows."""
+    """Return the objective of GDClassifier with default parameters on all rows."""
     z = X @ model.coef_[0] + model.intercept_[0]
     return np.mean(np.logaddexp(0.0, z) - y * z) + 0.5e-4 * np.sum(model.coef_**2)
 
 
 def batches():
-    """A stream beside a fit of all of its rows."""
+    """Compare fits of batches with a fit of all rows."""
     rows, size, columns = 1_000_000, 50_000, 30
     print(f"batches: {rows} x {columns} in batches of {size}")
     parts = list(Counted(rows, size, columns))
@@ -144,7 +144,7 @@ def batches():
 
 # ---------------------------------------------------------------- Dask
 def on_dask():
-    """Equality for any partitions and workers; rounds; their overhead; a worker that is killed."""
+    """Compare Dask with the local fit for several chunks and workers; time a round; kill a worker during a fit."""
     import dask.array as da
     from distributed import Client, LocalCluster
 
@@ -165,7 +165,7 @@ def on_dask():
 
     DaskPartitions.total = timed
     print(
-        "dask: 200000 x 30, processes of one thread; largest relative difference of coefficients from the local fit, and rounds"
+        "dask: 200000 x 30, one thread per worker; largest relative difference of coefficients from the local fit, and rounds"
     )
     fits = {"two classes": (DaskGDClassifier, y), "three": (DaskGDClassifier, three), "squares": (DaskGDRegressor, z)}
     for workers in (1, 2, 4):
@@ -202,7 +202,7 @@ def on_dask():
             f"  a fit of {whole.seconds:.2f} s; with one of two workers killed in the middle {interrupted.seconds:.2f} s",
             end="",
         )
-        print(", the same bits" if same else ", OTHER bits")
+        print(", equal coefficients" if same else ", OTHER coefficients")
 
 
 def _block(block_info=None):

@@ -1,7 +1,8 @@
-"""Prequential scores on generated streams: every batch is predicted before it is learned.
+"""Measure prequential scores on generated streams: every batch is predicted before it is learned.
 
-Beside `partial_fit` of GDClassifier and GDRegressor with their defaults stand SGDClassifier(loss="log_loss") and SGDRegressor
-behind a StandardScaler that runs along.  Accuracy for classes, squared error over the variance of the targets for regression.
+`partial_fit` of GDClassifier and GDRegressor with default parameters is compared with SGDClassifier(loss="log_loss") and
+SGDRegressor behind a StandardScaler that is updated with every batch.  The scores are the accuracy in classification, and the
+mean squared error divided by the variance of the targets in regression.
 
     python examples/benchmarks/online.py
 """
@@ -18,7 +19,7 @@ ROWS, COLUMNS, BATCH = 20_000, 10, 32
 
 
 class BehindScaler:
-    """A model of scikit-learn with a scaler that learns along."""
+    """A model of scikit-learn behind a scaler that is updated with every batch."""
 
     def __init__(self, model):
         self.scaler, self.model = StandardScaler(), model
@@ -31,7 +32,7 @@ class BehindScaler:
 
 
 def streams(rng):
-    """Names, rows, coefficients that may change from row to row."""
+    """Yield for each stream its name, its rows and its coefficients, which may change from row to row."""
     X, w = rng.normal(size=(ROWS, COLUMNS)), np.tile(rng.normal(size=COLUMNS), (ROWS, 1))
     yield "stationary", X, w
     yield "columns far off zero", X + 1e3, w
@@ -47,7 +48,7 @@ def streams(rng):
 
 
 def prequential(model, X, y, **first):
-    """Predictions of all batches but the first, and microseconds a batch."""
+    """Return the predictions of all batches but the first, and the median time to learn a batch in microseconds."""
     predictions, seconds = [], []
     for start in range(0, len(y), BATCH):
         rows, targets = X[start : start + BATCH], y[start : start + BATCH]

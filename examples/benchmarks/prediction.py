@@ -1,8 +1,9 @@
-"""Time of predictions: one row, and many, beside LogisticRegression (and onnxruntime, where it and skl2onnx are installed).
+"""Measure the time of predictions for one row and for many rows, compared with LogisticRegression and onnxruntime.
 
     python examples/benchmarks/prediction.py
 
-Latencies are medians and 99th percentiles in microseconds, throughputs medians in milliseconds.
+For one row, the medians and 99th percentiles are printed in microseconds.  For many rows, the medians are printed in
+milliseconds.  onnxruntime is measured if it and skl2onnx are installed.
 """
 
 import warnings
@@ -18,7 +19,7 @@ METHODS = ("predict", "decision_function", "predict_proba")
 
 
 def latency(function, argument, calls=3000):
-    """Median and 99th percentile of a call, in microseconds."""
+    """Return the median and the 99th percentile of the time of a call, in microseconds."""
     times = np.empty(calls)
     for call in range(calls):
         began = perf_counter_ns()
@@ -28,7 +29,7 @@ def latency(function, argument, calls=3000):
 
 
 def throughput(function, argument, calls=7):
-    """Median of a call, in milliseconds."""
+    """Return the median time of a call, in milliseconds."""
     times = []
     for _ in range(calls + 1):
         began = perf_counter()
@@ -38,7 +39,7 @@ def throughput(function, argument, calls=7):
 
 
 def onnx_session(model, d):
-    """A function of float32 rows that onnxruntime runs, or None."""
+    """Return a function that predicts float32 rows with onnxruntime, or None if it is not installed."""
     try:
         from onnxruntime import InferenceSession
         from skl2onnx import to_onnx
@@ -74,6 +75,6 @@ def many_rows(rng):
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")  # the models for many rows need not be good
+    warnings.simplefilter("ignore")  # the models for many rows are stopped early on purpose
     one_row(np.random.default_rng(0))
     many_rows(np.random.default_rng(0))

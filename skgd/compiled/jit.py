@@ -24,22 +24,32 @@ from numba.core import event
 from numba.extending import intrinsic, overload, overload_method
 
 from .cache import CACHE_FOLDER, Cache
+from .linking import LinkedCompiler, LinkedFunction
 
 # Never nnan or ninf: a non-finite value has to survive until it is found.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 # Without reassoc: where the order of sums is the point, and for the short dot products of sparse rows, which LLVM would
 # turn into slow vector gathers.
 ORDERED = FASTMATH - {"reassoc"}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}  # no C callback of a kernel is ever taken
+DISABLE_JIT = bool(getattr(numba.config, "DISABLE_JIT", False))
 
 
 def kernel(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -> Callable:
     """Compile a loop: no GIL, NumPy's rules for division, cached in `CACHE_FOLDER` where there is one."""
     if function is None:
         return lambda function: kernel(function, fastmath=fastmath)
-    compiled: Any = numba.njit(nogil=True, fastmath=fastmath, error_model="numpy")(function)
+    compiled: Any = numba.njit(nogil=True, fastmath=fastmath, **OPTIONS)(function)
     if CACHE_FOLDER is not None and compiled is not function:  # which it is with NUMBA_DISABLE_JIT=1
         compiled._cache = Cache(function)
     return compiled
+
+
+def linked(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -> Callable:
+    """Compile a function that only kernels call: see `linking.py`."""
+    if function is None:
+        return lambda function: linked(function, fastmath=fastmath)
+    return function if DISABLE_JIT else LinkedFunction(function, {"fastmath": fastmath, **OPTIONS})
 
 
 @contextmanager
@@ -110,7 +120,7 @@ def _register(name: str, signature: inspect.Signature) -> None:
         return getattr(self.instance_class, name) if getattr(self.instance_class, "is_struct", False) else None
 
     resolve.__signature__ = signature  # type: ignore[attr-defined]  # Numba compares it with the method's
-    options: dict[str, Any] = {"jit_options": {"fastmath": FASTMATH, "error_model": "numpy"}}
+    options: dict[str, Any] = {"jit_options": {"fastmath": FASTMATH, "pipeline_class": LinkedCompiler, **OPTIONS}}
     overload_method(types.BaseNamedTuple, name, **options)(resolve)
 
 

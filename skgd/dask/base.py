@@ -15,7 +15,8 @@ from sklearn.base import _fit_context, clone
 
 from ..data.partitions import total_of
 from ..data.tree_sum import PartialSums
-from ..estimators.base import Start, _GDEstimator, unchanged_on_error
+from ..estimators.base import _GDEstimator, unchanged_on_error
+from ..estimators.inputs import Start
 from .partitions import check_collection, collected, whole_rows
 from .scores import Sums, on_partition
 

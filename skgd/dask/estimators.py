@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..estimators.base import LOG_LINK, GDClassifier, GDRegressor
+from ..estimators.classifier import GDClassifier
+from ..estimators.parameters import LOG_LINK
+from ..estimators.regressor import GDRegressor
 from .base import DaskEstimator, with_parameters_of
 from .scores import deviances, explained_deviance, explained_variance, hits, squared_errors
 
@@ -152,7 +154,7 @@ class DaskGDRegressor(DaskEstimator, GDRegressor):
         dask.array.Array of shape (n_samples,) or (n_samples, n_targets)
             As the local `predict` returns them.
         """
-        return self._lazily("predict", X, self.coef_.dtype, None if self._one_dimensional else len(self.coef_))
+        return self._lazily("predict", X, self.coef_.dtype, None if len(self.intercept_) == 1 else len(self.coef_))
 
     def score(self, X, y, sample_weight=None):
         """R^2, or D^2 where `loss` is "poisson" or "gamma", in one pass.

@@ -10,7 +10,7 @@ from scipy.special import xlogy
 
 from ..coordinates import ColumnMoments
 from ..data.tree_sum import PartialSums
-from ..estimators.base import LOG_LINK
+from ..estimators.parameters import LOG_LINK
 from ..losses.registry import REGRESSION_LOSSES
 from ..prediction.scores import means
 

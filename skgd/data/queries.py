@@ -1,8 +1,8 @@
-"""What objectives ask of rows.  An answer is a record: sums over rows, which add up.
+"""Queries: what objectives ask of rows.  The answer to a query is a tuple of partial sums, which add up.
 
-Threads, batches of a stream and machines all answer the same questions and add their records in a fixed order.  The
-division by the weight and the penalty come once, at the end.  A question is small, and can be sent anywhere;
-``question(table)`` is the answer of a table.
+Threads, partitions and machines all answer the same queries, and their partial sums are added in a fixed order.  The division
+by the weight and the penalty come once, at the end.  A query is small, and can be sent anywhere; ``query(table)`` is the answer
+of a table.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from . import kernels
-from .table import LARGE_PARTS, PARTS, Table, partition
+from .kernels import Coefficients, Wanted
+from .table import FEW_CHUNKS, MAX_CHUNKS, Table, chunk_edges
 from .tree_sum import PartialSums
 
 
-def _edges(table: Table, columns: int) -> np.ndarray:
-    """The partition of the rows for a pass that makes gradients of so many columns."""
-    return partition(table.n, table.entries * columns, PARTS, (table.d + 1) * columns)
+def _edges(table: Table, K: int) -> np.ndarray:
+    """Chunks of the rows for a pass that makes gradients of K columns of scores."""
+    return chunk_edges(table.n, table.entries * K, MAX_CHUNKS, (table.d + 1) * K)
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The sum of s_i loss(y_i, x_i W + b), of each (loss, W, b) among several."""
+    """The sum of s_i loss(y_i, x_i W + b), of each (loss, W, b) among several.  One pass for each."""
 
     points: list[tuple[Any, np.ndarray, np.ndarray]]
 
@@ -32,8 +32,8 @@ class Losses:
         return tuple(self._sum(table, *point) for point in self.points)
 
     def _sum(self, table: Table, loss: Any, W: np.ndarray, b: np.ndarray) -> float:
-        tile = table.tile(loss.n_outputs)
-        return table.sum(kernels.loss_sum, _edges(table, len(b)), table.rows, loss, table.Y, table.s, W, b, tile=(tile,))[0]
+        sums = table.loss_sums(loss, Coefficients(W, b), Wanted(losses=True), _edges(table, len(b)))
+        return float(sums.losses.sum())
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,17 @@ class Gradient:
     b: np.ndarray  # (K,)
 
     def __call__(self, table: Table) -> PartialSums:
-        arguments = table.rows, self.loss, table.Y, table.s, self.W, self.b
-        return tuple(table.sum(kernels.record, _edges(table, len(self.b)), *arguments, tile=(table.tile(len(self.b)),)))
+        wanted = Wanted(losses=True, gradient=True)
+        sums = table.loss_sums(self.loss, Coefficients(self.W, self.b), wanted, _edges(table, len(self.b)))
+        return sums.losses, sums.gradient
 
 
 @dataclass(frozen=True)
 class Curvature:
-    """The Hessian (P, D, D) of the loss in standardised coordinates, in blocks as of `kernels.curvature`, and its weight.
+    """The Hessian (P, D, D) of the loss in standardised coordinates, and the weight of the rows that it is made of.
 
-    Of the rows whose numbers are multiples of a stride, among those of all tables.
+    These are the rows whose numbers are multiples of the stride, among those of all tables.  Blocks are the first `diagonal`
+    ones (k, k) of the Hessian in the scores, or all (k, l) with l <= k, row by row, where `diagonal` is 0.
     """
 
     loss: Any
@@ -66,16 +68,20 @@ class Curvature:
 
     def __call__(self, table: Table) -> PartialSums:
         index = np.arange(-table.first % self.stride, table.n, self.stride)
-        d, K = self.W.shape
+        weight = float(table.s[index].sum())
         if self.loss.has_flat_rows():
-            c = np.zeros((K, table.n))
-            c[:, index] = table.row_curvatures(self.loss, self.W, self.b)[:, index]
-            return np.array([table.gram(row, self.mean, self.scale) for row in c]), float(table.s[index].sum())
-        edges = partition(len(index), len(index) * d * (self.diagonal or K * K), LARGE_PARTS, 1)
-        coordinates = self.mean, table.origin(self.mean), self.scale
-        arguments = table.rows, self.loss, index, table.Y, table.s, *coordinates, self.W, self.b, self.diagonal
-        (H,) = table.sum(kernels.curvature, edges, *arguments, tile=(table.gram_tile,))
-        return H, float(table.s[index].sum())
+            return self._of_curved_rows(table, index), weight
+        d, K = self.W.shape
+        edges = chunk_edges(len(index), len(index) * d * (self.diagonal or K * K), FEW_CHUNKS, 1)
+        wanted = Wanted(blocks=self.diagonal or K * (K + 1) // 2, coupled=self.diagonal == 0)
+        columns = table.standardised(self.mean, self.scale)
+        return table.loss_sums(self.loss, Coefficients(self.W, self.b), wanted, edges, columns, index).hessian, weight
+
+    def _of_curved_rows(self, table: Table, index: np.ndarray) -> np.ndarray:
+        """Blocks (K, D, D) of a loss most of whose rows may have no curvature: these cost nothing."""
+        c = np.zeros((len(self.b), table.n))
+        c[:, index] = table.row_curvatures(self.loss, self.W, self.b)[:, index]
+        return np.array([table.gram(row, self.mean, self.scale) for row in c])
 
 
 @dataclass(frozen=True)
@@ -89,15 +95,15 @@ class CurvatureDiagonal:
     scale: np.ndarray
 
     def __call__(self, table: Table) -> PartialSums:
-        coordinates = self.mean, table.origin(self.mean), self.scale
-        arguments = table.rows, self.loss, table.Y, table.s, *coordinates, self.W, self.b
-        (q,) = table.sum(kernels.curvature_diagonal, _edges(table, len(self.b)), *arguments, tile=(table.tile(len(self.b)),))
-        return (np.ascontiguousarray(np.maximum(q, 0.0).T),)
+        columns = table.standardised(self.mean, self.scale)
+        edges = _edges(table, len(self.b))
+        sums = table.loss_sums(self.loss, Coefficients(self.W, self.b), Wanted(diagonal=True), edges, columns)
+        return (np.ascontiguousarray(np.maximum(sums.diagonal, 0.0).T),)
 
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """Of a quadratic loss at constant scores b (K,): its sum, its gradient (D, K) and its Hessian (D, D)."""
+    """A quadratic loss at constant scores b (K,): its sum, its gradient (D, K) and its Hessian (D, D).  X is read once."""
 
     loss: Any
     b: np.ndarray
@@ -105,14 +111,16 @@ class NormalEquations:
     scale: np.ndarray
 
     def __call__(self, table: Table) -> PartialSums:
-        edges = partition(table.n, table.n * table.d, LARGE_PARTS, 1)
-        arguments = table.rows, self.loss, table.Y, table.s, self.mean, table.origin(self.mean), self.scale, self.b
-        return tuple(table.sum(kernels.normal_equations, edges, *arguments, tile=(table.gram_tile,)))
+        edges = chunk_edges(table.n, table.n * table.d, FEW_CHUNKS, 1)
+        at = Coefficients(np.zeros((table.d, len(self.b))), self.b)
+        columns = table.standardised(self.mean, self.scale)
+        sums = table.loss_sums(self.loss, at, Wanted(losses=True, gradient=True, blocks=1), edges, columns)
+        return float(sums.losses.sum()), sums.gradient, sums.hessian[0]
 
 
 @dataclass(frozen=True)
 class Together:
-    """Several questions in one pass: their answers one after another."""
+    """Several queries in one pass over partitions: their answers one after another."""
 
     queries: list[Any]
 

@@ -1,7 +1,7 @@
 """A table: rows in memory with their targets and weights, and passes over them.
 
-A pass runs on a fixed partition of the rows, whose records are added in order: the bits of the result do not depend on the
-number of threads.
+A pass works on chunks of the rows, and adds their sums in order.  Where the chunks end depends on the size of the data alone,
+so the bits of the result do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -20,13 +20,17 @@ from ..compiled.jit import writable
 from ..compiled.threads import ALONE, Team
 from ..coordinates import ColumnMoments
 from . import kernels
-from .rows import WIDE, canonical, column_ranges, rows_of, stored_entries
+from .dense import WIDE
+from .kernels import Chunks, Coefficients, Standardised, Sums, Targets, Wanted
+from .rows import canonical, column_ranges, dense_row, rows_of, stored_entries, whole_columns
 
-PARTS = 16  # of the rows of a large X: more than any thread count worth having here, few enough to cost nothing
-LARGE_PARTS = 4  # where records are matrices
-SMALL = 1 << 15  # entries of X that one thread reads in the time that handing out a part takes
+MAX_CHUNKS = 16  # of the rows of a large X: more than any thread count worth having here, few enough to cost nothing
+FEW_CHUNKS = 4  # at most, where the sums of a chunk are matrices
+SMALL = 1 << 15  # entries of X that one thread reads in the time that handing out a chunk takes
 SAMPLE = 1 << 26  # bytes of a sample, at most
 GRAM_TILE = 128  # rows of a tile for curvature, which is in the nearest cache twice
+NO_ORDER = np.empty(0, np.int64)  # of rows that are visited one after another
+NOT_BY_ROW = np.empty((0, 0))
 
 
 class Table:
@@ -88,7 +92,7 @@ class Table:
 
     @cached_property
     def _whole(self) -> np.ndarray:
-        return kernels.whole_columns(self.rows, self.d)
+        return whole_columns(self.X)
 
     def origin(self, mean: np.ndarray) -> np.ndarray:
         """The point (d,) that rows are taken from where their squares are summed.
@@ -126,21 +130,46 @@ class Table:
         return Table(X, self.Y, self.s, self.team, self.first)
 
     def total(self, query: Callable[[Table], tuple[Any, ...]]) -> tuple[Any, ...]:
-        """The answer of all rows to one of `queries.py`: of those in memory, that of the table."""
+        """The answer of all rows to a query of `queries.py`; for rows in memory the table answers at once."""
         return query(self)
 
+    def loss_sums(
+        self,
+        loss: Any,
+        coefficients: Coefficients,
+        wanted: Wanted,
+        edges: np.ndarray,
+        columns: Standardised | None = None,
+        order: np.ndarray = NO_ORDER,
+    ) -> Sums:
+        """The sums over rows that are `wanted` of a loss, see `kernels.loss_sums`.  One pass.
+
+        Curvature needs standardised `columns`.  The `edges` of chunks are those of the `order`, if there is one.
+        """
+        targets = Targets(self.Y, self.s, order)
+        if columns is None:
+            columns = self._unscaled
+        size = self.gram_tile if wanted.blocks else self.tile(len(coefficients.b))
+        arguments = self.rows, loss, targets, coefficients, columns, wanted
+        return Sums(*self.sum(kernels.loss_sums, edges, *arguments, after=(size, NOT_BY_ROW)))
+
+    @cached_property
+    def _unscaled(self) -> Standardised:
+        """The columns as they are, for passes that do not ask for their curvature."""
+        return Standardised(np.zeros(self.d), np.zeros(self.d), np.ones(self.d + 1))
+
     def sum(
-        self, kernel: Callable[..., tuple[np.ndarray, ...]], edges: np.ndarray, *arguments: Any, tile: Any = ()
+        self, kernel: Callable[..., tuple[np.ndarray, ...]], edges: np.ndarray, *arguments: Any, after: Any = ()
     ) -> list[Any]:
-        """Add the records that a kernel makes of the parts of the rows, in their order; threads take runs of parts."""
+        """Add the sums that a kernel makes of chunks of the rows, in their order; threads take runs of chunks."""
         count = len(edges) - 1
         if count == 1:
-            return [values[0] for values in kernel(*arguments, edges, 0, 1, *tile)]
-        records = list(self.team.map(lambda run: kernel(*arguments, edges, *run, *tile), self._runs(count)))
-        return [np.concatenate(values).sum(axis=0) for values in zip(*records, strict=True)]
+            return [values.sum(axis=0) for values in kernel(*arguments, Chunks(edges, 0, 1), *after)]
+        sums = list(self.team.map(lambda run: kernel(*arguments, Chunks(edges, *run), *after), self._runs(count)))
+        return [np.concatenate(values).sum(axis=0) for values in zip(*sums, strict=True)]
 
     def _runs(self, count: int) -> list[tuple[int, int]]:
-        """First and last of the parts that each thread takes, of so many."""
+        """The first and the last of so many chunks that each thread takes."""
         cuts = [count * share // self.team.size for share in range(self.team.size + 1)]
         return [(first, last) for first, last in pairwise(cuts) if first < last]
 
@@ -150,9 +179,8 @@ class Table:
 
         Columns are shifted by the heaviest row: (x - mean)^2 <= n variance for it, so rounding stays below n eps.
         """
-        shift = np.empty((1, self.d))
-        kernels.densify(self.rows, np.array([np.argmax(self.s)]), shift)
-        return ColumnMoments.of_sums(self.sums_of_columns(self.s, shift[0]), shift[0], self.n, float(self.s.sum()))
+        shift = dense_row(self.X, int(np.argmax(self.s)))
+        return ColumnMoments.of_sums(self.sums_of_columns(self.s, shift), shift, self.n, float(self.s.sum()))
 
     def target_moments(self) -> ColumnMoments:
         """Weighted means and squared deviations of the targets."""
@@ -166,7 +194,7 @@ class Table:
 
     def sums_of_columns(self, weights: np.ndarray, shift: np.ndarray) -> np.ndarray:
         """Sums (4, d) of `kernels.moments` with weights (n,).  One pass."""
-        edges = partition(self.n, self.entries, PARTS, 4 * self.d)
+        edges = chunk_edges(self.n, self.entries, MAX_CHUNKS, 4 * self.d)
         return self.sum(kernels.moments, edges, self.rows, weights, shift)[0]
 
     def squares(self, c: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -187,28 +215,35 @@ class Table:
 
     def row_curvatures(self, loss: Any, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Second derivatives (K, n) of the loss by all scores, times the weights of their rows.  One pass."""
-        out = np.empty((len(b), self.n))
-        kernels.row_curvatures(self.rows, loss, self.Y, self.s, W, b, np.array([0, self.n]), 0, 1, self.tile(len(b)), out)
+        out, targets = np.empty((len(b), self.n)), Targets(self.Y, self.s, NO_ORDER)
+        chunks = Chunks(np.array([0, self.n]), 0, 1)
+        arguments = self.rows, loss, targets, Coefficients(W, b), self._unscaled, Wanted()
+        kernels.loss_sums(*arguments, chunks, self.tile(len(b)), out)
         return out
 
     def scores(self, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """X W + b as (K, n).  One pass."""
-        out, size = np.empty((len(b), self.n)), self.tile(len(b))
-        edges = partition(self.n, self.entries * len(b), PARTS, 1)
-        list(self.team.map(lambda run: kernels.scores(self.rows, W, b, out, edges, *run, size), self._runs(len(edges) - 1)))
+        out, at, size = np.empty((len(b), self.n)), Coefficients(W, b), self.tile(len(b))
+        edges = chunk_edges(self.n, self.entries * len(b), MAX_CHUNKS, 1)
+        runs = self._runs(len(edges) - 1)
+        list(self.team.map(lambda run: kernels.scores(self.rows, at, out, Chunks(edges, *run), size), runs))
         return out
 
     def transposed(self, R: np.ndarray) -> np.ndarray:
         """X' R', and in the last row the sums of R', for R (K, n): (d + 1, K).  One pass."""
-        edges = partition(self.n, self.entries * len(R), PARTS, (self.d + 1) * len(R))
-        return np.asarray(self.sum(kernels.transposed, edges, self.rows, self.d, R, tile=(self.tile(len(R)),))[0])
+        edges = chunk_edges(self.n, self.entries * len(R), MAX_CHUNKS, (self.d + 1) * len(R))
+        return np.asarray(self.sum(kernels.transposed, edges, self.rows, self.d, R, after=(self.tile(len(R)),))[0])
 
     def gram(self, c: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """The sum of c_i x~_i x~_i', x~ = scale * (x - mean, 1), for c (n,); rows with c_i = 0 cost nothing."""
         index = np.flatnonzero(c)
-        edges = partition(len(index), len(index) * self.d, LARGE_PARTS, 1)
-        arguments = self.rows, index, c[index], mean, self.origin(mean), scale
-        return np.asarray(self.sum(kernels.weighted_gram, edges, *arguments, tile=(self.gram_tile,))[0])
+        edges = chunk_edges(len(index), len(index) * self.d, FEW_CHUNKS, 1)
+        arguments = self.rows, index, c[index], self.standardised(mean, scale)
+        return np.asarray(self.sum(kernels.weighted_gram, edges, *arguments, after=(self.gram_tile,))[0])
+
+    def standardised(self, mean: np.ndarray, scale: np.ndarray) -> Standardised:
+        """Standardised columns, as kernels read them."""
+        return Standardised(mean, self.origin(mean), scale)
 
     def ranges(self) -> tuple[np.ndarray, np.ndarray]:
         """The smallest and the largest entry of each column."""
@@ -233,11 +268,11 @@ class Table:
         return GRAM_TILE if self.d >= WIDE else max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8)
 
 
-def partition(n: int, work: int, most: int, room: int) -> np.ndarray:
-    """Edges of at most `most` parts of n rows, a function of the data's size alone.
+def chunk_edges(n: int, work: int, most: int, room: int) -> np.ndarray:
+    """Edges of at most `most` chunks of n rows: a function of the data's size alone.
 
-    Partitions are worth handing out (`work` entries are read in all), and so few that their records of `room` floats stay
+    Chunks are worth handing out (`work` entries are read in all), and so few that their sums, of `room` floats each, stay
     small beside X.
     """
     count = max(1, min(most, work // SMALL, work // (4 * room)))
-    return np.array([n * part // count for part in range(count + 1)])
+    return np.array([n * chunk // count for chunk in range(count + 1)])

@@ -1,23 +1,23 @@
-"""exp and log1p without branches: loops over them vectorise, and they are accurate to about 1e-15."""
+"""exp, log1p and the logistic function without branches, so that loops over them vectorise; accurate to about 1e-15."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..compiled.jit import ORDERED, exp2, kernel
+from ..compiled.jit import ORDERED, exp2, linked
 
 
-@kernel(fastmath=ORDERED)
+@linked(fastmath=ORDERED)
 def exp(x):
-    """exp(x) to about 1e-15 relative, for x in [-708, 708]; clipped outside.  Free of branches: loops over it vectorise.
+    """exp(x) to a relative error of about 1e-15 for x in [-708, 708]; x is clipped to this interval.
 
-    x = k log 2 + r with |r| <= log(2)/2, exp(r) by its Taylor series (degree 13), 2^k by its bits.  The two parts of
-    log 2 are subtracted in their order.
+    With x = k log 2 + r and |r| <= log(2)/2, exp(x) = 2^k exp(r).  exp(r) is its Taylor series of degree 13, and 2^k is made
+    from its bits.  log 2 is the sum of two constants, the first of which k multiplies exactly; so they are subtracted in order.
     """
     finite = min(max(x, -708.0), 708.0) + 0.0 * x  # the last term lets NaN through
     k = np.floor(finite * 1.4426950408889634 + 0.5)
     r = finite - k * 6.93145751953125e-1 - k * 1.42860682030941723212e-6
-    # cosh + sinh: two chains of additions, which run at once, instead of one twice as long.
+    # exp = cosh + sinh: two chains of operations, which the processor runs at once, instead of one of twice the length.
     t = r * r
     cosh = 1.0 / 479001600.0
     cosh = cosh * t + 1.0 / 3628800.0
@@ -36,9 +36,9 @@ def exp(x):
     return (cosh + r * sinh) * exp2(k)
 
 
-@kernel
+@linked
 def log1p(e):
-    """log(1 + e) for e in [0, 1], to about 1e-15: 2 atanh(e / (2 + e)) by its series.  Free of branches."""
+    """log(1 + e) for e in [0, 1] to about 1e-15, as the series of 2 atanh(e / (2 + e))."""
     q = e / (2.0 + e)
     t = q * q
     p = 1.0 / 29.0
@@ -59,7 +59,7 @@ def log1p(e):
     return 2.0 * q * p
 
 
-@kernel
+@linked
 def logistic(z):
     """1 / (1 + exp(-z))."""
     e = exp(-abs(z))

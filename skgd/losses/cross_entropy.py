@@ -1,4 +1,4 @@
-"""Cross-entropy of classes: one score for two of them, as many scores as classes for more.  Labels may be probabilities."""
+"""Cross-entropy: of two classes with one score, and of several classes with a score each.  Labels may be probabilities."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import numpy as np
 
 from ..compiled.jit import struct
 from .arithmetic import exp, log1p, logistic
-from .separable import separable, with_usual_answers
+from .separable import separable
+from .surrogate_curvature import DAMPED_BEYOND
+from .usual_answers import with_usual_answers
 
-FAR = 4.0  # a score on the wrong side whose slope, 0.98, hardly tells it from any further one
+LEAST_VARIANCE = 0.05  # least curvature that steps are sized by, however rare the classes are
 
 
 @separable
 class LogLoss(NamedTuple):
-    """log(1 + exp(z)) - y z with y in [0, 1]: two classes, one score."""
+    """log(1 + exp(z)) - y z with y in [0, 1]: two classes and one score."""
 
     n_outputs: int = 1
-    far: float = FAR
+    damped_beyond: float = DAMPED_BEYOND
 
     def value(self, y, z):
         return max(z, 0.0) + log1p(exp(-abs(z))) - y * z
@@ -30,13 +32,18 @@ class LogLoss(NamedTuple):
     def curvature(self, y, z):
         e = exp(-abs(z))
         second = e / ((1.0 + e) * (1.0 + e))
-        # Far on the wrong side it vanishes and steps would have no end: there, as for Huber, that of the parabola
-        # which touches the loss at +-z and lies above it, tanh(z/2) / (2 z) (Jaakkola and Jordan, 2000).
-        wrong = abs(z) > self.far and (z > 0.0) == (y < 0.5)
+        # Far on the wrong side: the majorising curvature, tanh(z/2) / (2 z) (Jaakkola and Jordan, 2000).
+        wrong = abs(z) > self.damped_beyond and (z > 0.0) == (y < 0.5)
         return 0.5 * (1.0 - e) / ((1.0 + e) * abs(z)) if wrong else second
 
+    def damps_far_rows(self):
+        return bool(np.isfinite(self.damped_beyond))
+
     def with_own_curvature(self):
-        return self._replace(far=np.inf)
+        return self._replace(damped_beyond=np.inf)
+
+    def attains_zero_only_at_infinity(self):
+        return True
 
     def curvature_bound(self):
         return 0.25
@@ -49,16 +56,19 @@ class LogLoss(NamedTuple):
 @struct
 @with_usual_answers
 class Softmax(NamedTuple):
-    """log(sum_k exp(z_k)) - z_y with y the code of a class: K classes, K scores that share a row."""
+    """log(sum_k exp(z_k)) - z_y for the code y of a class: K classes with a score each."""
 
     n_outputs: int
-    largest_variance: float  # of a class indicator, pi (1 - pi): the curvature at the start
+    largest_variance: float  # pi (1 - pi) of the class indicators, pi the share of a class: the curvature where fits start
+
+    def attains_zero_only_at_infinity(self):
+        return True
 
     def coupled(self):
         return True
 
     def exponentials(self, Z, top, total):
-        """Turn scores into exp(z - top), with `top` (m,) the largest of each row and `total` (m,) their sums."""
+        """Replace scores Z (K, m) by exp(z - top); fill top (m,) with each row's largest score and total (m,) with its sum."""
         for i in range(Z.shape[1]):
             top[i] = Z[0, i]
             total[i] = 0.0
@@ -71,7 +81,7 @@ class Softmax(NamedTuple):
                 total[i] += Z[k, i]
 
     def probabilities(self, s, Z):
-        """Turn scores into probabilities times weights s; return sum_i s_i log(sum_k exp(z_ik))."""
+        """Replace scores Z (K, m) by probabilities times weights s (m,); return sum_i s_i log(sum_k exp(z_ik))."""
         m, loss = Z.shape[1], 0.0
         top, total = np.empty(m), np.empty(m)
         self.exponentials(Z, top, total)
@@ -109,16 +119,16 @@ class Softmax(NamedTuple):
             c[i] = s[i] * Z[k, i] * ((1.0 if k == l else 0.0) - Z[l, i])
 
     def curvature_bound(self):
-        # 1/2 bounds it everywhere; the curvature at the start, floored, is what steps are sized by (they halve it).
-        return max(self.largest_variance, 0.05)
+        # The curvature never exceeds 1/2, but steps are sized by what it is at the start.
+        return max(self.largest_variance, LEAST_VARIANCE)
 
     def intercept_only_scores(self, y, s):
         scores = np.log(np.bincount(y[0].astype(np.intp), weights=s, minlength=self.n_outputs) / s.sum())
         return scores - scores.mean()
 
 
-def as_softmax(cls):
-    """Give a class what does not depend on the form of the labels."""
+def with_softmax_loops(cls):
+    """Give a class the methods of `Softmax` that do not depend on the form of the labels."""
     for name in (
         "coupled",
         "exponentials",
@@ -134,9 +144,9 @@ def as_softmax(cls):
 
 @struct
 @with_usual_answers
-@as_softmax
+@with_softmax_loops
 class SoftLabels(NamedTuple):
-    """Softmax for labels that are probabilities y (K, n): log(sum_k exp(z_k)) - sum_k y_k z_k."""
+    """log(sum_k exp(z_k)) - sum_k y_k z_k: the softmax loss of labels y (K, n) that are probabilities of the classes."""
 
     n_outputs: int
     largest_variance: float

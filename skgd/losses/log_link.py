@@ -1,6 +1,6 @@
-"""Losses of a positive mean mu = exp(z): half the unit deviances of the Poisson and gamma distributions.
+"""Losses whose score is the logarithm of a positive mean mu = exp(z): half the unit deviances of Poisson and gamma targets.
 
-Their curvature has no bound, so the rates of stochastic steps cannot come from one.
+Their curvature has no bound, so stochastic solvers cannot derive a rate from one, and only gd takes these losses.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import numpy as np
 from ..compiled.jit import kernel
 from .arithmetic import exp
 from .separable import separable
-
-FAR = 4.0  # logarithm of target over mean from which a row counts with a curvature above its own
+from .surrogate_curvature import DAMPED_BEYOND
 
 
 @kernel
-def excess(u):
-    """exp(u) - 1 - u, to about 1e-15 relative: by its Taylor series where the difference would cancel."""
+def exp_above_tangent(u):
+    """exp(u) - 1 - u to a relative error of about 1e-15: by its Taylor series where the difference would cancel."""
     p = 1.0 / 20922789888000.0
     p = p * u + 1.0 / 1307674368000.0
     p = p * u + 1.0 / 87178291200.0
@@ -43,26 +42,29 @@ class Poisson(NamedTuple):
     """y log(y / mu) - y + mu with mu = exp(z)."""
 
     n_outputs: int = 1
-    mean: float = 1.0  # of the targets: the curvature at the start
-    far: float = FAR
+    mean: float = 1.0  # of the targets: the curvature where fits start
+    damped_beyond: float = DAMPED_BEYOND
 
     def bounded_curvature(self):
         return False
 
     def value(self, y, z):
-        return y * excess(z - math.log(y)) if y > 0.0 else exp(z)
+        return y * exp_above_tangent(z - math.log(y)) if y > 0.0 else exp(z)
 
     def derivative(self, y, z):
         return exp(z) - y
 
     def curvature(self, y, z):
-        # Far below the target it vanishes and steps would have no end: there, such that the row's own ends at the target.
+        # Far below the target: the curvature with which Newton's step of this row alone ends at its target.
         mu = exp(z)
         below = math.log(y) - z if y > 0.0 else 0.0
-        return (y - mu) / below if below > self.far else mu
+        return (y - mu) / below if below > self.damped_beyond else mu
+
+    def damps_far_rows(self):
+        return bool(np.isfinite(self.damped_beyond))
 
     def with_own_curvature(self):
-        return self._replace(far=np.inf)
+        return self._replace(damped_beyond=np.inf)
 
     def curvature_bound(self):
         return self.mean
@@ -82,25 +84,28 @@ class Gamma(NamedTuple):
     """y / mu - 1 - log(y / mu) with mu = exp(z)."""
 
     n_outputs: int = 1
-    far: float = FAR
+    damped_beyond: float = DAMPED_BEYOND
 
     def bounded_curvature(self):
         return False
 
     def value(self, y, z):
-        return excess(math.log(y) - z)
+        return exp_above_tangent(math.log(y) - z)
 
     def derivative(self, y, z):
         return 1.0 - exp(math.log(y) - z)
 
     def curvature(self, y, z):
-        # Far above the target it vanishes: there, as for Poisson, such that the row's own step ends at the target.
+        # Far above the target: the curvature with which Newton's step of this row alone ends at its target.
         above = z - math.log(y)
         ratio = exp(-above)
-        return (1.0 - ratio) / above if above > self.far else ratio
+        return (1.0 - ratio) / above if above > self.damped_beyond else ratio
+
+    def damps_far_rows(self):
+        return bool(np.isfinite(self.damped_beyond))
 
     def with_own_curvature(self):
-        return self._replace(far=np.inf)
+        return self._replace(damped_beyond=np.inf)
 
     def curvature_bound(self):
         return 1.0

@@ -1,7 +1,7 @@
-"""Losses of the margin y z of two classes, y = -1 or 1: what a row pays for a score that is not far enough on its side.
+"""Losses of the margin y z of two classes, y = -1 or 1: a row pays where its margin is too small.
 
-Where rows pay nothing, the second derivative is zero: Newton's method with the curvature of those that pay ends after
-few changes of who does (Keerthi and DeCoste, 2005).
+Rows with a loss of zero have no curvature.  Newton's method with the curvature of the rows that pay ends once the same rows
+pay after a step, which takes few steps (Keerthi and DeCoste, 2005).
 """
 
 from __future__ import annotations
@@ -10,28 +10,35 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kinks import SHARE, Ramps, bend, ramp, step
+from .ramps import SumOfRamps, ramp, ramp_curvature, ramp_derivative
 from .separable import separable
+from .surrogate_curvature import RISING_SHARE
 
 
 @separable
 class Hinge(NamedTuple):
-    """max(0, 1 - y z): the linear support vector machine (Cortes and Vapnik, 1995)."""
+    """max(0, 1 - y z): the loss of the linear support vector machine (Cortes and Vapnik, 1995)."""
 
     n_outputs: int = 1
-    width: float = 0.0  # of the rounding of its kink
+    width: float = 0.0  # over which its non-smooth point is smoothed
 
     def smooth(self):
         return self.width > 0.0
+
+    def smoothed(self):
+        return self.width > 0.0
+
+    def with_width(self, width):
+        return self._replace(width=width)
 
     def value(self, y, z):
         return ramp(1.0 - y * z, self.width)
 
     def derivative(self, y, z):
-        return -y * (1.0 - step(y * z - 1.0, self.width))  # -y at the kink
+        return -y * (1.0 - ramp_derivative(y * z - 1.0, self.width))  # -y at the non-smooth point
 
     def curvature(self, y, z):
-        return bend(1.0 - y * z, self.width)
+        return ramp_curvature(1.0 - y * z, self.width)
 
     def curvature_bound(self):
         return 1.0
@@ -39,8 +46,11 @@ class Hinge(NamedTuple):
     def intercept_only_scores(self, y, s):
         return np.sign(y @ s)
 
-    def ramps(self, y):
-        return Ramps(0.0, 0.0, [(-y, 1.0)])
+    def is_sum_of_ramps(self):
+        return True
+
+    def as_ramps(self, y):
+        return SumOfRamps(0.0, 0.0, [(-y, 1.0)])
 
 
 @separable
@@ -68,16 +78,19 @@ class SquaredHinge(NamedTuple):
     def intercept_only_scores(self, y, s):
         return y @ s / s.sum()
 
-    def ramps(self, y):
-        return Ramps(0.0, 0.0, [(-y, 1.0)], box=np.inf, roundness=0.5)
+    def is_sum_of_ramps(self):
+        return True
+
+    def as_ramps(self, y):
+        return SumOfRamps(0.0, 0.0, [(-y, 1.0)], max_slope=np.inf, smoothing=0.5)
 
 
 @separable
 class ModifiedHuber(NamedTuple):
-    """max(0, 1 - y z)^2 where y z >= -1, and -4 y z beyond (Zhang, 2004)."""
+    """max(0, 1 - y z)^2 where y z >= -1, and -4 y z where it is less (Zhang, 2004)."""
 
     n_outputs: int = 1
-    beyond: float = SHARE  # of the curvature of a parabola above the loss, that rows count with where it is linear
+    majorising_share: float = RISING_SHARE  # of the majorising curvature, for rows where the loss is linear
 
     def has_flat_rows(self):
         return True
@@ -91,13 +104,12 @@ class ModifiedHuber(NamedTuple):
         return -2.0 * y * min(max(1.0 - y * z, 0.0), 2.0)
 
     def curvature(self, y, z):
-        # Where it is linear: a share of that of the parabola which touches the loss at +-z and lies above it, as for Huber.
-        if y * z < -1.0:
-            return self.beyond * 2.0 / (-y * z)
+        if y * z < -1.0:  # the loss is linear: a share of the majorising curvature
+            return self.majorising_share * 2.0 / (-y * z)
         return 2.0 if y * z < 1.0 else 0.0
 
     def with_own_curvature(self):
-        return self._replace(beyond=0.0)
+        return self._replace(majorising_share=0.0)
 
     def curvature_bound(self):
         return 2.0
@@ -105,18 +117,24 @@ class ModifiedHuber(NamedTuple):
     def intercept_only_scores(self, y, s):
         return y @ s / s.sum()
 
-    def ramps(self, y):
-        return Ramps(0.0, 0.0, [(-y, 1.0)], box=4.0, roundness=0.5)
+    def is_sum_of_ramps(self):
+        return True
+
+    def as_ramps(self, y):
+        return SumOfRamps(0.0, 0.0, [(-y, 1.0)], max_slope=4.0, smoothing=0.5)
 
 
 @separable
 class Perceptron(NamedTuple):
-    """max(0, -y z) (Rosenblatt, 1958).  Zero scores cost nothing, so it is the way of the steps that counts."""
+    """max(0, -y z) (Rosenblatt, 1958).  Zero scores pay nothing, so a model is where the steps lead, not a minimum."""
 
     n_outputs: int = 1
 
     def smooth(self):
         return False
+
+    def minimised_by_zero_scores(self):
+        return True
 
     def value(self, y, z):
         return max(-y * z, 0.0)

@@ -1,4 +1,4 @@
-"""Losses of a score that predicts the target itself, in its unit."""
+"""Losses of a score that predicts the target itself, in its unit; z - y is the residual of a row."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kinks import SHARE, Ramps, bend, ramp, step
+from .ramps import SumOfRamps, ramp, ramp_curvature, ramp_derivative
 from .separable import separable
+from .surrogate_curvature import RISING_SHARE
 
-ROUNDING = 1e-12  # of sums of weights, relative
+ROUNDING = 1e-12  # relative error that a sum of weights may have: those of the same weights from both ends differ
 
 
 @separable
@@ -42,11 +43,11 @@ class SquaredError(NamedTuple):
 
 @separable
 class Huber(NamedTuple):
-    """(z - y)^2 / 2 where |z - y| <= epsilon, and epsilon |z - y| - epsilon^2 / 2 beyond (Huber, 1964)."""
+    """(z - y)^2 / 2 where |z - y| <= epsilon, and epsilon |z - y| - epsilon^2 / 2 elsewhere (Huber, 1964)."""
 
     n_outputs: int = 1
     epsilon: float = 0.1
-    beyond: float = SHARE  # of the curvature of a parabola above the loss, that rows beyond epsilon count with
+    majorising_share: float = RISING_SHARE  # of the majorising curvature, for rows where the loss is linear
 
     def value(self, y, z):
         r = abs(z - y)
@@ -57,14 +58,11 @@ class Huber(NamedTuple):
         return min(max(z - y, -self.epsilon), self.epsilon)
 
     def curvature(self, y, z):
-        # Beyond epsilon it is zero, but rows there have slopes, and the metric must not be singular along them: they
-        # count with a share of what the parabola has that touches the loss at +-(z - y) and lies above it (Huber and
-        # Ronchetti, 2009, section 7.8).  With all of it steps become short, and what they gain is taken for all there is.
-        off = abs(z - y)
-        return 1.0 if off <= self.epsilon else self.beyond * self.epsilon / off
+        r = abs(z - y)
+        return 1.0 if r <= self.epsilon else self.majorising_share * self.epsilon / r
 
     def with_own_curvature(self):
-        return self._replace(beyond=0.0)
+        return self._replace(majorising_share=0.0)
 
     def curvature_bound(self):
         return 1.0
@@ -75,9 +73,12 @@ class Huber(NamedTuple):
     def intercept_only_scores(self, y, s):
         return np.array([_weighted_quantile(column, s, 0.5) for column in y])
 
-    def ramps(self, y):
+    def is_sum_of_ramps(self):
+        return True
+
+    def as_ramps(self, y):
         constant = self.epsilon * (y - 0.5 * self.epsilon)
-        return Ramps(-self.epsilon, constant, [(1.0, self.epsilon - y)], box=2.0 * self.epsilon, roundness=1.0)
+        return SumOfRamps(-self.epsilon, constant, [(1.0, self.epsilon - y)], max_slope=2.0 * self.epsilon, smoothing=1.0)
 
 
 @separable
@@ -86,36 +87,49 @@ class EpsilonInsensitive(NamedTuple):
 
     n_outputs: int = 1
     epsilon: float = 0.1
-    deviation: float = 1.0  # of the targets
-    width: float = 0.0  # of the rounding of its kinks
+    deviation: float = 1.0  # standard deviation of the targets
+    width: float = 0.0  # over which its non-smooth points are smoothed
 
     def smooth(self):
         return self.width > 0.0
+
+    def smoothed(self):
+        return self.width > 0.0
+
+    def with_width(self, width):
+        return self._replace(width=width)
 
     def value(self, y, z):
         return ramp(z - y - self.epsilon, self.width) + ramp(y - z - self.epsilon, self.width)
 
     def derivative(self, y, z):
-        return step(z - y - self.epsilon, self.width) - step(y - z - self.epsilon, self.width)
+        return ramp_derivative(z - y - self.epsilon, self.width) - ramp_derivative(y - z - self.epsilon, self.width)
 
     def curvature(self, y, z):
-        return bend(z - y - self.epsilon, self.width) + bend(y - z - self.epsilon, self.width)
+        return ramp_curvature(z - y - self.epsilon, self.width) + ramp_curvature(y - z - self.epsilon, self.width)
 
     def curvature_bound(self):
         return 1.0 / self.deviation
+
+    def with_deviation(self, deviation):
+        return self._replace(deviation=deviation)
 
     def scores_are_targets(self):
         return True
 
     def intercept_only_scores(self, y, s):
-        # Slopes change by s_i at y_i - epsilon and at y_i + epsilon: the median of these.  Where there are many, the middle:
-        # it is far from the kinks, and nothing that rounding could do costs anything there.
-        weights, kinks, half = np.concatenate([s, s]), np.column_stack([y - self.epsilon, y + self.epsilon]), 0.5 - ROUNDING
-        ends = [(_weighted_quantile(k, weights, half), -_weighted_quantile(-k, weights, half)) for k in kinks]
+        # The derivative of the sum of losses rises by s_i at y_i - epsilon and at y_i + epsilon, so these points' weighted
+        # medians are its minimisers.  Of an interval of medians the middle is taken: it is far from non-smooth points, and
+        # rounding costs nothing there.
+        weights, points, half = np.concatenate([s, s]), np.column_stack([y - self.epsilon, y + self.epsilon]), 0.5 - ROUNDING
+        ends = [(_weighted_quantile(row, weights, half), -_weighted_quantile(-row, weights, half)) for row in points]
         return np.array([0.5 * (low + high) for low, high in ends])
 
-    def ramps(self, y):
-        return Ramps(0.0, 0.0, [(1.0, -y - self.epsilon), (-1.0, y - self.epsilon)])
+    def is_sum_of_ramps(self):
+        return True
+
+    def as_ramps(self, y):
+        return SumOfRamps(0.0, 0.0, [(1.0, -y - self.epsilon), (-1.0, y - self.epsilon)])
 
 
 @separable
@@ -148,33 +162,45 @@ class SquaredEpsilonInsensitive(NamedTuple):
     def intercept_only_scores(self, y, s):
         return y @ s / s.sum()
 
-    def ramps(self, y):
-        return Ramps(0.0, 0.0, [(1.0, -y - self.epsilon), (-1.0, y - self.epsilon)], box=np.inf, roundness=0.5)
+    def is_sum_of_ramps(self):
+        return True
+
+    def as_ramps(self, y):
+        return SumOfRamps(0.0, 0.0, [(1.0, -y - self.epsilon), (-1.0, y - self.epsilon)], max_slope=np.inf, smoothing=0.5)
 
 
 @separable
 class Quantile(NamedTuple):
-    """q (y - z) where z <= y, and (1 - q) (z - y) beyond (Koenker and Bassett, 1978)."""
+    """q (y - z) where z <= y, and (1 - q) (z - y) elsewhere (Koenker and Bassett, 1978)."""
 
     n_outputs: int = 1
     quantile: float = 0.5
-    deviation: float = 1.0  # of the targets
-    width: float = 0.0  # of the rounding of its kink
+    deviation: float = 1.0  # standard deviation of the targets
+    width: float = 0.0  # over which its non-smooth point is smoothed
 
     def smooth(self):
         return self.width > 0.0
+
+    def smoothed(self):
+        return self.width > 0.0
+
+    def with_width(self, width):
+        return self._replace(width=width)
 
     def value(self, y, z):
         return (1.0 - self.quantile) * ramp(z - y, self.width) + self.quantile * ramp(y - z, self.width)
 
     def derivative(self, y, z):
-        return (1.0 - self.quantile) * step(z - y, self.width) - self.quantile * step(y - z, self.width)
+        return (1.0 - self.quantile) * ramp_derivative(z - y, self.width) - self.quantile * ramp_derivative(y - z, self.width)
 
     def curvature(self, y, z):
-        return bend(z - y, self.width)
+        return ramp_curvature(z - y, self.width)
 
     def curvature_bound(self):
         return 1.0 / self.deviation
+
+    def with_deviation(self, deviation):
+        return self._replace(deviation=deviation)
 
     def scores_are_targets(self):
         return True
@@ -182,11 +208,15 @@ class Quantile(NamedTuple):
     def intercept_only_scores(self, y, s):
         return np.array([_weighted_quantile(column, s, self.quantile) for column in y])
 
-    def ramps(self, y):
-        return Ramps(-self.quantile, self.quantile * y, [(1.0, -y)])
+    def is_sum_of_ramps(self):
+        return True
+
+    def as_ramps(self, y):
+        return SumOfRamps(-self.quantile, self.quantile * y, [(1.0, -y)])
 
 
 def _weighted_quantile(values: np.ndarray, weights: np.ndarray, quantile: float) -> float:
+    """The smallest of the values (n,) such that those up to it have at least this share of the weights (n,)."""
     order = np.argsort(values)
     mass = np.cumsum(weights[order])
     return float(values[order[np.searchsorted(mass, quantile * mass[-1])]])

@@ -1,38 +1,20 @@
-"""What losses with independent columns have in common: the loops over a tile, and the usual answers to solvers."""
+"""What losses with independent columns have in common: the compiled loops over a tile of rows."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..compiled.jit import struct
+from .usual_answers import with_usual_answers
 
 
 def separable(cls):
-    """Make a struct of a loss with independent columns, which defines value and derivative of one score.
+    """Make a struct of a class that is a `protocol.SeparableLoss`, given its value and derivative for one score.
 
-    Where the derivative is continuous it defines the curvature, too; and it may answer otherwise than most losses.
+    A smooth loss defines the curvature, too.  The class gets the loops over a tile, and the usual answers to solvers.
     """
     for method in (coupled, column_losses_and_residuals, loss_and_residuals, curvatures, curvature_block):
         setattr(cls, method.__name__, method)
     with_usual_answers(cls)
     return struct(cls)
-
-
-def with_usual_answers(cls):
-    """Let a class answer solvers and estimators as most losses do, where it does not say otherwise."""
-    for usual in (
-        constant_curvature,
-        smooth,
-        bounded_curvature,
-        has_flat_rows,
-        with_own_curvature,
-        scores_are_targets,
-        valid,
-        domain,
-    ):
-        if usual.__name__ not in vars(cls):
-            setattr(cls, usual.__name__, usual)
-    return cls
 
 
 def coupled(self):
@@ -68,35 +50,3 @@ def curvatures(self, y, s, Z):
 def curvature_block(self, s, Z, k, l, c):
     for i in range(Z.shape[1]):
         c[i] = s[i] * Z[k, i]
-
-
-def constant_curvature(self):
-    return False
-
-
-def smooth(self):
-    return True
-
-
-def bounded_curvature(self):
-    return True
-
-
-def has_flat_rows(self):
-    return False
-
-
-def with_own_curvature(self):
-    return self
-
-
-def scores_are_targets(self):
-    return False
-
-
-def valid(self, y):
-    return np.isfinite(y)
-
-
-def domain(self):
-    return "finite y"

@@ -1,13 +1,13 @@
-"""Metrics of proximal steps: what is known of the curvature of the loss, where L1 keeps coefficients at zero.
+"""Metrics of proximal steps: what is known of the curvature of the loss, where a penalty keeps coefficients at zero.
 
 ``Full``
-    the Hessian as a matrix, one block per separable column or one for all that are coupled, kept up to date by BFGS.
+    The Hessian as a matrix, one block for each independent column or one for all that are coupled, kept up to date by BFGS.
 ``Columns``
-    the Hessian of sparse columns, never formed (`column_metric.py`), where the matrix is too large;
+    The Hessian of sparse columns, never formed (`column_metric.py`), where the matrix is too large.
 ``Limited``
-    a diagonal and the last few changes of the gradient (L-BFGS in its compact form), elsewhere.
+    A diagonal and the last few changes of the gradient (L-BFGS in its compact form), elsewhere.
 
-All answer the same calls: `minimise` a model with the penalty, `update` by a step.
+All of them are a `Metric`.
 """
 
 from __future__ import annotations
@@ -18,75 +18,80 @@ from ..objective import Objective
 from ..penalties import penalty_value
 from . import column_metric
 from .column_metric import INEXACT, Columns
-from .curvature import Matrices, hessian, share_of_rows, shrunk
+from .cost import HessianPlan
+from .curvature import curved_share, hessian, shrunk
+from .metric import Metric, ModelMinimum
 from .quadratic import LowRank, Rough, descend_low_rank, descend_matrix
-from .quasi_newton import MEMORY
+from .quasi_newton import CURVED, MEMORY
+
+CURVED_BESIDE_MODEL = 1e-12  # A step's curvature, relative to that of the model, below which it is rounding.
+LEAST_CURVATURE = 1e-3  # of the loss, relative to its bound, that a limited metric starts from where the L2 penalty has more
 
 
-def proximal_metric(
-    objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False
-) -> Full | Columns | Limited:
-    """The metric at theta: full where the matrix pays, of sparse columns or limited elsewhere.
+def proximal_metric(objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False) -> Metric:
+    """The metric at theta: the full Hessian where it is worth its cost, that of sparse columns or a limited one elsewhere.
 
-    For the arguments see `curvature_at`.
+    The arguments are those of `curvature_at`.
     """
-    matrices = Matrices(objective, constant=False, effort=effort)
-    if not matrices.worthwhile:
+    plan = HessianPlan(objective, effort=effort)
+    if not plan.worthwhile:
         return Columns(objective, theta) if column_metric.is_worthwhile(objective) else Limited(objective)
-    H = hessian(objective, theta, matrices.rows, matrices.diagonal, remembered)
-    if matrices.share == 0.0:
-        return Full(objective, H, Matrices(objective, False, effort, share_of_rows(objective, H)))
-    return Full(objective, shrunk(H, matrices.share), matrices, unshrunk=Full(objective, H, matrices))
+    H = hessian(objective, theta, plan.rows, plan.diagonal_blocks, remembered)
+    if plan.shrinkage == 0.0:
+        return Full(objective, H, HessianPlan(objective, effort=effort, curved_share=curved_share(objective, H)))
+    return Full(objective, shrunk(H, plan.shrinkage), plan, unshrunk=Full(objective, H, plan))
 
 
 class Full:
     """Hessian blocks B (P, N, N), one for each column of theta, or a single one for all of it.
 
-    `unshrunk` is the same as a sample of the rows says, where B is shrunk.
+    Parameters
+    ----------
+    objective : Objective
+    B : ndarray of shape (P, N, N)
+    plan : HessianPlan
+        What new blocks cost.
+    unshrunk : Full or None
+        The curvature that a sample of the rows had before it was shrunk, if it was.
     """
 
     exact_near_minimum = True
 
-    @property
-    def refreshable(self) -> bool:
-        """Whether another point has another curvature."""
-        return not self.exact
-
-    def __init__(self, objective: Objective, B: np.ndarray, matrices: Matrices, unshrunk: Full | None = None) -> None:
+    def __init__(self, objective: Objective, B: np.ndarray, plan: HessianPlan, unshrunk: Full | None = None) -> None:
         self.objective, self.B, self.unshrunk = objective, B, unshrunk
-        self.passes, self.refreshed_every_step = matrices.passes, matrices.refreshed_every_step
+        self.passes, self.refreshed_every_step = plan.passes, plan.refreshed_every_step
         self.exact = objective.loss.constant_curvature()
         copies = objective.K if objective.loss.coupled() else 1
         self.penalty = objective.penalty.of(np.tile(np.arange(objective.d + 1), copies))
 
+    @property
+    def refreshable(self) -> bool:
+        return not self.exact
+
     def _split(self, theta: np.ndarray) -> np.ndarray:
-        """theta (D, K) as one row per block."""
+        """theta (D, K) with one row for each block."""
         return np.ascontiguousarray(theta.T).reshape(-1, len(self.penalty.l2))
 
-    def _join(self, rows: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    def _join(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The inverse of `_split`."""
         return np.ascontiguousarray(rows.reshape(shape[1], shape[0]).T)
 
     def _block(self, p: int) -> np.ndarray:
         return self.B[p if len(self.B) > 1 else 0]  # a quadratic loss has one curvature for all its columns
 
-    def minimise(
-        self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0
-    ) -> tuple[np.ndarray, float, float]:
-        """The minimiser of the model at theta plus the penalty, exact zeros included; slope and decrease.
-
-        To `tol`; where the model itself is not exact, a share of a decrease above `goal` may be missing.
-        """
+    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0) -> ModelMinimum:
+        """The minimum of the model at theta plus the penalty, exact zeros included: see `Metric`."""
         blocks = zip(self._split(theta), self._split(gradient), strict=True)
         rough = Rough(0.0 if self.exact else INEXACT, goal / len(self.B))
         new = [descend_matrix(self._block(p), g, w, self.penalty, tol, rough) for p, (w, g) in enumerate(blocks)]
-        target = self._join(np.array(new), theta.shape)
-        return target, *_descent(self, theta, gradient, target)
+        return _minimum(self, theta, gradient, self._join(np.array(new), theta.shape))
 
     def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:
-        """The decrease of the model that a sample of the rows makes by itself; 0 where none was taken."""
-        return 0.0 if self.unshrunk is None else self.unshrunk.minimise(theta, gradient, tol, np.inf)[2]
+        """The decrease of the model whose curvature is a sample's before it was shrunk; 0 where no sample was taken."""
+        return 0.0 if self.unshrunk is None else self.unshrunk.minimise(theta, gradient, tol, np.inf).decrease
 
     def product(self, step: np.ndarray) -> np.ndarray:
+        """B times a step (D, K)."""
         return self._join(np.array([self._block(p) @ s for p, s in enumerate(self._split(step))]), step.shape)
 
     def update(self, step: np.ndarray, change: np.ndarray) -> None:
@@ -95,7 +100,7 @@ class Full:
             return
         for p, (s, y) in enumerate(zip(self._split(step), self._split(change), strict=True)):
             Bs = self.B[p] @ s
-            if s @ y > 1e-12 * (s @ Bs) > 0.0:
+            if s @ y > CURVED_BESIDE_MODEL * (s @ Bs) > 0.0:
                 self.B[p] += np.outer(y, y / (s @ y)) - np.outer(Bs, Bs / (s @ Bs))
 
 
@@ -107,7 +112,8 @@ class Limited:
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         inert = objective.coordinates.scale == 0.0
-        curvature = np.maximum(objective.loss.curvature_bound() - objective.penalty.l2, 1e-3 * objective.loss.curvature_bound())
+        bound = objective.loss.curvature_bound()
+        curvature = np.maximum(bound - objective.penalty.l2, LEAST_CURVATURE * bound)
         self.start = np.repeat(np.where(inert, 0.0, curvature), objective.K)
         self.penalty = objective.penalty.of(np.repeat(np.arange(objective.d + 1), objective.K))
         self.steps: list[np.ndarray] = []
@@ -115,6 +121,7 @@ class Limited:
         self.B = self._compact()
 
     def _compact(self) -> LowRank:
+        """The matrix of the steps and changes so far, around a diagonal that is scaled such that the last pair fits it."""
         if not self.steps:
             return LowRank(self.start, np.empty((len(self.start), 0)), np.empty((0, 0)))
         S, Y = np.array(self.steps), np.array(self.changes)
@@ -127,29 +134,30 @@ class Limited:
         inner = -np.block([[S @ BS.T, L], [L.T, -np.diag(np.diagonal(SY))]])
         return LowRank(diagonal, np.ascontiguousarray(np.vstack([BS, Y]).T), inner)
 
-    def minimise(
-        self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0
-    ) -> tuple[np.ndarray, float, float]:
+    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0) -> ModelMinimum:
+        """The minimum of the model at theta plus the penalty, exact zeros included: see `Metric`."""
         target = descend_low_rank(self.B, gradient.ravel(), theta.ravel(), self.penalty, tol).reshape(theta.shape)
-        return target, *_descent(self, theta, gradient, target)
+        return _minimum(self, theta, gradient, target)
 
     def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:
         """0: no sample was taken."""
         return 0.0
 
     def product(self, step: np.ndarray) -> np.ndarray:
+        """B times a step (D, K)."""
         return (self.B @ step.ravel()).reshape(step.shape)
 
     def update(self, step: np.ndarray, change: np.ndarray) -> None:
+        """L-BFGS: remember a step and its change of the gradient, if the loss is curved along it."""
         s, y = step.ravel(), change.ravel()
-        if s @ y > 1e-14 * np.sqrt((s @ s) * (y @ y)):
+        if s @ y > CURVED * np.sqrt((s @ s) * (y @ y)):
             self.steps, self.changes = [*self.steps, s][-MEMORY:], [*self.changes, y][-MEMORY:]
             self.B = self._compact()
 
 
-def _descent(metric: Full | Limited, theta: np.ndarray, gradient: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """From theta to target: the slope of the loss plus the change of the penalty, and the decrease of the model."""
+def _minimum(metric: Full | Limited, theta: np.ndarray, gradient: np.ndarray, target: np.ndarray) -> ModelMinimum:
+    """The target with the slope and the decrease from theta to there."""
     step, objective = target - theta, metric.objective
     change = penalty_value(target, objective.penalty) - penalty_value(theta, objective.penalty)
     slope = float(np.vdot(gradient, step)) + change
-    return slope, -slope - 0.5 * float(np.vdot(step, metric.product(step)))
+    return ModelMinimum(target, slope, -slope - 0.5 * float(np.vdot(step, metric.product(step))))

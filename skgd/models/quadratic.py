@@ -1,31 +1,33 @@
-"""Minimise a quadratic model plus the penalty: g'(u - w) + (u - w)'B(u - w)/2 + penalty(u).
+"""Minimise a quadratic model plus a penalty with kinks: g'(u - w) + (u - w)'B(u - w)/2 + penalty(u).
 
-B is either a matrix, or a diagonal plus a low-rank part U M U'.  Without kinks the minimiser has a closed form; with it,
-coordinate descent finds it, exact zeros included, without any pass over X.
+B is a matrix, or a diagonal plus a low-rank part U M U'.  Coordinate descent finds the minimiser, exact zeros included, without
+any pass over X.  (Without kinks the minimiser has a closed form: see `factorisation`.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg as la
 
 from ..compiled.jit import kernel
-from ..penalties import Penalty, shrink, slopes_off_zero
+from ..penalties import Penalty, penalty_derivative, soft_threshold
+from .factorisation import SINGULAR, solve_matrix
+from .kinked_line import crossing, lowest_on_the_way
 
-# Below this share of the largest, an eigenvalue of a matrix with a unit diagonal is rounding.
-SINGULAR = 1e-12
-# Share of the diagonal that is added where columns may be the same: there any solution does, and no eigenvectors are needed.
+# The share of the diagonal that is added on the support, so that Cholesky succeeds where columns are the same.  There any
+# solution will do, and no eigenvectors are needed.
 COLLINEAR = 4 * SINGULAR
-EPS = float(np.finfo(float).eps)
-ROUNDING = 1e-13  # of the entries of an eigenvector, at least
-PROMISING = 1e-3  # share of the gain, above which a direction without curvature has a slope that is no rounding
-CROSSINGS = 3  # first solves in a row, each of which takes a coefficient out of the support; twice as many each time
-SWEEPS = 6  # before solves, at least; one for every `SIDE` coefficients, as solves cost the cube of their number
-SIDE = 2
-SETTLING = 0.25  # of the last sweep's gain: what a sweep gains at most where the few that are left need no solve
+ROUNDS = 100  # of sweeps and solves, at most
+CROSSINGS = 3  # Newton steps in the first solve, each of which takes a coefficient out of the support; twice as many each time
+SWEEPS = 6  # between solves, at least
+COEFFICIENTS_PER_SWEEP = 2  # where there are more of them: the cost of a solve grows with the cube of their number
+# A sweep that gains less than this share of the last one's gain converges: the little that is left needs no solve.
+SETTLING = 0.25
+# Gains that are rounding, relative to all that was gained: of a sweep, and of the sweep after a solve.
+ROUNDING_OF_SWEEP, ROUNDING_OF_SOLVE = 1e-9, 1e-7
+LOW_RANK_SWEEPS = 200  # at most
+LOW_RANK_PRECISION = 1e-3  # the share of its decrease by which the minimum of a low-rank model may be missed
 
 
 class LowRank(NamedTuple):
@@ -40,7 +42,11 @@ class LowRank(NamedTuple):
 
 
 class Rough(NamedTuple):
-    """How much of a decrease may be missing: a `share` of it.  Up to `goal`, a solve has to show it; sweeps hide it."""
+    """How much of the decrease of a model may be missed.
+
+    A `share` of it may be, as far as the gains of sweeps tell.  They hide slow gains, so a decrease up to `goal` must be shown
+    by a solve.
+    """
 
     share: float = 0.0
     goal: float = 0.0
@@ -49,53 +55,10 @@ class Rough(NamedTuple):
 EXACT = Rough()
 
 
-# ---------------------------------------------------------------- closed form, without kinks
-def factor(B: np.ndarray, least: float = np.inf) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
-    """The function r -> B^-1 r of a positive semi-definite matrix, by Cholesky; of least norm where it is (nearly) singular.
-
-    Slopes in directions without curvature lead as far as the least curvature that is none allows, if they are more than
-    rounding: above the `least`, in units in which B has a unit diagonal, and with a share of what the others promise.
-    Coordinates with a zero diagonal stay at zero.  The other result is a basis (N, m) of the directions in which the rest has
-    no curvature, m = 0 where Cholesky succeeds.
-    """
-    diagonal = np.diagonal(B)
-    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, np.inf))
-    unit = B * scale[:, None] * scale
-    np.fill_diagonal(unit, 1.0)
-    triangle, failed = la.lapack.dpotrf(unit, lower=False, clean=False)
-    if not failed and triangle.diagonal().min() ** 2 > SINGULAR:
-        return lambda r: (scale * la.lapack.dpotrs(triangle, (scale * r.T).T, lower=False)[0].T).T, np.empty((len(B), 0))
-    values, vectors = la.eigh(unit, check_finite=False)
-    flat = int(np.count_nonzero(values <= SINGULAR * values[-1]))  # eigenvalues ascend
-    null = scale[:, None] * _without_rounding(vectors[:, :flat], values)
-    vectors, values = scale[:, None] * vectors, np.maximum(values, SINGULAR * values[-1])
-
-    def solve(r: np.ndarray) -> np.ndarray:
-        slopes = vectors.T @ r
-        steps = (slopes.T / values).T
-        gains = slopes * steps
-        steps[:flat] *= (np.abs(slopes[:flat]) > least) & (gains[:flat] > PROMISING * gains[flat:].sum(axis=0))
-        return vectors @ steps
-
-    return solve, null
-
-
-def _without_rounding(null: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Eigenvectors (N, m) of the first eigenvalues, which are zero, but for what rounding may add of those of the next ones."""
-    m = null.shape[1]
-    distance = values[m] / values[-1] if m < len(values) else 1.0
-    return np.where(np.abs(null) > max(ROUNDING, len(null) * EPS / distance), null, 0.0)
-
-
-def solve_matrix(B: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """B^-1 r, by `factor`."""
-    return factor(B)[0](r)
-
-
-# ---------------------------------------------------------------- coordinate descent, with kinks
+# ---------------------------------------------------------------- compiled sweeps
 @kernel
 def flat_step(j, slope, u, lower, upper):
-    """Set u[j], of which the loss has no curvature here, to zero where the kink pulls it there; the decrease of the model."""
+    """Set u[j], along which the loss has no curvature, to zero if that lowers the model; return the decrease."""
     fall = u[j] * (slope + (upper[j] if u[j] > 0.0 else lower[j]))
     if fall <= 0.0:
         return 0.0
@@ -105,7 +68,7 @@ def flat_step(j, slope, u, lower, upper):
 
 @kernel
 def sweep_matrix(B, g, u, q, lower, upper, l2):
-    """One sweep of exact coordinate steps on u, with q = B (u - w) kept; return the decrease of the model.
+    """One sweep of exact coordinate steps on u, which keeps q = B (u - w); return the decrease of the model.
 
     A coordinate that does not move costs O(1), one that moves O(N).
     """
@@ -113,13 +76,13 @@ def sweep_matrix(B, g, u, q, lower, upper, l2):
     for j in range(len(u)):
         a = B[j, j] + l2[j]
         if a > 0.0:
-            new = shrink(u[j] - (g[j] + q[j] + l2[j] * u[j]) / a, lower[j] / a, upper[j] / a)
+            new = soft_threshold(u[j] - (g[j] + q[j] + l2[j] * u[j]) / a, lower[j] / a, upper[j] / a)
             delta = new - u[j]
             if delta != 0.0:
                 u[j] = new
                 for k in range(len(u)):
                     q[k] += delta * B[j, k]
-                gain += 0.5 * a * delta * delta  # at least: the kink of |u| only adds to it
+                gain += 0.5 * a * delta * delta  # a lower bound: the kink of |u| only adds to the decrease
         elif u[j] != 0.0:
             gain += flat_step(j, g[j] + q[j], u, lower, upper)
     return gain
@@ -127,7 +90,7 @@ def sweep_matrix(B, g, u, q, lower, upper, l2):
 
 @kernel
 def sweep_low_rank(diagonal, U, V, g, u, r, w, lower, upper, l2):
-    """The same for B = diag + U V', V = U M, with r = U'(u - w) kept: O(r) a coordinate."""
+    """The same for B = diag + U V' with V = U M, which keeps r = U'(u - w): O(r) a coordinate."""
     gain, rank = 0.0, U.shape[1]
     for j in range(len(u)):
         a, slope = diagonal[j] + l2[j], g[j] + diagonal[j] * (u[j] - w[j]) + l2[j] * u[j]
@@ -135,7 +98,7 @@ def sweep_low_rank(diagonal, U, V, g, u, r, w, lower, upper, l2):
             a += V[j, t] * U[j, t]
             slope += V[j, t] * r[t]
         if a > 0.0:
-            new = shrink(u[j] - slope / a, lower[j] / a, upper[j] / a)
+            new = soft_threshold(u[j] - slope / a, lower[j] / a, upper[j] / a)
             delta = new - u[j]
             if delta != 0.0:
                 u[j] = new
@@ -145,116 +108,107 @@ def sweep_low_rank(diagonal, U, V, g, u, r, w, lower, upper, l2):
     return gain
 
 
+# ---------------------------------------------------------------- descents
 def descend_matrix(
     B: np.ndarray, g: np.ndarray, w: np.ndarray, penalty: Penalty, tol: float, rough: Rough = EXACT
 ) -> np.ndarray:
-    """Coordinate descent on the matrix, with Newton steps on the support; return the minimiser u.
+    """The minimiser u (N,) of the model with a matrix B (N, N), by coordinate descent and Newton steps on the support.
 
-    Sweeps find the support.  They suffice where columns are hardly correlated and each gains a fraction of the last.
-    Elsewhere Newton steps solve on the support.  It ends where less than `tol` is to be gained, or about the share that
-    `rough` allows, by the sweeps to come or by a solve and the sweep after it.  Where columns are nearly the same, small
-    gains are all that sweeps ever show.
+    Sweeps find the support.  They suffice where columns are hardly correlated and the gain of each sweep is a fraction of the
+    last one's.  Elsewhere Newton steps on the support go on.  The descent ends where further sweeps would gain less than `tol`,
+    or than `rough` allows, or where a solve and the sweep after it did.  Where columns are nearly the same, sweeps only ever
+    show small gains.
     """
-    u, q, total = w.copy(), np.zeros_like(w), 0.0
-    for attempt in range(100):
-        gain = sweep_matrix(B, g, u, q, *penalty)
-        total += gain
-        for sweep in range(max(SWEEPS, len(u) // SIDE)):
-            before, gain = gain, sweep_matrix(B, g, u, q, *penalty)
-            total += gain
-            # 1. what further sweeps would gain: a geometric series
-            enough = sweep >= SWEEPS - 1
-            settled = enough and total > rough.goal and gain * gain <= rough.share * total * (before - gain)
-            if gain <= 0.01 * tol:
-                settled = settled or (total >= rough.goal and gain <= max(SETTLING * before, 1e-6 * tol))
-                break
-            if settled or (enough and total <= rough.goal) or (gain <= 1e-9 * total and gain > SETTLING * before):
-                break
-        if settled:
+    descent = _MatrixDescent(B, g, w, penalty, tol, rough)
+    for attempt in range(ROUNDS):
+        if descent.sweeps_suffice():
             break
-        # 2. a solve where they have too far to go
-        decrease, solved = _solve_on_support(B, g, u, q, penalty, min(CROSSINGS * 2**attempt, len(u) + 1))
-        gain = sweep_matrix(B, g, u, q, *penalty)
-        total += decrease + gain
-        if solved and (gain <= max(tol, 1e-7 * total) or decrease + gain <= rough.share * total):
+        decrease, solved = descent.solve_on_support(min(CROSSINGS * 2**attempt, len(w) + 1))
+        gain = descent.sweep()
+        descent.total += decrease + gain
+        if solved and (gain <= max(tol, ROUNDING_OF_SOLVE * descent.total) or decrease + gain <= rough.share * descent.total):
             break
-    return u
+    return descent.u
 
 
-def _solve_on_support(
-    B: np.ndarray, g: np.ndarray, u: np.ndarray, q: np.ndarray, penalty: Penalty, crossings: int
-) -> tuple[float, bool]:
-    """Newton steps on the support, each for the signs at its start; the decrease of the model, and whether they came to an end.
+class _MatrixDescent:
+    """The state of `descend_matrix`: u, q = B (u - w), and the total decrease of the model so far."""
 
-    A coefficient that becomes zero leaves the support.
-    """
-    total = 0.0
-    for _ in range(crossings):
-        support = np.flatnonzero((u != 0.0) & (np.diagonal(B) > 0.0))
-        if len(support) == 0:
-            return total, True
-        here = u[support]
-        weights = penalty.of(support)
-        slope = g[support] + q[support] + slopes_off_zero(here, weights)
-        inner = B[np.ix_(support, support)]
+    def __init__(self, B: np.ndarray, g: np.ndarray, w: np.ndarray, penalty: Penalty, tol: float, rough: Rough) -> None:
+        self.B, self.g, self.penalty, self.tol, self.rough = B, g, penalty, tol, rough
+        self.u, self.q, self.total = w.copy(), np.zeros_like(w), 0.0
+
+    def sweep(self) -> float:
+        """One sweep over all coordinates; the decrease of the model."""
+        return sweep_matrix(self.B, self.g, self.u, self.q, *self.penalty)
+
+    def sweeps_suffice(self) -> bool:
+        """Sweep until further sweeps promise little; whether the minimum is found, or a solve has to look for more.
+
+        What is still to come is the geometric series of the last two gains.
+        """
+        gain = self.sweep()
+        self.total += gain
+        for number in range(max(SWEEPS, len(self.u) // COEFFICIENTS_PER_SWEEP)):
+            before, gain = gain, self.sweep()
+            self.total += gain
+            enough = number >= SWEEPS - 1
+            promises_little = gain * gain <= self.rough.share * self.total * (before - gain)
+            settled = enough and self.total > self.rough.goal and promises_little
+            if gain <= 0.01 * self.tol:
+                shown = self.total >= self.rough.goal and gain <= max(SETTLING * before, 1e-6 * self.tol)
+                return settled or shown
+            if settled:
+                return True
+            rounding = gain <= ROUNDING_OF_SWEEP * self.total and gain > SETTLING * before
+            if (enough and self.total <= self.rough.goal) or rounding:
+                return False
+        return False
+
+    def solve_on_support(self, crossings: int) -> tuple[float, bool]:
+        """Newton steps on the support; the decrease of the model, and whether they came to an end.
+
+        Each step takes the signs at its start for given, and ends where the model is lowest on the way.  A coefficient that
+        becomes zero leaves the support.
+        """
+        total = 0.0
+        for _ in range(crossings):
+            support = np.flatnonzero((self.u != 0.0) & (np.diagonal(self.B) > 0.0))
+            if len(support) == 0:
+                return total, True
+            decrease, crossed = self._newton_step(support)
+            if not decrease > 0.0:  # rounding
+                return total, True
+            total += decrease
+            if not crossed:
+                return total, True
+        return total, False
+
+    def _newton_step(self, support: np.ndarray) -> tuple[float, bool]:
+        """One step on the support, if it lowers the model; its decrease, and whether a coefficient came to its kink."""
+        here, weights = self.u[support], self.penalty.of(support)
+        slope = self.g[support] + self.q[support] + penalty_derivative(here, weights)
+        inner = self.B[np.ix_(support, support)]
         diagonal = np.einsum("jj->j", inner)  # a view
         diagonal += weights.l2
-        ridge = COLLINEAR * diagonal
-        diagonal += ridge
+        diagonal += COLLINEAR * diagonal
         move = -solve_matrix(inner, slope)
         crosses = crossing(here, move, weights)
         end, decrease = lowest_on_the_way(here, move, crosses, weights, slope, inner @ move)
-        if not decrease > 0.0:  # rounding
-            return total, True
-        u[support] = end
-        q += (end - here) @ B[support]
-        total += decrease
-        if not crosses.any():
-            return total, True
-    return total, False
-
-
-def crossing(here: np.ndarray, move: np.ndarray, penalty: Penalty) -> np.ndarray:
-    """Which coefficients come to a kink at zero, or cross it, as they move."""
-    return ((here + move) * here <= 0.0) & penalty.kinked & (move != 0.0)
-
-
-def lowest_on_the_way(
-    here: np.ndarray, move: np.ndarray, crosses: np.ndarray, penalty: Penalty, slope: np.ndarray, curved: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """The point along a move where a quadratic model plus the penalty is lowest, and the decrease up to there.
-
-    Slopes are those `here`, of the penalty included; `curved` is the curvature times the move.  Where the point is at the kink
-    of a coefficient, that is exactly zero.
-    """
-    zeros = np.divide(-here, move, out=np.full_like(move, np.inf), where=crosses)
-    jumps = (penalty.upper - penalty.lower) * np.abs(move)
-    share, change = line_minimum(float(move @ slope), float(move @ curved), zeros[crosses], jumps[crosses])
-    return np.where(zeros == share, 0.0, here + share * move), -change
-
-
-def line_minimum(a: float, b: float, kinks: np.ndarray, jumps: np.ndarray) -> tuple[float, float]:
-    """Where a t + b t^2/2 + sum_i jumps_i max(0, t - kinks_i) is least over t >= 0, given a < 0 <= b, and its value there.
-
-    That place is one of the kinks, exactly, or between them.
-    """
-    order = np.argsort(kinks)
-    kinks, jumps = kinks[order], jumps[order]
-    slopes = a + b * kinks + np.cumsum(jumps)  # beyond each kink
-    passed = int(np.searchsorted(slopes >= 0.0, True)) if len(kinks) else 0
-    t = max(-(a + jumps[:passed].sum()), 0.0) / b if b > 0.0 else np.inf
-    t = min(t, float(kinks[passed])) if passed < len(kinks) else t
-    return t, a * t + 0.5 * b * t * t + float(jumps[:passed] @ (t - kinks[:passed]))
+        if decrease > 0.0:
+            self.u[support] = end
+            self.q += (end - here) @ self.B[support]
+        return decrease, bool(crosses.any())
 
 
 def descend_low_rank(B: LowRank, g: np.ndarray, w: np.ndarray, penalty: Penalty, tol: float) -> np.ndarray:
-    """Coordinate descent on a diagonal plus low rank; return the minimiser u, to `tol` or a thousandth of the decrease."""
+    """The minimiser u (N,) of the model with a diagonal plus low rank, to `tol` or a thousandth of the decrease."""
     rank = B.U.shape[1]
     V = np.ascontiguousarray(np.linalg.solve(B.M_inverse, B.U.T).T) if rank else B.U
     u, r, total = w.copy(), np.zeros(rank), 0.0
-    for _ in range(200):
+    for _ in range(LOW_RANK_SWEEPS):
         gain = sweep_low_rank(B.diagonal, B.U, V, g, u, r, w, *penalty)
         total += gain
-        if gain <= max(tol, 1e-3 * total):
+        if gain <= max(tol, LOW_RANK_PRECISION * total):
             break
     return u

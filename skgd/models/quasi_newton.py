@@ -1,4 +1,4 @@
-"""L-BFGS around a curvature: what gd steps in where nothing but L2 is penalised."""
+"""The metric of descents without an L1 penalty: a curvature, corrected by L-BFGS."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import numpy as np
 
 from ..objective import Objective
 from .curvature import curvature_at
+from .metric import ModelMinimum
 
 MEMORY = 10  # steps that are remembered
+CURVED = 1e-14  # A step's curvature, relative to the lengths of step and change, below which it is rounding.
 
 
 class QuasiNewton:
-    """A curvature of the smooth part, corrected by the last steps (Nocedal and Wright, 2006, algorithm 7.4).
+    """A curvature of the smooth part, corrected by the last steps (Nocedal and Wright, 2006, algorithm 7.4): a `Metric`.
 
     Parameters
     ----------
@@ -28,23 +30,18 @@ class QuasiNewton:
         self.base = curvature_at(objective, theta, effort, remembered)
         self.refreshable, self.exact_near_minimum = self.base.refreshable, self.base.exact_near_minimum
         self.passes, self.refreshed_every_step = self.base.passes, self.base.refreshed_every_step
-        self.pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # step s, change y of the gradient, s'y
+        self.pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # step s, change y of the gradient of F, and s'y
         self.scale = self.base.caution
 
-    def minimise(
-        self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0
-    ) -> tuple[np.ndarray, float, float]:
-        """The minimiser of the model at theta, exactly, the slope of F towards it, and the model's decrease.
-
-        `gradient` is that of the loss part.
-        """
+    def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0) -> ModelMinimum:
+        """The exact minimum of the model at theta, given the gradient of the loss part."""
         slope = gradient + self.l2 * theta
         q = self.inverse(slope)
         descent = float(np.vdot(slope, q))
-        return theta - q, -descent, 0.5 * descent
+        return ModelMinimum(theta - q, -descent, 0.5 * descent)
 
     def inverse(self, slope: np.ndarray) -> np.ndarray:
-        """The inverse of the metric times a slope (D, K) of F."""
+        """The inverse of the metric times a gradient (D, K) of F."""
         q, shares = slope.copy(), []
         for s, y, sy in reversed(self.pairs):
             shares.append(np.vdot(s, q) / sy)
@@ -55,7 +52,7 @@ class QuasiNewton:
         return q
 
     def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:
-        """The decrease of the model that a sample of the rows makes by itself; 0 where none was taken."""
+        """The decrease of the model whose curvature is a sample's before it was shrunk; 0 where no sample was taken."""
         if self.base.unshrunk is None:
             return 0.0
         slope = gradient + self.l2 * theta
@@ -65,7 +62,7 @@ class QuasiNewton:
         """Remember that a step changes the gradient of the loss part by `change`."""
         y = change + self.l2 * step
         sy = float(np.vdot(step, y))
-        if sy > 1e-14 * np.linalg.norm(step) * np.linalg.norm(y):
+        if sy > CURVED * np.linalg.norm(step) * np.linalg.norm(y):
             self.pairs = [*self.pairs, (step, y, sy)][-MEMORY:]
-            if not self.base.exact_near_minimum:  # its unit is not known; that of a Hessian is
+            if not self.base.exact_near_minimum:  # the scale of a diagonal is not known, unlike that of a Hessian
                 self.scale = sy / float(np.vdot(y, self.base.solve(y)))

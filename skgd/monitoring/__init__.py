@@ -1,1 +1,1 @@
-"""What a fit tells while it runs: its history, validation scores, callbacks, warnings, pictures."""
+"""What a fit tells of itself: its history, validation scores, callbacks, warnings and convergence plots."""

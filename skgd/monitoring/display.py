@@ -1,4 +1,4 @@
-"""How fits converged, drawn: the gap of the objective to its minimum, over iterations or seconds."""
+"""Plots of convergence: the gap between the objective and its minimum, over iterations or seconds."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
-SMALLEST = 1e-16  # gap: what is smaller is rounding
-AXES = {"iterations": "iterations or epochs", "seconds": "seconds"}
+SMALLEST = 1e-16  # relative gap that is drawn in place of smaller ones: they are below the precision of floats
+AXES = {"iterations": "iterations or epochs", "seconds": "seconds"}  # labels of the axes that users can choose
 
 
 class ConvergenceDisplay:
-    """Curves of the relative gap ``F / minimum - 1`` of the objective F of fits.
+    """Convergence curves of fits: the relative gap ``F / minimum - 1`` of the objective F.
 
-    Make one with `from_estimator` or `from_estimators`, which draw it; `plot` draws it again.
+    Make a display with `from_estimator` or `from_estimators`, which draw it; `plot` draws it again.
 
     Parameters
     ----------
     curves : dict of str to (ndarray of shape (n_points,), ndarray of shape (n_points,))
-        Names, and for each the iterations or seconds and the objective there.
+        For each name the iterations or seconds, and the objective there.
     minimum : float
-        What gaps are relative to: the minimum of the objective, or the best value known.
+        The minimum of the objective, or the lowest value known.  Gaps are relative to it.
     x : {"iterations", "seconds"}
-        The unit of the axis.
+        The unit of the horizontal axis.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Where the curves are drawn.
     figure_ : matplotlib Figure
+        The figure of `ax_`.
     lines_ : list of matplotlib Line2D
-        One for each curve.
+        One line for each curve.
 
     Examples
     --------
@@ -55,16 +57,16 @@ class ConvergenceDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None: on new ones.
+            Where to draw; None: in a new figure.
         name : str, default=None
-            Of the curve, in the legend, where there is a single one.
+            The name of the curve in the legend, if there is a single curve.
         **line_kw : dict
             Passed to `matplotlib.axes.Axes.plot`.
 
         Returns
         -------
         self : ConvergenceDisplay
-            The display, with what it drew as attributes.
+            The display, which has what it drew in its attributes.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
@@ -97,19 +99,20 @@ class ConvergenceDisplay:
         estimator : GDClassifier, GDRegressor or Pipeline
             A fitted estimator, or a pipeline that ends with one.
         x : {"iterations", "seconds"}, default="iterations"
-            The unit of the axis.
+            The unit of the horizontal axis.
         minimum : float, default=None
-            The minimum of the objective, where it is known; None: the lowest value of the curve, and the curve ends above it.
+            The minimum of the objective, if it is known; None: the lowest value of the curve.
         ax : matplotlib Axes, default=None
-            Where to draw; None: on new ones.
+            Where to draw; None: in a new figure.
         name : str, default=None
-            In the legend; None: the name of the class.
+            The name of the curve in the legend; None: the name of the class.
         **line_kw : dict
             Passed to `matplotlib.axes.Axes.plot`.
 
         Returns
         -------
         ConvergenceDisplay
+            The display, drawn.
         """
         name = type(_last(estimator)).__name__ if name is None else name
         return cls.from_estimators({name: estimator}, x=x, minimum=minimum, ax=ax, **line_kw)
@@ -124,29 +127,31 @@ class ConvergenceDisplay:
         ax=None,
         **line_kw,
     ) -> ConvergenceDisplay:
-        """Draw how several fits of one objective converged.
+        """Draw how several fits that minimise the same objective converged.
 
         Parameters
         ----------
         estimators : dict of str to estimator, or list of estimators
-            Fitted, of the same objective: loss, penalty and data.  Those of a list are named after what tells them apart.
+            Fitted estimators with the same loss, penalty and data.  Estimators in a list are named by the parameters in which
+            they differ.
         x : {"iterations", "seconds"}, default="iterations"
-            The unit of the axis.
+            The unit of the horizontal axis.
         minimum : float, default=None
-            The minimum of the objective, where it is known; None: the lowest value of all curves.
+            The minimum of the objective, if it is known; None: the lowest value of all curves.
         ax : matplotlib Axes, default=None
-            Where to draw; None: on new ones.
+            Where to draw; None: in a new figure.
         **line_kw : dict
             Passed to `matplotlib.axes.Axes.plot`.
 
         Returns
         -------
         ConvergenceDisplay
+            The display, drawn.
 
         Raises
         ------
         ValueError
-            If there are no estimators, `x` is neither of both, or `minimum` is not positive.
+            If there are no estimators, `x` is none of the two, or the minimum is not positive.
         """
         if x not in AXES:
             raise ValueError(f"x has to be one of {', '.join(map(repr, AXES))}, but is {x!r}.")
@@ -162,17 +167,19 @@ class ConvergenceDisplay:
 
 
 def _last(estimator: Any) -> Any:
+    """The last step of a pipeline; another estimator itself."""
     return estimator[-1] if isinstance(estimator, Pipeline) else estimator
 
 
 def _curve(estimator: Any, x: str) -> tuple[np.ndarray, np.ndarray]:
+    """Iterations or seconds, and the objective there."""
     check_is_fitted(estimator, "loss_curve_")
     objective = np.array(estimator.loss_curve_)
     return np.arange(len(objective)) if x == "iterations" else np.array(estimator.time_curve_), objective
 
 
 def _named(estimators: list[Any]) -> dict[str, Any]:
-    """Names of the parameters in which estimators differ, with their values."""
+    """Estimators, named by the parameters in which they differ, with their values."""
     parameters = [_last(estimator).get_params() for estimator in estimators]
     differ = [key for key in parameters[0] if len({repr(some.get(key)) for some in parameters}) > 1] if parameters else []
     names = [", ".join(f"{key}={some.get(key)!r}" for key in differ) for some in parameters]

@@ -1,4 +1,4 @@
-"""Early stopping: the score on rows that the fit does not see, and the coefficients where it was best."""
+"""Early stopping: the score on rows that the fit does not see, and the coefficients with the best score."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ import numpy as np
 
 
 class Validation:
-    """Watches a fit, and ends it where the score has not risen by `tol` for `patience` iterations in a row.
+    """Watches a fit, and ends it when the score has not risen by `tol` for `patience` iterations in a row.
 
     Parameters
     ----------
     score : callable
-        Of raw coefficients W (d, K) and b (K,); larger is better.
+        The score at raw coefficients W (d, K) and intercepts b (K,); larger is better.
     tol : float or None
-        An absolute difference of scores, which may be zero or negative.  None: it never ends the fit.
+        An absolute difference of scores; scores may be zero or negative.  None: the fit is never ended.
     patience : int
+        A number of iterations.
 
     Attributes
     ----------
     scores : list of float
-        After each iteration.
+        The score after each iteration.
     best_score : float
+        The largest score.
     best : (ndarray of shape (d, K), ndarray of shape (K,))
-        The coefficients with the best score, the first of equal ones.
+        The coefficients and intercepts with the largest score; the first ones, if several have it.
     """
 
     def __init__(self, score: Callable[[np.ndarray, np.ndarray], float], tol: float | None, patience: int) -> None:
         self.score, self.tol, self.patience = score, tol, patience
         self.scores: list[float] = []
         self.best_score, self.best = -np.inf, (np.empty((0, 0)), np.empty(0))
-        self._waited = 0
+        self._waited = 0  # iterations in a row without progress
 
     def __call__(self, iteration: int, W: np.ndarray, b: np.ndarray) -> bool:
         before = self.best_score
@@ -41,7 +43,7 @@ class Validation:
         return self._waited >= self.patience
 
     def finish(self, W: np.ndarray, b: np.ndarray) -> None:
-        """Score what the solver returned: it may be better than where its last iteration ended, or the start itself."""
+        """Score what the solver returned, which may be another point than its last iteration, or the start itself."""
         score = self._scored(W, b)
         self.scores[-1:] = [max(score, *self.scores[-1:])] if self.scores else [score]
 

@@ -1,1 +1,1 @@
-"""Scores of new rows, and pipelines folded into one linear model."""
+"""Scores of new rows, and the folding of a pipeline into one linear model."""

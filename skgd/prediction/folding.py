@@ -1,7 +1,7 @@
-"""A pipeline of affine steps in front of a linear model is a linear model: one dot product in place of all of them.
+"""Folding: a pipeline of affine steps and a linear model is itself a linear model, with one dot product instead of many.
 
-A step x -> x A + c turns the scores x W + b behind it into x (A W) + (b + c W).  So coefficients go backwards through the
-steps, each of which says how.
+If a step maps x to x A + c, and the scores of what follows it are x W + b, then the scores of both together are
+x (A W) + (b + c W).  Applied from the last step to the first, this gives the coefficients for the pipeline's input.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from ..streaming.moments import Moments
 Affine = tuple[np.ndarray, np.ndarray]  # W (d, K) and b (K,)
 Columns = tuple[np.ndarray, np.ndarray]  # means (d,) and standard deviations (d,)
 SCALERS = StandardScaler | RobustScaler | MaxAbsScaler | MinMaxScaler
-OF_COLUMNS_BEHIND = ("feature_names_in_", "_fit_cache", "_online", "_known")  # which say nothing of the columns in front
+# Attributes of the last step that describe its own columns, which are not the columns of the pipeline's input.
+OF_LAST_COLUMNS = ("feature_names_in_", "_fit_cache", "_online", "_standardisation")
 
 
 def fold(pipeline: Pipeline) -> Any:
@@ -32,22 +33,22 @@ def fold(pipeline: Pipeline) -> Any:
     Parameters
     ----------
     pipeline : Pipeline
-        Fitted; its steps are scalers (`StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`, `RobustScaler`), `PCA`,
-        `TruncatedSVD`, selectors of features, other such pipelines or "passthrough", and at last a linear model: one of
-        skgd, of `sklearn.linear_model`, `LinearSVC` or `LinearSVR`.
+        A fitted pipeline.  Its steps are scalers (`StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`, `RobustScaler`), `PCA`,
+        `TruncatedSVD`, selectors of features, other such pipelines or "passthrough".  Its last step is a linear model of skgd
+        or of `sklearn.linear_model`, or `LinearSVC` or `LinearSVR`.
 
     Returns
     -------
     estimator
-        A copy of the last step, for X as the pipeline takes it.  Its scores are those of the pipeline to rounding.
-        An estimator of skgd can go on learning with `partial_fit` on such X.  It has an intercept to learn where the steps
-        made one.  Means and deviations of its columns become those of the columns in front where the steps tell these; a
-        momentum, an average and the like begin anew.
+        A copy of the last step that takes the input of the pipeline.  Its scores are those of the pipeline up to rounding.
+        An estimator of skgd can go on learning with `partial_fit`.  It learns an intercept, too, if the steps have made one.
+        It begins with the means and deviations of the pipeline's input where the steps tell them.  A momentum, an average and
+        the like begin anew.
 
     Raises
     ------
     ValueError
-        If a step is not affine or the last one is no linear model; the message names it.
+        If a step is not affine, or the last step is no linear model.  The message names the step.
 
     Examples
     --------
@@ -68,7 +69,7 @@ def fold(pipeline: Pipeline) -> Any:
     W, b = _through(steps, *_affine(last))
     model.coef_ = W.T.astype(last.coef_.dtype, order="C").reshape(*np.shape(last.coef_)[:-1], len(W))
     model.intercept_ = b.astype(last.coef_.dtype) if np.ndim(last.intercept_) else float(b[0])
-    for attribute in OF_COLUMNS_BEHIND:
+    for attribute in OF_LAST_COLUMNS:
         model.__dict__.pop(attribute, None)
     model.n_features_in_ = len(W)
     first = next(step for _, step in pipeline.steps if step not in (None, "passthrough"))
@@ -76,11 +77,12 @@ def fold(pipeline: Pipeline) -> Any:
         model.feature_names_in_ = first.feature_names_in_
     if _learns(model):
         model.fit_intercept = model.fit_intercept or bool(np.any(model.intercept_))
-        model._known = None if columns is None else _standardising(columns)
+        model._standardisation = None if columns is None else _standardising(columns)
     return model
 
 
 def _check_linear(name: str, model: Any) -> None:
+    """Raise ValueError if the last step, of this name, is no linear model of skgd or scikit-learn."""
     own = any(base.__module__.startswith(("skgd.", "sklearn.linear_model.")) for base in type(model).__mro__)
     if not own or not {"coef_", "intercept_"} <= vars(model).keys():
         raise ValueError(
@@ -90,20 +92,21 @@ def _check_linear(name: str, model: Any) -> None:
 
 
 def _affine(model: Any) -> Affine:
+    """Coefficients W (d, K) and intercepts b (K,) of a linear model, in float64."""
     coef = model.coef_.toarray() if sp.issparse(model.coef_) else model.coef_
     W = np.atleast_2d(coef).T.astype(np.float64)
     return W, np.broadcast_to(np.asarray(model.intercept_, dtype=np.float64), W.shape[1:])
 
 
 def _through(steps: list[tuple[str, Any]], W: np.ndarray, b: np.ndarray) -> Affine:
-    """Coefficients in front of the steps, given those behind them."""
+    """Coefficients for the input of the steps, given the coefficients for their output."""
     for name, step in reversed(steps):
         W, b = _before(name, step, W, b)
     return W, b
 
 
 def _before(name: str, step: Any, W: np.ndarray, b: np.ndarray) -> Affine:
-    """Coefficients in front of one step."""
+    """Coefficients for the input of one step, given the coefficients for its output."""
     if step is None or step == "passthrough":
         return W, b
     if isinstance(step, Pipeline):
@@ -129,7 +132,7 @@ def _before(name: str, step: Any, W: np.ndarray, b: np.ndarray) -> Affine:
     if isinstance(step, StandardScaler | RobustScaler | MaxAbsScaler):
         centre = getattr(step, "mean_" if isinstance(step, StandardScaler) else "center_", None)
         if isinstance(step, StandardScaler) and not step.with_mean:
-            centre = None  # it is known, and not subtracted
+            centre = None  # the scaler knows the mean, but does not subtract it
         if step.scale_ is not None:
             W = W / step.scale_[:, None]
         return W, b if centre is None else b - centre @ W
@@ -139,40 +142,40 @@ def _before(name: str, step: Any, W: np.ndarray, b: np.ndarray) -> Affine:
     )
 
 
-# ---------------------------------------------------------------- what partial_fit may know of the columns
+# ---------------------------------------------------------------- what partial_fit may know of columns
 def _learns(model: Any) -> bool:
-    """Whether it is one of skgd."""
-    return hasattr(type(model), "_known")
+    """Whether the model is an estimator of skgd, which has `partial_fit`."""
+    return hasattr(type(model), "_standardisation")
 
 
 def _columns_of(model: Any) -> Columns | None:
-    """Means and deviations of the columns that a model has learned from, as far as it knows."""
+    """Means and standard deviations of the columns that a model has learned from; None if it does not know them."""
     if not _learns(model):
         return None
     if hasattr(model, "_online"):
         moments = model._online.moments
-    elif model._known is not None:
-        moments = Moments.of(Coordinates(*model._known), 1.0)
+    elif model._standardisation is not None:
+        moments = Moments.of(Coordinates(*model._standardisation), 1.0)
     else:
         return None
     return moments.mean, np.sqrt(moments.squares / moments.weight)
 
 
 def _columns_in_front(steps: list[tuple[str, Any]], columns: Columns | None) -> Columns | None:
-    """Means and deviations of the columns in front of the steps, given those behind them; None where they are not known."""
+    """Means and deviations of the input columns of the steps, given those of their output; None where they are not known."""
     for name, step in reversed(steps):
         columns = _columns_before(name, step, columns)
     return columns
 
 
 def _columns_before(name: str, step: Any, columns: Columns | None) -> Columns | None:
-    """The same of one step."""
+    """Means and deviations of the input columns of one step."""
     if step is None or step == "passthrough":
         return columns
     if isinstance(step, Pipeline):
         return _columns_in_front(step.steps, columns)
     if isinstance(step, PCA):
-        noise = step.noise_variance_  # of every column, beside what the components explain
+        noise = step.noise_variance_  # the variance of every column that the components do not explain
         return step.mean_, np.sqrt(noise + (step.explained_variance_ - noise) @ step.components_**2)
     if isinstance(step, SCALERS) and columns is not None:
         mean, deviation = columns
@@ -184,7 +187,7 @@ def _columns_before(name: str, step: Any, columns: Columns | None) -> Columns | 
 
 
 def _standardising(columns: Columns) -> Columns:
-    """The mean and scale of `Coordinates`, as estimators keep them."""
+    """The mean and scale of the `Coordinates` that standardise the columns, as estimators keep them."""
     mean, deviation = (np.asarray(values, dtype=np.float64) for values in columns)
     scale = np.divide(1.0, deviation, out=np.zeros(len(mean)), where=deviation > 0.0)
     return mean, np.append(scale, 1.0)

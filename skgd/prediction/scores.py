@@ -1,9 +1,9 @@
-"""Scores X W + b of new rows: one pass over X, the same bits for a row alone and among many, and on any number of threads.
+"""Scores X W + b of new rows in one pass over X.  A row has the same scores alone, among others, and on many threads.
 
-A C-contiguous float array, or a CSR matrix, of the right width goes straight to compiled loops: what scikit-learn's
-validation looks for in it, values that are not finite, would reach the scores.  `fast_scores` looks there, and says
-"cannot tell" whenever anything at all is unusual; then X is validated, which names the culprit, and scored by the same
-loops.
+scikit-learn's validation takes longer than the scores of a few rows.  So `fast_scores` gives C-contiguous float arrays and CSR
+matrices of the right width to compiled loops without it.  Values that are not finite, which validation would refuse, show in
+the scores.  If anything at all is unusual, `fast_scores` returns None; then X is validated, which names the fault, and scored
+by the same loops.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ..data.rows import unsigned
 from ..losses.arithmetic import exp
 
 FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
-BLOCK = 1 << 16  # entries of X that are copied at one time, where its rows are not contiguous
-FEW = 1 << 12  # rows that are never too many
-SCORES = 1 << 21  # that are kept beside labels: 16 MiB
-WHOLE = [slice(None)]
-FARTHEST = 300.0  # logarithm of a prediction whose deviance is still a number
+BLOCK = 1 << 16  # entries of X that are copied at one time where its rows are not contiguous: 512 KiB of float64
+FEW = 1 << 12  # rows that `predict` always takes at once
+SCORES = 1 << 21  # scores in memory at one time while `predict` finds labels: 16 MiB of float64
+WHOLE = [slice(None)]  # all rows, as one block
+FARTHEST = 300.0  # largest logarithm of a prediction: exp(300) is 1e130, whose square is still a float
 
 
 @kernel
 def dense_scores(X, coef, intercept, out, first, last):
-    """Rows first..last of X (n, d) times coef (K, d) plus intercept (K,), into out (n, K); whether all are finite."""
+    """Write X coef' + intercept for rows first..last of X (n, d) into out (n, K); return whether all of them are finite."""
     if len(coef) == 1:
         w = coef[0]
         for i in range(first, last):
@@ -47,9 +47,9 @@ def dense_scores(X, coef, intercept, out, first, last):
 
 @kernel
 def multiply_blocks(X, coef, intercept, out, first, last):
-    """The products of `dense_scores`, of four rows and two columns of scores at a time, which stay in registers.
+    """The scores of `dense_scores`, computed for four rows and two columns of scores at a time, whose sums stay in registers.
 
-    The last row or column is repeated where there are not as many, so that every score is the same sum in any company.
+    Where fewer rows or columns are left, the last one is repeated, so that every score is the same sum in all cases.
     """
     K = len(coef)
     for i in range(first, last, 4):
@@ -76,7 +76,7 @@ def multiply_blocks(X, coef, intercept, out, first, last):
 
 @kernel(fastmath=ORDERED)
 def sparse_scores(data, indices, indptr, coef, intercept, out, first, last):
-    """The same of CSR rows."""
+    """The same as `dense_scores` for the rows of a CSR matrix."""
     K, check = len(coef), 0.0
     for i in range(first, last):
         for k in range(K):
@@ -89,7 +89,7 @@ def sparse_scores(data, indices, indptr, coef, intercept, out, first, last):
 
 
 def fast_scores(model: Any, X: Any) -> np.ndarray | None:
-    """Scores (n, K) of a fitted model, or None: X and the model have to be looked at more closely."""
+    """Scores (n, K) of a fitted model; None if X or the model is unusual, so that both have to be validated."""
     state = model.__dict__
     coef, intercept = state.get("coef_"), state.get("intercept_")
     if type(coef) is not np.ndarray or type(intercept) is not np.ndarray or "feature_names_in_" in state:
@@ -112,24 +112,24 @@ def fast_scores(model: Any, X: Any) -> np.ndarray | None:
 
 
 def blocks_of(model: Any, X: Any) -> list[slice]:
-    """Rows whose scores are kept at one time while labels are predicted; all of them, where there are not very many."""
+    """Blocks of rows whose labels are predicted one after another, to keep few scores in memory; one block for few rows."""
     shape: tuple[int, ...] = getattr(X, "shape", ())
     state = model.__dict__
     if len(shape) != 2 or shape[0] < FEW:
         return WHOLE
     classes = len(state.get("classes_", ()))
-    named = "feature_names_in_" in state  # of missing names it is warned once
+    named = "feature_names_in_" in state  # scikit-learn warns of missing names, and has to warn once only
     usual = isinstance(X, np.ndarray | sp.csr_matrix | sp.csr_array) and not named
-    if not usual or shape[0] * classes < SCORES:  # as where it is not fitted
+    if not usual or shape[0] * classes < SCORES:  # as for a model that is not fitted
         return WHOLE
     size = SCORES // classes
     return [slice(first, first + size) for first in range(0, shape[0], size)]
 
 
 def scores(X: Any, coef: np.ndarray, intercept: np.ndarray, n_jobs: int | None) -> tuple[np.ndarray, bool]:
-    """X coef' + intercept (n, K) of a float array or CSR matrix X, in the wider dtype of both; and whether all are finite.
+    """X coef' + intercept (n, K) of a float array or CSR matrix X, and whether all scores are finite.
 
-    Sums are of float64 whatever the dtypes.  Raises ValueError where the numbers of features differ.
+    Sums are in float64; the result has the wider dtype of X and coef.  Raises ValueError if the numbers of features differ.
     """
     n, K = X.shape[0], len(coef)
     if coef.shape[1] != X.shape[1]:
@@ -151,12 +151,12 @@ def scores(X: Any, coef: np.ndarray, intercept: np.ndarray, n_jobs: int | None) 
 
 
 def _doubles(values: np.ndarray) -> np.ndarray:
-    """As kernels take them: no specialisation for each dtype and layout."""
+    """Values as C-ordered float64, so that kernels are compiled for one dtype and layout of coefficients alone."""
     return values if values.dtype is FLOAT64 and values.flags.carray else np.require(values, np.float64, ["C", "A", "W"])
 
 
 def _shared(loop: Any, arguments: tuple[Any, ...], n_jobs: int | None, work: int) -> tuple[np.ndarray, bool]:
-    """Run a loop on all rows, on several threads where that pays."""
+    """Run a loop on all rows, on several threads if there is enough work."""
     out = arguments[-1]
     n, count = len(out), 1 if work < SHARED else thread_count(n_jobs, work)
     if count == 1:
@@ -168,7 +168,7 @@ def _shared(loop: Any, arguments: tuple[Any, ...], n_jobs: int | None, work: int
 
 
 def _in_blocks(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Rows that are not contiguous are copied, a few at a time."""
+    """Scores of an array whose rows are not contiguous: they are copied, a few at a time."""
     size, finite = max(1, BLOCK // max(X.shape[1], 1)), True
     for first in range(0, len(X), size):
         block = np.require(X[first : first + size], requirements=["C", "A", "W"])
@@ -178,13 +178,13 @@ def _in_blocks(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, out: np.n
 
 @kernel
 def _exp(x):
-    """exp of x <= 0, -inf included: `arithmetic.exp` keeps NaN, and makes it of infinities."""
+    """exp of x <= 0, which may be -inf; `arithmetic.exp` makes NaN of infinities."""
     return exp(x) if x > -708.0 else 0.0
 
 
 @kernel
 def fill_probabilities(scores, P):
-    """Logistic function of one score (n, 1), or softmax of K (n, K), into P (n, classes)."""
+    """Write the logistic function of scores (n, 1), or the softmax of scores (n, K), into P (n, classes)."""
     n, K = scores.shape
     for i in range(n):
         if K == 1:
@@ -204,7 +204,7 @@ def fill_probabilities(scores, P):
 
 
 def probabilities(scores: np.ndarray) -> np.ndarray:
-    """Probabilities (n, classes) of scores (n, K), K = 1 for two classes, in their dtype."""
+    """Probabilities (n, classes) of scores (n, K) in the dtype of the scores; K is 1 for two classes."""
     n, K = scores.shape
     P = np.empty((n, max(K, 2)), scores.dtype)
     fill_probabilities(scores, P)
@@ -212,9 +212,9 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
 
 
 def explained_deviance(Y: np.ndarray, Z: np.ndarray, sample_weight: Any, power: int) -> float:
-    """D^2 of targets Y (T, n), given logarithms Z (n, T) of their predictions; the mean of several targets.
+    """D^2 of targets Y (T, n), averaged over the targets, given the logarithms Z (n, T) of their predictions.
 
-    The variance of a target is proportional to the `power` of its mean: 1 for Poisson, 2 for gamma.
+    The variance of a target is proportional to its mean raised to `power`, which is 1 for Poisson and 2 for gamma.
     """
     from sklearn.metrics import d2_tweedie_score  # which takes long to import
 
@@ -234,5 +234,5 @@ def explained_deviance(Y: np.ndarray, Z: np.ndarray, sample_weight: Any, power: 
 
 
 def means(Z: np.ndarray) -> np.ndarray:
-    """Predictions of which Z are the logarithms, none of them zero or infinite."""
+    """Predictions whose logarithms are Z, clipped so that none of them is zero or infinite."""
     return np.exp(np.clip(Z.astype(np.float64), -FARTHEST, FARTHEST))

@@ -1,16 +1,16 @@
 """Adam (Kingma and Ba, 2015): by default in whitened coordinates, averaged, its rate damped like 1/sqrt(t).
 
-Epsilon is such that no step is longer than one of sgd: once the noise is gone, dividing by it would only magnify what is
-left.
+Its epsilon is such that no step is longer than one of sgd.  Once the noise of gradients is gone, dividing by it would only
+magnify what is left.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..losses.margins import Perceptron
 from ..monitoring.history import History
 from ..objective import Objective
 from ..options import Options
@@ -21,15 +21,18 @@ from .steps import Plan
 from .updates import Adam
 from .whitening import Whitening
 
-RATE = 0.02  # of a coefficient: 1 over the deviation of its column, times that of the scores, over sqrt(h)
-FULL_BATCH_RATE = 0.1
-FULL_BATCH_EPSILON = 0.1  # without noise, gradients below this would be blown up to steps that overshoot for ever
-PARAMETERS = ("beta_1", "beta_2", "adam_epsilon")
-PATIENT = 3000.0  # steps before rates are damped, where an epoch is shorter than that
+PARAMETERS: tuple[str, ...] = ("beta_1", "beta_2", "adam_epsilon")
+# The first rate in natural units of a coefficient: the deviation of the scores over that of the column, divided by sqrt(h)
+# with h the bound of the curvature of the loss.
+RATE = 0.02
+FULL_BATCH_RATE = 0.1  # the first rate where a batch has all rows
+FULL_BATCH_DELAY = 50.0  # steps before that rate is damped
+FULL_BATCH_EPSILON = 0.1  # without noise, smaller gradients would be magnified to steps that overshoot for ever
+MIN_DELAY = 3000.0  # steps before rates are damped, where `sgd.DELAY` of the first epoch is less
 
 
 def supports(loss: Any, automatic: bool) -> bool:
-    """As sgd."""
+    """Whether Adam minimises the loss: the same losses as sgd."""
     return sgd.supports(loss, automatic)
 
 
@@ -39,50 +42,52 @@ def rule(options: Options) -> Adam:
 
 
 def online_rate(loss: Any) -> float | None:
-    """That of epochs."""
+    """The first rate of epochs."""
     return float(RATE / np.sqrt(loss.curvature_bound()))
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
-    """Epochs of Adam."""
-    return sgd.stepped(objective, theta, *planned(objective, options), options, history)
+    """Run epochs of Adam."""
+    return sgd.follow_plan(objective, theta, *plan_steps(objective, options), options, history)
 
 
-def planned(objective: Objective, options: Options) -> tuple[Objective, Plan]:
-    """As sgd."""
+def plan_steps(objective: Objective, options: Options) -> tuple[Objective, Plan]:
+    """The objective in the coordinates of sgd, and the plan of the steps."""
     if not options.automatic:
         return objective, sgd.textbook_plan(objective, options, rule(options))
-    scaled, whitening = sgd.prepared(objective, options)
+    scaled, whitening = sgd.choose_coordinates(objective, options)
     return scaled, _automatic_plan(scaled, options, whitening)
 
 
 def _automatic_plan(objective: Objective, options: Options, whitening: Whitening) -> Plan:
-    batch, steps = sgd.balanced_batch(objective, options, whitening)
+    batch_size, steps = sgd.balanced_batches(objective, options, whitening)
     largest, trace = whitening.spectrum(objective)
-    # Slopes of a loss with kinks have no unit, those of others that of the scores, and so has the curvature.
-    h, smooth = objective.loss.curvature_bound(), objective.loss.smooth()
-    slope = 1.0 if smooth else h
+    # Gradients of a smooth loss have the unit of scores, as the rule expects.  Those of a loss with kinks have none: h makes
+    # up for it, which is there the reciprocal of the natural size of a score.
+    h = objective.loss.curvature_bound()
+    slope = 1.0 if objective.loss.smooth() else h
     if steps == 1:
-        rate, delay, epsilon = FULL_BATCH_RATE, 50.0, max(FULL_BATCH_EPSILON, options.adam_epsilon) * slope
+        rate, delay, epsilon = FULL_BATCH_RATE, FULL_BATCH_DELAY, max(FULL_BATCH_EPSILON, options.adam_epsilon) * slope
     else:
-        rate, delay = RATE / np.sqrt(h / slope), max(0.25 * steps, PATIENT)
-        longest = sgd.longest_rate(objective, sgd.curvature_seen(largest, trace, batch, full=False))
+        rate, delay = RATE / np.sqrt(h / slope), max(sgd.DELAY * steps, MIN_DELAY)
+        longest = sgd.longest_rate(objective, sgd.batch_curvature(largest, trace, batch_size, full=False))
         epsilon = rate / longest + options.adam_epsilon * slope
-    trivial = isinstance(objective.loss, Perceptron)
+    trivial = objective.loss.minimised_by_zero_scores()
+    constant, damped = partial(schedules.constant, eta0=rate), partial(schedules.damped, eta0=rate, delay=delay)
     return Plan(
         rule=Adam(options.beta_1, options.beta_2, epsilon),
-        schedule=lambda t: schedules.constant(t, rate) if trivial else schedules.damped(t, rate, delay),
-        batch=batch,
+        schedule=constant if trivial else damped,
+        batch_size=batch_size,
         penalty=ElasticNet(explicit=0.0),
         unit=objective.score_scale(),
         whitening=whitening,
-        average_from=sgd.averaging(options, batch, objective.n, default=True),
+        average_from=sgd.averaging_step(options, batch_size, objective.n, default=True),
         polynomial_averaging=True,
         variance_reduced=steps > 1,
-        run=sgd.neighbours(objective, batch),
+        shuffle_block=sgd.shuffle_block(objective, batch_size),
         shuffle=options.shuffle,
         patience=options.n_iter_no_change if trivial else 1,
         may_plateau=trivial,
-        smooth_rate=1.0 / (h * largest) if largest > 0.0 else 0.0,
-        safe_rate_factor=lambda: sgd.safe_rate_factor(objective, whitening, batch),
+        proximal_rate=sgd.proximal_rate(objective, largest),
+        safe_rate_factor=partial(sgd.safe_rate_factor, objective, whitening, batch_size),
     )

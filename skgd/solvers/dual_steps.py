@@ -1,9 +1,11 @@
-"""Steps on single rows in the dual of the logistic losses: what `solvers/dual.py` repeats.
+"""Steps on single rows in the dual of the logistic losses: the compiled loops of `dual.py`.
 
-A row with scores z remembers class probabilities p.  Its weight q = s |x|^2 / (l2 n) is how far the scores move against a
-change of p, and the dual is largest along this row at the p' that the moved scores predict:
+A row with scores z remembers class probabilities p.  Its weight q = s |x|^2 / (l2 n) is how far the scores move back when p
+grows.  The dual is largest along the row's variable at the p' that the moved scores predict:
 
-    p' = link(z - q (p' - p)),   the link being the logistic function of one score, or softmax of K
+    p' = link(z - q (p' - p))
+
+The link is the logistic function of one score, or softmax of K scores.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from ..losses.arithmetic import exp, logistic
 def logistic_step(z, q, p):
     """The p' = logistic(z - q (p' - p)), approximately, by one Newton step.
 
-    It divides by the largest curvature of the loss between p and logistic(z), where p' lies: the step never goes too
-    far, the dual cannot fall, and it is exact in the end.
+    The solution lies between p and logistic(z), and the step divides by the largest curvature of the loss between these.  So it
+    never goes too far, the dual cannot fall, and near the solution the step is exact.
     """
     value = logistic(z)
     curvature = max(p * (1.0 - p), value * (1.0 - value))
@@ -32,8 +34,8 @@ def logistic_step(z, q, p):
 def softmax_step(z, q, p, new, moved):
     """Write p' = softmax(z - q (p' - p)) into new (K,), approximately; `moved` (K,) is room for the scores.
 
-    Each of few steps covers the share 1 / (1 + q/2) of its way, with which the dual cannot fall: 1/2 bounds the
-    curvature of the loss.  The first is all that a light row needs.
+    Each step goes the share 1 / (1 + q/2) of its way, with which the dual cannot fall because 1/2 bounds the curvature of the
+    loss.  A light row needs one step, a heavy one gets up to eight.
     """
     K = len(z)
     share = 1.0 / (1.0 + 0.5 * q)
@@ -55,8 +57,8 @@ def softmax_step(z, q, p, new, moved):
 def binary_epoch(rows, order, s, q, unit, rate, W, b, P, excess):
     """Visit the rows in `order` once; W (d, 1), b (1,), P (n, 1) and excess (1,) in place.
 
-    W = unit * sum_i s_i x_i (y_i - p_i)' before and after.  `excess` is the mean of s (p - y), which vanishes at the
-    optimum: the intercept has no dual, and follows what the mean would be if all rows changed like this one.
+    W = unit * sum_i s_i x_i (y_i - p_i)' before and after.  The intercept has no dual variable.  It descends, at this rate,
+    along what the mean of s (p - y), the excess, would be if all rows changed like this one.
     """
     share = 1.0 / len(P)
     for i in order:
@@ -70,7 +72,7 @@ def binary_epoch(rows, order, s, q, unit, rate, W, b, P, excess):
 
 @kernel
 def softmax_epoch(rows, order, s, q, unit, rate, W, b, P, excess):
-    """The same for K > 1 columns: W (d, K), b (K,), P (n, K) and excess (K,)."""
+    """The same for K > 1 columns of scores: W (d, K), b (K,), P (n, K) and excess (K,)."""
     n, K = P.shape
     z, new, moved = np.empty(K), np.empty(K), np.empty(K)
     for i in order:
@@ -87,7 +89,7 @@ def softmax_epoch(rows, order, s, q, unit, rate, W, b, P, excess):
 
 @kernel
 def add_rows(rows, R, W):
-    """W (d, K) += X' R, with R (n, K)."""
+    """Add X' R to W (d, K), with R (n, K).  One pass."""
     for i in range(len(R)):
         if W.shape[1] == 1:
             rows.add_multiple(i, R[i, 0], W)

@@ -1,82 +1,121 @@
-"""The compiled loops of the interior-point method over ramps: what `solvers/interior_point.py` repeats.
+"""The compiled loops of the interior-point method, over the ramps of all rows or of all coefficients.
 
-A ramp is rho(t) = max of p t - roundness p^2 / 2 over 0 <= p <= box.  Its optimality conditions, with the complementarity
-relaxed to a target mu > 0, are
+A ramp is rho(t) = max of p t - smoothing p^2 / 2 over 0 <= p <= upper.  Its optimality (KKT) conditions, with complementarity
+relaxed to mu > 0, are
 
-    v - u = t - roundness p,    p u = mu,    (box - p) v = mu,    u, v > 0.
+    v - u = t - smoothing p,    p u = mu,    (upper - p) v = mu,    u, v > 0,
 
-A box may be infinite; then there is no v, and it stays zero.
+where u and v are the multipliers of the bounds 0 and upper of p.  An infinite upper has no multiplier: v stays zero.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from ..compiled.jit import kernel
 
 
-@kernel
-def centre(t, box, roundness, mu, p, u, v):
-    """Fill p, u and v (n,) such that the two complementarity conditions hold with `mu`.
+class Ramps(NamedTuple):
+    """The current point of n ramps; each array is (n,)."""
 
-    Where neither a box nor roundness bounds p, t has to be negative.
+    t: np.ndarray  # the argument
+    upper: np.ndarray  # bound of p, may be infinite
+    p: np.ndarray  # the dual variable: the slope that the ramp counts with
+    u: np.ndarray  # multiplier of p >= 0
+    v: np.ndarray  # multiplier of p <= upper
+
+
+class Direction(NamedTuple):
+    """A Newton direction of n ramps, the changes of their variables in a full step; each array is (n,)."""
+
+    dt: np.ndarray
+    dp: np.ndarray
+    du: np.ndarray
+    dv: np.ndarray
+
+
+class Eliminated(NamedTuple):
+    """What is left of the linearised conditions once u and v are eliminated: dp = slope (dt - shift); each array is (n,)."""
+
+    slope: np.ndarray
+    shift: np.ndarray
+
+
+@kernel
+def centre(ramps, smoothing, mu):
+    """Fill p, u and v such that both products of complementary variables are `mu`.
+
+    Where p has neither a finite bound nor smoothing, t has to be negative.
     """
+    t, upper, p, u, v = ramps
     for i in range(len(t)):
-        c = box[i]
+        c = upper[i]
         if np.isfinite(c):
             root = math.sqrt(c * c * t[i] * t[i] + 4.0 * mu * mu)
-            large = (2.0 * mu + c * abs(t[i]) + root) / (2.0 * c)  # of u and v, free of cancellation
+            large = (2.0 * mu + c * abs(t[i]) + root) / (2.0 * c)  # the larger one of u and v, free of cancellation
             share = mu / large
             p[i] = c - share if t[i] > 0.0 else share
             u[i], v[i] = mu / p[i], mu / (c - p[i])
-        elif roundness > 0.0:
-            p[i] = (t[i] + math.sqrt(t[i] * t[i] + 4.0 * roundness * mu)) / (2.0 * roundness)
+        elif smoothing > 0.0:
+            p[i] = (t[i] + math.sqrt(t[i] * t[i] + 4.0 * smoothing * mu)) / (2.0 * smoothing)
             u[i], v[i] = mu / p[i], 0.0
         else:
             p[i], u[i], v[i] = -mu / t[i], -t[i], 0.0
 
 
 @kernel
-def condense(t, box, roundness, target, p, u, v, dp, du, dv, D, e):
-    """Linearise the conditions as dp = D (dt - e), into D and e (n,).
+def eliminate(ramps, smoothing, mu, direction, eliminated):
+    """Linearise the conditions for this `mu` at the current point, eliminate u and v, and fill `eliminated`.
 
-    The products of the last changes dp, du, dv are the second-order part of Mehrotra's corrector.
+    The products of the last direction's changes are the second-order terms of Mehrotra's corrector; they are zero for the
+    predictor, before which there was no direction.
     """
+    t, upper, p, u, v = ramps
+    _, dp, du, dv = direction
+    slope, shift = eliminated
     for i in range(len(t)):
-        first = (target - dp[i] * du[i]) / p[i] - u[i]
-        second, stiffness = 0.0, u[i] / p[i] + roundness
-        if np.isfinite(box[i]):
-            left = box[i] - p[i]
-            second = (target + dp[i] * dv[i]) / left - v[i]
+        first = (mu - dp[i] * du[i]) / p[i] - u[i]
+        second, stiffness = 0.0, u[i] / p[i] + smoothing
+        if np.isfinite(upper[i]):
+            left = upper[i] - p[i]
+            second = (mu + dp[i] * dv[i]) / left - v[i]
             stiffness += v[i] / left
-        D[i] = 1.0 / stiffness
-        e[i] = second - first + (v[i] - u[i] - t[i] + roundness * p[i])
+        slope[i] = 1.0 / stiffness
+        shift[i] = second - first + (v[i] - u[i] - t[i] + smoothing * p[i])
 
 
 @kernel
-def direct(dt, weight, box, target, p, u, v, D, e, dp, du, dv):
-    """Turn changes dt (n,) of the ramps' arguments into changes of p, u and v, which replace the last ones.
+def substitute(ramps, weight, mu, eliminated, direction):
+    """Given the changes dt of the arguments, replace the last dp, du and dv by those that solve the linearised conditions.
 
-    Returns the longest step, at most 1, that keeps all of them positive, and how the weighted sum of all products p u and
-    (box - p) v changes with the step: its linear and quadratic coefficients.
+    Returns
+    -------
+    longest : float
+        The longest step, at most 1, that keeps all variables positive.
+    linear, quadratic : float
+        A step a adds linear a + quadratic a^2 to the weighted sum of all products p u and (upper - p) v.
     """
+    _, upper, p, u, v = ramps
+    dt, dp, du, dv = direction
+    slope, shift = eliminated
     longest, linear, quadratic = 1.0, 0.0, 0.0
     for i in range(len(dt)):
         cross_u, cross_v = dp[i] * du[i], dp[i] * dv[i]
-        change = D[i] * (dt[i] - e[i])
+        change = slope[i] * (dt[i] - shift[i])
         dp[i] = change
-        du[i] = (target - cross_u) / p[i] - u[i] - u[i] * change / p[i]
+        du[i] = (mu - cross_u) / p[i] - u[i] - u[i] * change / p[i]
         linear += weight[i] * (p[i] * du[i] + u[i] * change)
         quadratic += weight[i] * change * du[i]
         if change < 0.0:
             longest = min(longest, -p[i] / change)
         if du[i] < 0.0:
             longest = min(longest, -u[i] / du[i])
-        if np.isfinite(box[i]):
-            left = box[i] - p[i]
-            dv[i] = (target + cross_v) / left - v[i] + v[i] * change / left
+        if np.isfinite(upper[i]):
+            left = upper[i] - p[i]
+            dv[i] = (mu + cross_v) / left - v[i] + v[i] * change / left
             linear += weight[i] * (left * dv[i] - v[i] * change)
             quadratic -= weight[i] * change * dv[i]
             if change > 0.0:
@@ -87,8 +126,10 @@ def direct(dt, weight, box, target, p, u, v, D, e, dp, du, dv):
 
 
 @kernel
-def advance(step, dt, t, p, u, v, dp, du, dv):
-    """Take the step, and forget the changes."""
+def advance(step, direction, ramps):
+    """Take the step along the direction, and set the changes dp, du and dv to zero."""
+    t, _, p, u, v = ramps
+    dt, dp, du, dv = direction
     for i in range(len(t)):
         t[i] += step * dt[i]
         p[i] += step * dp[i]

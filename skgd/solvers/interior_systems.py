@@ -1,7 +1,8 @@
-"""The linear systems of the interior-point method, one for each column of scores that takes part.
+"""The linear systems of the interior-point method, one for each column of scores that has not ended.
 
-Their matrices are (X~' C X~ + L): C are the curvatures of all rows, and L those of the coefficients' own, from the penalty.
-Either such a matrix is factorised, of coefficients or of rows, or conjugate gradients do without.
+Their matrices are X~' C X~ + L: C is diagonal and holds the curvatures of all rows, and L, also diagonal, holds those of the
+coefficients, from the penalty.  A system is solved by a Cholesky factorisation of this matrix, of a matrix of the rows instead,
+or by conjugate gradients, which need products alone.
 """
 
 from __future__ import annotations
@@ -13,119 +14,124 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import scipy.linalg as la
 
-from ..models.curvature import OVERHEAD, PRODUCT, Matrices, factor_cost, pass_cost
+from ..constants import EPS
+from ..models.cost import LARGEST_SIDE, OVERHEAD, PRODUCT, HessianPlan, factor_cost, pass_cost
 from ..objective import Objective
 
-EPS = float(np.finfo(float).eps)
-WORK = 5_000_000  # entries of X, times columns of scores, up to which conjugate gradients take seconds
-SPARED = 0.03  # share of it that conjugate gradients may leave
-MOST = 1000  # of their iterations
-LARGEST = 6000  # side of a matrix, however many passes it would save
-DENSE = 1 << 25  # entries of a copy of X, centred, at most
-MATRIX = 150  # passes over X that a matrix may cost, where conjugate gradients would take as many
+# Passes over X that a matrix may cost.  Conjugate gradients would take as many.
+MOST_PASSES = 150
+# Entries of X times columns of scores up to which conjugate gradients take seconds.  Larger problems are smoothed instead.
+MOST_ENTRIES = 5_000_000
+MOST_DENSE_ENTRIES = 1 << 25  # of the centred copy of X that a matrix of the rows needs: 256 MiB
+MOST_ITERATIONS = 1000  # of conjugate gradients
+RESIDUAL_SHARE = 0.03  # share of the gap that the residual of conjugate gradients may cost
 
 
-class Model(NamedTuple):
-    """A linear system for the change d of theta: (X~' curvature X~ + own_curvature) d = X~' pulls + own_pulls."""
+class NewtonSystem(NamedTuple):
+    """The system (X~' row_curvature X~ + coefficient_curvature) d = X~' row_rhs + coefficient_rhs for the change d of theta."""
 
-    curvature: np.ndarray  # (n,), by scores
-    own_curvature: np.ndarray  # (D,), by coefficients
-    pulls: np.ndarray  # (n,)
-    own_pulls: np.ndarray  # (D,)
-
-
-Inverse = Callable[[np.ndarray], np.ndarray]
+    row_curvature: np.ndarray  # (n,)
+    coefficient_curvature: np.ndarray  # (D,)
+    row_rhs: np.ndarray  # (n,)
+    coefficient_rhs: np.ndarray  # (D,)
 
 
-class Tolerance(Protocol):
-    """What conjugate gradients ask of a column: how exact its system has to be."""
+Solve = Callable[[np.ndarray], np.ndarray]  # from right-hand sides to solutions, of one system (D,) or one a column (D, K)
 
-    @property
-    def mu(self) -> float: ...
+
+class Accuracy(Protocol):
+    """What conjugate gradients ask of a column, to know how exact the solution of its system has to be."""
 
     @property
-    def allowed(self) -> float: ...
+    def mu(self) -> float:
+        """The barrier parameter of the current point."""
 
-    def imbalance(self, residual: np.ndarray) -> tuple[float, float]: ...
+    @property
+    def allowed(self) -> float:
+        """The gap that ends the column."""
+
+    def residual_cost(self, residual: np.ndarray) -> tuple[float, float]:
+        """What the lower bound loses by a dual residual (D,), and the part of that which is a guess."""
 
 
 def solvable(objective: Objective) -> bool:
     """Whether the systems can be solved in seconds, one way or another."""
-    return objective.data.entries * objective.K <= WORK or matrix_pays(objective) or rows_pay(objective)
+    few = objective.data.entries * objective.K <= MOST_ENTRIES
+    return few or coefficient_matrix_is_worthwhile(objective) or row_matrix_is_worthwhile(objective)
 
 
-def inverse_for(objective: Objective) -> Callable[..., Inverse]:
-    """How to solve the linear systems: by a matrix of coefficients or of rows, whichever is smaller, if its cost is that of
-    few passes over X; else by conjugate gradients.
-    """
-    if rows_pay(objective):
-        return partial(by_rows, _centred(objective))
-    return factorised if matrix_pays(objective) else iterated
+def solver_for(objective: Objective) -> Callable[..., Solve]:
+    """The cheapest solver: by a matrix of rows or of coefficients if that costs few passes over X, else conjugate gradients."""
+    if row_matrix_is_worthwhile(objective):
+        return partial(by_row_matrices, _standardised(objective))
+    return by_coefficient_matrices if coefficient_matrix_is_worthwhile(objective) else by_conjugate_gradients
 
 
-def matrix_pays(objective: Objective) -> bool:
-    """Whether the Hessian of one column costs less than the passes over X that conjugate gradients would take."""
-    matrices = Matrices(objective, constant=True)
-    return matrices.side <= LARGEST and matrices.passes <= MATRIX
+def coefficient_matrix_is_worthwhile(objective: Objective) -> bool:
+    """Whether the matrix of one column's coefficients costs less than the passes over X of conjugate gradients."""
+    plan = HessianPlan(objective, constant=True)
+    return plan.side <= LARGEST_SIDE and plan.passes <= MOST_PASSES
 
 
-def rows_pay(objective: Objective) -> bool:
-    """Whether rows are fewer than columns, each of which has curvature of its own, and their matrix costs few passes over X."""
+def row_matrix_is_worthwhile(objective: Objective) -> bool:
+    """Whether X has fewer rows than columns, the penalty gives every coefficient curvature, and a matrix of rows is cheap."""
     n, d, penalty = objective.n, objective.d, objective.penalty.of(slice(objective.d))
-    curved = penalty.kinked | (penalty.l2 > 0.0) | (objective.coordinates.scale[:-1] == 0.0)
-    if n >= d or n * d > DENSE or not curved.all():
+    curved = penalty.non_smooth | (penalty.l2 > 0.0) | (objective.coordinates.scale[:-1] == 0.0)
+    if n >= d or n * d > MOST_DENSE_ENTRIES or not curved.all():
         return False
-    return PRODUCT * n * n * d + factor_cost(n) <= MATRIX * (OVERHEAD + n * pass_cost(objective))
+    return PRODUCT * n * n * d + factor_cost(n) <= MOST_PASSES * (OVERHEAD + n * pass_cost(objective))
 
 
-def _centred(objective: Objective) -> np.ndarray:
-    """The standardised columns (n, d)."""
+def _standardised(objective: Objective) -> np.ndarray:
+    """The standardised columns (n, d), dense."""
     X, (mean, scale) = objective.table.X, objective.coordinates
     return ((X.toarray() if objective.table.sparse else X) - mean) * scale[:-1]
 
 
-def by_rows(A: np.ndarray, objective: Objective, models: list[Model], columns: Sequence[Tolerance]) -> Inverse:
-    """The inverse of the Hessians of all columns, by matrices of the n rows.
+# ---------------------------------------------------------------- matrices
+def by_row_matrices(A: np.ndarray, objective: Objective, systems: list[NewtonSystem], columns: Sequence[Accuracy]) -> Solve:
+    """Solve the systems of all columns by matrices of the n rows, given the standardised columns A (n, d).
 
-    With q the curvature times the change of the scores, coefficients change by M (r - A' q), M the inverse of their own
-    curvature, and (1/c + A M A') q = A M r + the change of the intercept (the Woodbury formula).
+    Let q be the curvature of the rows times the change of their scores, and M the inverse of the coefficients' curvature.
+    Coefficients change by M (r - A' q), and (1/curvature + A M A') q = A M r + the change of the intercept (Woodbury).
     """
-    size = objective.coordinates.scale[-1]
-    solvers = [_of_rows(A, size, model) for model in models]
-    return lambda R: np.column_stack([solve(R[:, k]) for k, solve in enumerate(solvers)])
+    intercept_scale = objective.coordinates.scale[-1]
+    solves = [_by_row_matrix(A, intercept_scale, system) for system in systems]
+    return lambda R: np.column_stack([solve(R[:, k]) for k, solve in enumerate(solves)])
 
 
-def _of_rows(A: np.ndarray, size: float, model: Model) -> Inverse:
-    own = model.own_curvature[:-1]
+def _by_row_matrix(A: np.ndarray, intercept_scale: float, system: NewtonSystem) -> Solve:
+    """The same for one column; the intercept, which has no curvature of its own, is eliminated by its Schur complement."""
+    own = system.coefficient_curvature[:-1]
     M = np.divide(1.0, own, out=np.zeros_like(own), where=own > 0.0)
     S = (A * M) @ A.T
-    np.einsum("ii->i", S)[:] += 1.0 / model.curvature
+    np.einsum("ii->i", S)[:] += 1.0 / system.row_curvature
     inverse = _cholesky(S)
-    unit = np.full(len(A), size)
-    along = inverse(unit)
+    intercept_column = np.full(len(A), intercept_scale)
+    solved_column = inverse(intercept_column)
 
     def solve(r: np.ndarray) -> np.ndarray:
         q = inverse(A @ (M * r[:-1]))
-        b = (r[-1] - unit @ q) / (unit @ along) if size > 0.0 else 0.0
-        return np.append(M * (r[:-1] - A.T @ (q + b * along)), b)
+        b = (r[-1] - intercept_column @ q) / (intercept_column @ solved_column) if intercept_scale > 0.0 else 0.0
+        return np.append(M * (r[:-1] - A.T @ (q + b * solved_column)), b)
 
     return solve
 
 
-def factorised(objective: Objective, models: list[Model], columns: Sequence[Tolerance]) -> Inverse:
-    """The inverse of the Hessians of all columns, factorised."""
+def by_coefficient_matrices(objective: Objective, systems: list[NewtonSystem], columns: Sequence[Accuracy]) -> Solve:
+    """Solve the systems of all columns by Cholesky factorisations of their (D, D) matrices."""
     inverses = []
-    for model in models:
-        H = objective.table.gram(model.curvature, *objective.coordinates)
-        np.einsum("jj->j", H)[:] += model.own_curvature
+    for system in systems:
+        H = objective.table.gram(system.row_curvature, *objective.coordinates)
+        np.einsum("jj->j", H)[:] += system.coefficient_curvature
         inverses.append(_cholesky(H))
     return lambda R: np.column_stack([inverse(R[:, k]) for k, inverse in enumerate(inverses)])
 
 
-def _cholesky(H: np.ndarray) -> Inverse:
-    """The inverse of a positive semi-definite matrix, with as little added to its diagonal as rounding asks for.
+def _cholesky(H: np.ndarray) -> Solve:
+    """The inverse of a positive semi-definite matrix, with no more added to its diagonal than rounding makes necessary.
 
-    Directions of hardly any curvature are followed, unlike in `quadratic.factor`: a residual that stays there spoils the bound.
+    Unlike in `quadratic.factor`, steps follow directions of hardly any curvature: a residual along them would spoil the bound.
     """
     diagonal = np.diagonal(H)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, np.inf))
@@ -140,22 +146,24 @@ def _cholesky(H: np.ndarray) -> Inverse:
     return lambda r: scale * la.lapack.dpotrs(triangle, scale * r, lower=False)[0]
 
 
-def iterated(objective: Objective, models: list[Model], columns: Sequence[Tolerance]) -> Inverse:
-    """The same by conjugate gradients, preconditioned by the diagonals; all columns share the passes over X.
+# ---------------------------------------------------------------- conjugate gradients
+def by_conjugate_gradients(objective: Objective, systems: list[NewtonSystem], columns: Sequence[Accuracy]) -> Solve:
+    """Solve the systems of all columns by conjugate gradients, preconditioned by the diagonals; columns share passes over X.
 
-    They end where what they leave would cost little of the gap that is allowed, or of the one that is left.
+    They end where their residuals would cost a small share of the gap: of the one that is allowed or, if it is larger, of mu.
     """
     table, coordinates = objective.table, objective.coordinates
-    c = np.array([model.curvature for model in models])
-    own = np.column_stack([model.own_curvature for model in models])
+    c = np.array([system.row_curvature for system in systems])
+    own = np.column_stack([system.coefficient_curvature for system in systems])
     diagonal = own + np.column_stack([table.squares(row, *coordinates) for row in c])
-    allowed = [SPARED * max(column.allowed, column.mu) for column in columns]
+    allowed = [RESIDUAL_SHARE * max(column.allowed, column.mu) for column in columns]
 
     def product(d: np.ndarray) -> np.ndarray:
         return coordinates.gradient(table.transposed(c * table.scores(*coordinates.raw(d)))) + own * d
 
     def suffices(r: np.ndarray) -> bool:
-        return all(column.imbalance(r[:, k])[0] <= most for k, (column, most) in enumerate(zip(columns, allowed, strict=True)))
+        costs = [column.residual_cost(r[:, k])[0] for k, column in enumerate(columns)]
+        return all(cost <= most for cost, most in zip(costs, allowed, strict=True))
 
     return lambda R: conjugate_gradients(product, R, diagonal, suffices)
 
@@ -168,14 +176,14 @@ def conjugate_gradients(
 ) -> np.ndarray:
     """Solve a system for each column of R (D, K), given products with the matrices and their diagonals (D, K).
 
-    It ends where the residuals suffice, but for that of the intercept, whose equation holds exactly: no penalty takes up what
-    it leaves (Hestenes and Stiefel, 1952).
+    The iteration ends where the residuals suffice, without regard to the intercepts' in the last row.  Afterwards the
+    intercepts' equations are solved exactly, because no penalty takes up their residual (Hestenes and Stiefel, 1952).
     """
     inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0.0)
     x, r = np.zeros_like(R), R
     direction = z = inverse * r
     rz = np.sum(r * z, axis=0)
-    for _ in range(MOST):
+    for _ in range(MOST_ITERATIONS):
         H = product(direction)
         curved = np.sum(direction * H, axis=0)
         step = np.divide(rz, curved, out=np.zeros_like(rz), where=curved > 0.0)

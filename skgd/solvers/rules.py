@@ -1,31 +1,53 @@
-"""The solvers that step by an update rule, by name: the one table that fits, streams and `partial_fit` ask for a rule.
-
-Such a solver is a module of these:
-
-``supports(loss, automatic)``
-    whether it minimises the loss, with rates from the data or not.
-``minimise(objective, theta, options, history)``
-    its epochs: a `Solution`.
-``planned(objective, options)``
-    coordinates to step in, as an objective in them, and the `Plan` of its steps.
-``rule(options)``
-    its rule, with the user's parameters: what an explicit `learning_rate` steps by.
-``online_rate(loss)``
-    the rate of `partial_fit` with ``learning_rate="auto"``, in the natural unit of coefficients; None: the steps there are
-    Newton's on single rows.
-``PARAMETERS``
-    names of the parameters that its rule has, which mean nothing to other solvers.
-"""
+"""The solvers that step by an update rule, by name.  Fits, streams and `partial_fit` all ask this one table for them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
+
+from ..monitoring.history import History
+from ..objective import Objective
+from ..options import Options
 from . import adam, sgd
+from .solution import Solution
+from .steps import Plan
+from .updates import UpdateRule
 
-RULES: dict[str, Any] = {"sgd": sgd, "adam": adam}
+
+class StochasticSolver(Protocol):
+    """What the module of such a solver defines.
+
+    Attributes
+    ----------
+    PARAMETERS : tuple of str
+        The estimator's parameters that only this rule uses.  They have no effect with other solvers.
+    """
+
+    PARAMETERS: tuple[str, ...]
+
+    def supports(self, loss: Any, automatic: bool) -> bool:
+        """Whether the solver minimises the loss, with rates from the data (`automatic`) or with explicit ones."""
+
+    def minimise(self, objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
+        """Run epochs from theta (d + 1, K)."""
+
+    def plan_steps(self, objective: Objective, options: Options) -> tuple[Objective, Plan]:
+        """The objective in the coordinates to step in, and the plan of the steps."""
+
+    def rule(self, options: Options) -> UpdateRule:
+        """The update rule with the user's parameters, as explicit learning rates use it."""
+
+    def online_rate(self, loss: Any) -> float | None:
+        """The rate of `partial_fit` with ``learning_rate="auto"``, in natural units of coefficients.
+
+        None: `partial_fit` makes Newton steps on single rows instead.
+        """
 
 
-def ruling(solver: str) -> Any:
-    """The one of that name; that of sgd for gd with an explicit rate, and for "auto"."""
-    return RULES.get(solver, sgd)
+STOCHASTIC_SOLVERS: dict[str, StochasticSolver] = {"sgd": sgd, "adam": adam}
+
+
+def stochastic_solver(name: str) -> StochasticSolver:
+    """The solver of this name; for "gd", whose explicit rates step by sgd's rule, and for "auto" it is sgd."""
+    return STOCHASTIC_SOLVERS.get(name, sgd)

@@ -1,11 +1,16 @@
-"""Schedules: the number of a step -> its rate.  Plain functions of an array of step numbers, counted from 1."""
+"""Schedules of the learning rate: plain functions of an array of step numbers, counted from 1, that return their rates."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+
+Schedule = Callable[[np.ndarray], np.ndarray]
 
 
 def constant(step: np.ndarray, eta0: float) -> np.ndarray:
+    """eta0 for every step."""
     return np.full(len(step), eta0)
 
 
@@ -20,5 +25,10 @@ def optimal(step: np.ndarray, alpha: float, eta0: float) -> np.ndarray:
 
 
 def damped(step: np.ndarray, eta0: float, delay: float) -> np.ndarray:
-    """eta0 / sqrt(1 + (step - 1) / delay): constant at first, 1/sqrt(step) later."""
+    """eta0 / sqrt(1 + (step - 1) / delay): nearly constant for `delay` steps, then falling like 1/sqrt(step)."""
     return eta0 / np.sqrt(1.0 + (step - 1.0) / delay)
+
+
+def damped_in_first_epoch(step: np.ndarray, eta0: float, delay: float, steps: int) -> np.ndarray:
+    """The rates of `damped` during the first epoch, which has `steps` steps, and eta0 from the second epoch on."""
+    return constant(step, eta0) if step[0] > steps else damped(step, eta0, delay)

@@ -12,7 +12,7 @@ class Solution(NamedTuple):
 
     theta: np.ndarray  # (d + 1, K), in the coordinates of the objective
     iterations: int
-    gap: float  # (F - F*) / F, or a bound of it; NaN where it is not known
+    gap: float  # (F - F*) / F, estimated or bounded; NaN where it is not known
     converged: bool
-    remark: str = ""  # what is to be said of it, where that is more than the gap
-    bound: bool = False  # whether the gap is a bound that duality gives, or an estimate
+    remark: str = ""  # the text of a warning, if there is more to say than how large the gap is
+    bound: bool = False  # whether duality proves the gap, or it is an estimate

@@ -1,67 +1,79 @@
-"""Steps on the mini-batches of a table: an epoch of sgd, adam or textbook gradient descent.
+"""Steps on the mini-batches of a table: one epoch of sgd, adam or textbook gradient descent.
 
-What differs is the update rule, the schedule of rates and the batch; a batch of all rows is gradient descent.
+These differ in the update rule, the schedule of the rates and the size of the batches.  With one batch of all rows an epoch
+is a step of gradient descent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ..data import kernels
+from ..data.kernels import Targets
 from ..monitoring.history import History
 from ..objective import Objective
 from ..penalties import ElasticNet
+from .schedules import Schedule
+from .stochastic_steps import Batches, Iterate, PenaltyTerms, StepSizes, Transform, stochastic_steps
+from .updates import UpdateRule
 from .whitening import Whitening
 
-SEGMENT = 1 << 16  # steps between two returns from compiled code
+SEGMENT = 1 << 16  # steps that one call of compiled code makes, which bounds the arrays of their rates and weights
+
+
+def no_limit() -> float:
+    """The factor of the rate where nothing limits it."""
+    return 1.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to step.
+    """How to step: everything about the steps that stays the same during a fit.
 
     Attributes
     ----------
-    rule : struct of updates.py
+    rule : UpdateRule
     schedule : callable
-        Numbers of steps, from 1 -> rates.
-    batch : int
-        Rows a step.
+        The rates of steps, given an array of their numbers, which count from 1 over all epochs.
+    batch_size : int
+        Rows of a mini-batch.
     penalty : ElasticNet
+        Whether the L2 penalty joins the gradient or is left to the proximal step.
     unit : ndarray of shape (K,)
-        Scale of the scores of each column.
-    average_from : int or None
-        The step from which iterates are averaged; None: the last one counts.
-    polynomial_averaging : bool
-        Whether the average favours late iterates, with weights 2/(t + 1), or is uniform.
-    curvature_bound : float
-        Bound of the curvature of the loss, by which the rate of each batch is bounded; 0: it is not.
+        The natural size of each column of scores, by which rates of that column are multiplied.
     whitening : Whitening
-        Coordinates to step in.
+        The coordinates to step in, which `State.phi` belongs to.
+    average_from : int or None
+        The number of the step from which on iterates are averaged.  None: the last iterate is the result.
+    polynomial_averaging : bool
+        Whether the average favours late iterates, with weights 2/(t + 1), or weighs all of them equally.
+    curvature_bound : float
+        Bound of the curvature of the loss by a score, from which the kernel bounds the rate of each batch.  0: no bound.
     variance_reduced : bool
-        Whether the noise of steps is reduced from the second epoch on, when all residuals are known.
-    run : int
-        Rows that stay together when rows are shuffled: random enough, and read in order.
+        Whether the noise of steps is reduced from the second epoch on, when the residuals of all rows have been seen.
+    shuffle_block : int
+        Neighbouring rows that stay together when rows are shuffled, so that memory is read in longer pieces.
     shuffle : bool
+        Whether every epoch visits the rows in a new random order.
     patience : int
         Epochs in a row without progress that end the fit.
     may_plateau : bool
-        Whether F may stay above its minimum for ever, as with a constant rate.
+        Whether the objective may stay above its minimum for ever, as with a constant rate.  Then the fit ends where the
+        objective falls no more, which says nothing about its minimum.
     adaptive : bool
-        Whether the rate is divided by 5 instead, while it is above 1e-6.
-    smooth_rate : float
-        Rate of a full-batch proximal step that cannot overshoot; 0 if unknown.
+        Whether the rate is divided where the fit would else end, as with ``learning_rate="adaptive"``.
+    proximal_rate : float
+        The rate of a proximal gradient step on all rows that cannot overshoot.  0 if it is not known.
     safe_rate_factor : callable
-        The share of the rate at which the heaviest row cannot overshoot, found when it is needed.
+        The share of the rate at which a batch cannot overshoot even if it holds the largest row.  It costs a pass and is
+        called only when it is needed.
     """
 
-    rule: Any
-    schedule: Callable[[np.ndarray], np.ndarray]
-    batch: int
+    rule: UpdateRule
+    schedule: Schedule
+    batch_size: int
     penalty: ElasticNet
     unit: np.ndarray
     whitening: Whitening
@@ -69,20 +81,38 @@ class Plan:
     polynomial_averaging: bool = False
     curvature_bound: float = 0.0
     variance_reduced: bool = False
-    run: int = 1
+    shuffle_block: int = 1
     shuffle: bool = True
     patience: int = 1
     may_plateau: bool = False
     adaptive: bool = False
-    smooth_rate: float = 0.0
-    safe_rate_factor: Callable[[], float] = lambda: 1.0
+    proximal_rate: float = 0.0
+    safe_rate_factor: Callable[[], float] = no_limit
 
 
 class State:
-    """Where the steps are, in the coordinates of the plan.
+    """Where the steps are, in the coordinates of the plan; D = d + 1 coefficients for each of K columns of scores.
 
-    Iterate and average (D, K), the rule's memory (2, D, K), the residuals last seen (K, n) and their gradient (D, K), the
-    numbers of steps made and of those before averaging, the factor of all rates.
+    Attributes
+    ----------
+    whitening : Whitening
+    phi : ndarray of shape (D, K)
+        The last iterate.
+    average : ndarray of shape (D, K)
+        The average of the iterates since step `average_from`.
+    optimizer_state : ndarray of shape (2, D, K)
+        What the update rule remembers; see `UpdateRule`.
+    residual_table : ndarray of shape (K, n)
+        The weighted residual that each row had when it was last seen.  Of shape (0, 0) where noise is not reduced, or where
+        rows are in partitions, which find these residuals anew.
+    table_gradient : ndarray of shape (D, K)
+        The gradient of the loss at the residuals of the table.
+    steps : int
+        The number of steps made.
+    average_from : int or None
+        The number of steps made when averaging started; None: the last iterate is the result.
+    rate_factor : float
+        What all rates of the schedule are multiplied by.
     """
 
     def __init__(self, objective: Objective, theta: np.ndarray, plan: Plan) -> None:
@@ -100,15 +130,33 @@ class State:
         return self.average_from is not None and self.steps >= self.average_from
 
     def result(self) -> np.ndarray:
+        """theta (D, K): the average or the last iterate."""
         return self.whitening.theta(self.average if self.averaged else self.phi)
+
+    def restart_average(self) -> None:
+        """Let the average forget all iterates so far; it starts at step `average_from` if that is still to come, else now."""
+        self.average = self.phi.copy()
+        if self.average_from is not None:
+            self.average_from = max(self.average_from, self.steps)
+
+
+def reduces_variance(plan: Plan, state: State) -> bool:
+    """Whether the next epoch reduces the noise of its steps: from the second one on, when all residuals are known."""
+    return plan.variance_reduced and state.steps > 0
 
 
 def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.random.RandomState, history: History) -> None:
-    """Step once on every mini-batch; raise ValueError on overflow."""
-    n, batch = objective.n, min(plan.batch, objective.n)
-    order = _order(n, plan.run, random_state) if plan.shuffle and batch < n else np.arange(n)
-    variance_reduced = plan.variance_reduced and state.steps > 0
-    if variance_reduced and state.average_from is not None:  # iterates with more noise count no longer
+    """Step once on every mini-batch, the state in place.  One pass.
+
+    Raises
+    ------
+    ValueError
+        If numbers leave the range of floats.
+    """
+    n, batch = objective.n, min(plan.batch_size, objective.n)
+    order = _row_order(n, plan.shuffle_block, random_state) if plan.shuffle and batch < n else np.arange(n)
+    variance_reduced = reduces_variance(plan, state)
+    if variance_reduced and state.average_from is not None:  # the iterates of the first epoch, with more noise, are dropped
         state.average_from = max(state.average_from, -(-n // batch))
     for first in range(0, n, SEGMENT * batch):
         part = order[first : first + SEGMENT * batch]
@@ -120,7 +168,10 @@ def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.r
 
 
 def refresh_residuals(objective: Objective, plan: Plan, state: State) -> None:
-    """The residuals of all rows at the iterate, and their gradient: a step of no length on one batch of all rows."""
+    """Bring the table to the residuals of all rows at the iterate, and its gradient with it.  One pass.
+
+    It is a step of rate zero on one batch of all rows.
+    """
     state.residual_table[:], state.table_gradient[:] = 0.0, 0.0
     still = np.zeros(1)
     _steps(objective, plan, state, np.arange(objective.n), objective.n, still, still, variance_reduced=False)
@@ -131,51 +182,31 @@ def _steps(
     plan: Plan,
     state: State,
     order: np.ndarray,
-    batch: int,
+    batch_size: int,
     rates: np.ndarray,
     weights: np.ndarray,
     variance_reduced: bool,
 ) -> bool:
     """Step on the mini-batches of `order`; whether all numbers stayed finite."""
-    mean, scale = objective.coordinates
+    table, K = objective.table, objective.K
     mixing, l2 = plan.whitening
-    return kernels.stochastic_steps(
-        objective.table.rows,
-        objective.loss,
-        plan.penalty,
-        plan.rule,
-        order,
-        batch,
-        objective.table.tile(objective.K),
-        objective.table.Y,
-        objective.table.s,
-        mean,
-        scale,
-        mixing,
-        np.ascontiguousarray(mixing.T),
-        np.nan_to_num(objective.penalty.lower),  # 0 times infinity, in a step of rate 0, is no number
-        objective.penalty.upper,
-        l2,
-        rates,
-        plan.unit,
-        weights,
-        plan.curvature_bound,
-        state.steps + 1,
-        state.phi,
-        state.average,
-        state.optimizer_state,
-        state.residual_table,
-        state.table_gradient,
-        variance_reduced,
+    lower = np.nan_to_num(objective.penalty.lower)  # 0 times infinity, in a step of rate 0, is no number
+    batches = Batches(Targets(table.Y, table.s, order), batch_size, table.tile(K))
+    transform = Transform(*objective.coordinates, mixing, np.ascontiguousarray(mixing.T))
+    terms = PenaltyTerms(plan.penalty, *(np.repeat(weights, K) for weights in (lower, objective.penalty.upper, l2)))
+    sizes = StepSizes(rates, np.tile(plan.unit, objective.d + 1), weights, plan.curvature_bound, state.steps + 1)
+    iterate = Iterate(
+        state.phi, state.average, state.optimizer_state, state.residual_table, state.table_gradient, variance_reduced
     )
+    return stochastic_steps(table.rows, objective.loss, plan.rule, batches, transform, terms, sizes, iterate)
 
 
-def _order(n: int, run: int, random_state: np.random.RandomState) -> np.ndarray:
-    """A random order of the rows, `run` neighbours at a time."""
-    if run == 1:
+def _row_order(n: int, block: int, random_state: np.random.RandomState) -> np.ndarray:
+    """A random order of n rows in which `block` neighbours stay together."""
+    if block == 1:
         return random_state.permutation(n)
-    starts = random_state.permutation(-(-n // run)) * run
-    order = (starts[:, None] + np.arange(run)).ravel()
+    starts = random_state.permutation(-(-n // block)) * block
+    order = (starts[:, None] + np.arange(block)).ravel()
     return order[order < n]
 
 

@@ -1,37 +1,27 @@
-"""Independent columns of scores are minimised together: each as a problem of its own, in shared passes over X.
+"""Independent columns of scores descend together: each as a problem of its own, in shared passes over X.
 
 Targets, or classes against the rest, have nothing in common but X.  So each has its own steps, its own curvature and its own
-end; a descent is written as a generator, which yields the points where it wants the objective, and all that were asked for are
-answered in one pass.  Columns that are done take no further part.
+end.  One pass over X answers the points of all columns that have not ended (see `passes`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from functools import partial
-from typing import Any
-
 import numpy as np
 
+from ..constants import TINY, UNRESOLVED_GAP
 from ..fit_cache import FitCache
 from ..monitoring.history import History
 from ..objective import Objective
 from ..penalties import penalty_value
+from .budget import Budget
+from .descent import descend_column
+from .descent_state import Start
+from .passes import Descent, Share
 from .solution import Solution
 
-TINY, ROUNDING = float(np.finfo(float).tiny), 1e-13  # relative gap that the arithmetic cannot tell from none
-Answer = tuple[float, np.ndarray]  # F and the gradient of its loss part
-Descent = Generator[np.ndarray, Answer, Solution]
 
-
-class Share:
-    """The part of the total objective that one of several columns stands for; 0 where there is only one."""
-
-    value = 0.0
-
-
-class _Column(History):
-    """The history of one column, which also knows where it is."""
+class _ColumnHistory(History):
+    """The history of one column, which also knows where the column is."""
 
     def begin(self, objective: float, theta: np.ndarray) -> None:
         super().begin(objective, theta)
@@ -42,91 +32,93 @@ class _Column(History):
         self.theta = theta
 
 
-def alone(objective: Objective, descent: Descent) -> Solution:
-    """Answer a descent until it ends."""
-    try:
-        point = next(descent)
-        while True:
-            point = descent.send(objective.evaluate(point))
-    except StopIteration as end:
-        return end.value
+class _Column:
+    """The descent of one column: the point where it needs the objective next, or its solution once it has ended."""
+
+    def __init__(self, descent: Descent, history: _ColumnHistory) -> None:
+        self.descent, self.history = descent, history
+        self.point = next(descent)
+        self.solution: Solution | None = None
+
+    def answer(self, F: float, gradient: np.ndarray) -> None:
+        """Let the descent go on to its next point, or to its end."""
+        try:
+            self.point = self.descent.send((F, gradient))
+        except StopIteration as end:
+            self.solution = end.value
+
+    @property
+    def value(self) -> float:
+        """The column's objective after its last iteration."""
+        return self.history.curve[-1]
 
 
 def is_worthwhile(objective: Objective) -> bool:
-    """Whether columns are independent problems, whose passes can be shared."""
-    several = objective.K > 1 and not (objective.loss.coupled() or objective.loss.constant_curvature())
-    return several and objective.in_memory
+    """Whether columns are independent problems whose passes can be shared."""
+    independent = objective.K > 1 and not (objective.loss.coupled() or objective.loss.constant_curvature())
+    return independent and objective.in_memory
 
 
 def minimise(
-    objective: Objective,
-    theta: np.ndarray,
-    starts: list[Any],
-    *,
-    tol: float,
-    max_iter: int,
-    history: History,
-    descend: Callable[..., Descent],
-    **how: Any,
+    objective: Objective, theta: np.ndarray, starts: list[Start | None], budget: Budget, *, thorough: bool = True
 ) -> Solution:
-    """Minimise all columns from theta (D, K); `descend` is the descent of one, with its own start and the arguments `how`.
+    """Minimise all columns from theta (D, K), or from their starts where these are lower.
 
-    A column ends where its gap is small beside the total objective.  Where that falls later, because others had further to go,
-    the gap is too large, and the column goes on.
+    A column ends where its gap is small beside the total objective.  If the total then falls, because other columns had further
+    to go, the gap may be too large for it, and all columns descend again from where they are.
     """
-    share, memories = Share(), _memories(objective)
-    columns = [objective.of_columns(np.array([k]), cache) for k, cache in enumerate(memories)]
+    share, caches = Share(), _caches(objective)
+    objectives = [objective.of_columns(np.array([k]), cache) for k, cache in enumerate(caches)]
     iterations = 0
     while True:
-        left = {"tol": tol, "max_iter": max_iter - iterations, **how}
-        descents = [partial(descend, column, theta[:, [k]], starts[k], share=share, **left) for k, column in enumerate(columns)]
-        solution = _shared(objective, descents, share, history, iterations)
+        left, columns = budget.max_iter - iterations, []
+        for k, of_column in enumerate(objectives):
+            history = _ColumnHistory("gd")
+            own = Budget(budget.tol, left, history)
+            descent = descend_column(of_column, theta[:, [k]], starts[k], own, share=share, thorough=thorough)
+            columns.append(_Column(descent, history))
+        solution = _run(objective, columns, share, budget.history, first=iterations == 0)
         iterations += solution.iterations
-        within = solution.converged and solution.gap <= max(tol, ROUNDING)
-        if within or not solution.converged or solution.iterations == 0 or iterations >= max_iter:
+        within = solution.converged and solution.gap <= max(budget.tol, UNRESOLVED_GAP)
+        if within or not solution.converged or solution.iterations == 0 or iterations >= budget.max_iter:
             return solution._replace(iterations=max(iterations, 1), converged=within)
         theta = solution.theta
 
 
-def _shared(
-    objective: Objective, descents: Sequence[Callable[..., Descent]], share: Share, history: History, before: int
-) -> Solution:
-    """Run the descents of all columns to their ends, after so many iterations."""
-    own = [_Column("gd") for _ in descents]
-    running = [descent(history=here) for descent, here in zip(descents, own, strict=True)]
-    asked, solutions = {k: next(descent) for k, descent in enumerate(running)}, {}
-    together, longest = objective, 0
-    while asked:
-        active = sorted(asked)
-        if len(active) < together.K:
-            together = objective.of_columns(np.array(active))
-        points = np.hstack([asked[k] for k in active])
-        losses, gradient = together.loss_parts(points)
-        answers = [float(F) + penalty_value(points[:, [i]], objective.penalty) for i, F in enumerate(losses)]
-        lowest = {k: column.curve[-1] for k, column in enumerate(own) if column.curve}
-        lowest.update({k: min(F, lowest.get(k, F)) for k, F in zip(active, answers, strict=True)})
-        share.value = sum(lowest.values()) / len(own)
-        for i, k in enumerate(active):
-            try:
-                asked[k] = running[k].send((answers[i], gradient[:, [i]]))
-            except StopIteration as end:
-                solutions[k] = end.value
-                del asked[k]
-        if not all(column.curve for column in own):
-            continue  # one of them begins elsewhere
-        total, theta = sum(column.curve[-1] for column in own), np.hstack([column.theta for column in own])
-        if longest == 0 and before == 0:
+def _run(objective: Objective, columns: list[_Column], share: Share, history: History, first: bool) -> Solution:
+    """Answer all columns until the last one has ended; `first`: the history has not begun."""
+    of_active, iterations = objective, 0
+    while active := [k for k, column in enumerate(columns) if column.solution is None]:
+        if len(active) < of_active.K:
+            of_active = objective.of_columns(np.array(active))
+        _answer(of_active, columns, active, share)
+        if not all(column.history.curve for column in columns):
+            continue  # a column has yet to compare its two starts
+        total, theta = sum(column.value for column in columns), np.hstack([column.history.theta for column in columns])
+        if first and iterations == 0:
             history.begin(total, theta)
-        iterations = max(len(column.curve) for column in own) - 1
-        if iterations > longest:
-            longest = iterations
+        longest = max(len(column.history.curve) for column in columns) - 1
+        if longest > iterations:
+            iterations = longest
             history.record(total, theta)
-    history.begin(total, theta)  # the last steps may have been those of columns that are behind
-    return _joined([solutions[k] for k in range(len(own))], [column.curve[-1] for column in own], longest)
+    history.begin(total, theta)  # columns with fewer iterations may have moved since the last record
+    return _joined([column.solution for column in columns if column.solution], [column.value for column in columns], iterations)
 
 
-def _memories(objective: Objective) -> list[FitCache | None]:
-    """Of the columns, where the fit before may have left some, and the next one may ask for them."""
+def _answer(objective: Objective, columns: list[_Column], active: list[int], share: Share) -> None:
+    """One pass over X for the points of the active columns, of which `objective` is; it also updates the share."""
+    points = np.hstack([columns[k].point for k in active])
+    losses, gradient = objective.loss_parts(points)
+    answers = {k: float(losses[i]) + penalty_value(points[:, [i]], objective.penalty) for i, k in enumerate(active)}
+    lowest = {k: column.value for k, column in enumerate(columns) if column.history.curve}
+    lowest.update({k: min(F, lowest.get(k, F)) for k, F in answers.items()})
+    share.value = sum(lowest.values()) / len(columns)
+    for i, k in enumerate(active):
+        columns[k].answer(answers[k], gradient[:, [i]])
+
+
+def _caches(objective: Objective) -> list[FitCache | None]:
+    """The caches of the columns' own fits, if the next fit may ask for them."""
     cache = objective.cache
     if cache.curvature is None:
         return [None] * objective.K
@@ -136,7 +128,7 @@ def _memories(objective: Objective) -> list[FitCache | None]:
 
 
 def _joined(solutions: list[Solution], values: list[float], iterations: int) -> Solution:
-    """One solution of all columns, given their objectives: gaps add up."""
+    """One solution of all columns, given their objectives: absolute gaps add up."""
     gaps = sum(solution.gap * F for solution, F in zip(solutions, values, strict=True))
     return Solution(
         np.hstack([solution.theta for solution in solutions]),

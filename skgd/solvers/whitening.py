@@ -1,8 +1,12 @@
 """Whitening: coordinates in which columns are uncorrelated, and the penalty still acts on each coefficient alone.
 
-Standardised columns may be nearly collinear, and steps along what tells them apart crawl.  With theta = M phi, where the
-columns of M solve the generalised eigenproblem  diag(l2) v = mu (C + diag(l2)/h) v  of the second moments C, loss and
-penalty together have curvature h in every direction of phi, and the penalty's share of it is mu.
+Standardised columns may be nearly collinear, and then stochastic steps are slow along the directions that tell them apart.
+The whitened coefficients phi belong to theta = M phi.  The columns of M solve the generalised eigenproblem
+
+    diag(l2) v = mu (C + diag(l2)/h) v
+
+with C the second moments of the columns and h the bound of the curvature of the loss by a score.  Then loss and penalty
+together have curvature h along every coordinate of phi, and the penalty's share of it is mu.
 """
 
 from __future__ import annotations
@@ -15,56 +19,71 @@ import scipy.sparse as sp
 
 from ..objective import Objective
 
-LARGEST = 256  # columns; beyond, the product with M would cost more than the rows of a step
-DENSE = 4  # columns for each entry of a row, up to which that product is worth its price
-FEWEST = 20  # rows for each column, below which directions without variance would be chance
-ROWS = 100  # for each column, that second moments are estimated from: rows of a direction the sample missed lead far astray
-SAMPLE = 1000  # rows that the spectrum is estimated from
-FLOOR = 1e-6  # share of a column's variance that is left to directions without any
+MAX_COLUMNS = 256  # beyond, the product with M would cost more than reading the rows of a step
+COLUMNS_PER_ENTRY = 4  # columns for each entry of a row, up to which that product is worth its cost
+MIN_ROWS_PER_COLUMN = 20  # below, directions that no row has would be chance
+SAMPLE_PER_COLUMN = 100  # rows for each column that C is estimated from: with 20, sgd diverged at tiny penalties
+SAMPLE = 1000  # rows that C is estimated from at least, and the spectrum at most; also those of a block of one pass
+VARIANCE_FLOOR = 1e-6  # share of a column's variance that directions without any variance are given
+POWER_ITERATIONS = 30  # for the largest eigenvalue
 
 
 class Whitening(NamedTuple):
-    """Coefficients M phi of the columns, the intercept as it is; M empty: phi itself."""
+    """The map between coefficients theta (d + 1, K) and phi (d + 1, K); the intercept, in the last row, is the same in both.
 
-    matrix: np.ndarray  # (d, d), or (0, 0)
-    l2: np.ndarray  # (d + 1,) weights of the penalty on phi
+    Attributes
+    ----------
+    matrix : ndarray of shape (d, d)
+        M; of shape (0, 0) where phi is theta itself.
+    l2 : ndarray of shape (d + 1,)
+        Weights of the L2 penalty on phi.
+    """
+
+    matrix: np.ndarray
+    l2: np.ndarray
 
     def theta(self, phi: np.ndarray) -> np.ndarray:
+        """theta (d + 1, K) of phi, in memory of its own."""
         return np.vstack([self.matrix @ phi[:-1], phi[-1:]]) if len(self.matrix) else phi.copy()
 
     def phi(self, theta: np.ndarray) -> np.ndarray:
+        """phi (d + 1, K) of theta, in memory of its own."""
         return np.vstack([np.linalg.solve(self.matrix, theta[:-1]), theta[-1:]]) if len(self.matrix) else theta.copy()
 
     def gradient(self, gradient: np.ndarray) -> np.ndarray:
-        """That by phi, given that by theta (d + 1, K)."""
+        """The gradient (d + 1, K) by phi, given the gradient by theta."""
         return np.vstack([self.matrix.T @ gradient[:-1], gradient[-1:]]) if len(self.matrix) else gradient
 
     def spectrum(self, objective: Objective) -> tuple[float, float]:
-        """Largest eigenvalue and trace of the second moments by phi."""
+        """Largest eigenvalue and trace of the second moments of the columns that phi belongs to."""
         if not len(self.matrix):
             return _spectrum(objective)
         return 1.0, len(self.matrix) - self.l2.sum() / objective.loss.curvature_bound()
 
 
-def identity(objective: Objective) -> Whitening:
+def no_whitening(objective: Objective) -> Whitening:
+    """The whitening that leaves coefficients as they are."""
     return Whitening(np.empty((0, 0)), objective.penalty.l2)
 
 
-def whitened(objective: Objective) -> Whitening:
-    """Of the data in the coordinates of `objective`, where it pays and the penalty allows it."""
+def whitening_of(objective: Objective) -> Whitening:
+    """The whitening of the columns in the coordinates of `objective`, where it pays and the penalty allows it.
+
+    A penalty with kinks does not: its proximal step would not act on each coefficient alone.
+    """
     d, n = objective.d, objective.n
-    affordable = d <= min(LARGEST, DENSE * objective.data.entries / n)
-    if objective.penalty.kinked.any() or not affordable or n < FEWEST * d:
-        return identity(objective)
+    affordable = d <= min(MAX_COLUMNS, COLUMNS_PER_ENTRY * objective.data.entries / n)
+    if objective.penalty.non_smooth.any() or not affordable or n < MIN_ROWS_PER_COLUMN * d:
+        return no_whitening(objective)
     h, l2 = objective.loss.curvature_bound(), objective.penalty.l2[:-1]
-    C = second_moments(objective, ROWS * d) + np.diag(l2 / h)
-    C += np.diag(np.where(objective.coordinates.scale[:-1] > 0.0, FLOOR, 1.0))
+    C = second_moments(objective, SAMPLE_PER_COLUMN * d) + np.diag(l2 / h)
+    C += np.diag(np.where(objective.coordinates.scale[:-1] > 0.0, VARIANCE_FLOOR, 1.0))
     mu, M = scipy.linalg.eigh(np.diag(l2), C)
     return Whitening(np.ascontiguousarray(M), np.append(np.maximum(mu, 0.0), 0.0))
 
 
 def second_moments(objective: Objective, rows: int) -> np.ndarray:
-    """sum_i s_i x~_i x~_i' / sum_i s_i (d, d), from about `rows` evenly spaced rows."""
+    """sum_i s_i x~_i x~_i' / sum_i s_i (d, d), from about `rows` evenly spaced rows, at least `SAMPLE` if there are as many."""
     data = objective.data.representative
     index = np.linspace(0, data.n - 1, min(data.n, max(rows, SAMPLE))).astype(np.intp)
     A = data.X[index].astype(np.float64)
@@ -75,7 +94,7 @@ def second_moments(objective: Objective, rows: int) -> np.ndarray:
 
 
 def largest_squared_row_norm(objective: Objective, whitening: Whitening) -> float:
-    """The largest squared norm of a row whose columns are those of the whitening's coordinates.  One pass."""
+    """The largest squared norm of a row in the columns that phi belongs to.  One pass."""
     mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
     data, largest = objective.data.representative, 0.0
     matrix, origin = scale[:, None] * whitening.matrix if len(whitening.matrix) else None, data.origin(mean)
@@ -87,7 +106,10 @@ def largest_squared_row_norm(objective: Objective, whitening: Whitening) -> floa
 
 
 def _squared_norms(A: Any, mean: np.ndarray, origin: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """|scale * (a - mean)|^2 of the rows of a dense or sparse A, the latter as by `CSR.add_squares`."""
+    """|scale * (a - mean)|^2 for each row a of A (m, d), dense or sparse.
+
+    Rows of a sparse A change the sum that a row without entries has, as in `CSR.add_squares`, so that A stays sparse.
+    """
     if not sp.issparse(A):
         return np.sum((scale * (A - mean)) ** 2, axis=1)
     mean_of, origin_of = mean[A.indices], origin[A.indices]
@@ -96,7 +118,7 @@ def _squared_norms(A: Any, mean: np.ndarray, origin: np.ndarray, scale: np.ndarr
 
 
 def _spectrum(objective: Objective) -> tuple[float, float]:
-    """Largest eigenvalue and trace of sum_i s_i x~_i x~_i' / n, from at most a thousand evenly spaced rows."""
+    """Largest eigenvalue, by power iterations, and trace of sum_i s_i x~_i x~_i' / sum_i s_i, from at most `SAMPLE` rows."""
     data = objective.data.representative
     mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
     index = np.linspace(0, data.n - 1, min(data.n, SAMPLE)).astype(np.intp)
@@ -104,7 +126,7 @@ def _spectrum(objective: Objective) -> tuple[float, float]:
     s = data.s[index] / data.s[index].sum()
     trace = s @ _squared_norms(A, mean, data.origin(mean), scale)
     v, largest = np.ones(objective.d), 0.0
-    for _ in range(30):
+    for _ in range(POWER_ITERATIONS):
         scores = A @ (scale * v) - mean @ (scale * v)
         product = scale * ((s * scores) @ A - mean * (s @ scores))
         largest = float(np.linalg.norm(product))

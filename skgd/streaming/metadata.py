@@ -15,8 +15,7 @@ from ..data.summary import Summary
 from ..data.table import Table
 from ..options import Options
 from ..penalties import Penalty
-
-Coefficients = tuple[np.ndarray, np.ndarray]  # W (d, K) and b (K,)
+from ..training import Coefficients
 
 
 class PreparedEstimator(ReadingEstimator, Protocol):
@@ -49,7 +48,7 @@ class PreparedEstimator(ReadingEstimator, Protocol):
     def _options(self, loss: Any) -> Options:
         """The options of the solver."""
 
-    def _start(self, d: int, columns: int, init: Any) -> Coefficients | None:
+    def _start(self, d: int, n_outputs: int, init: Any) -> Coefficients | None:
         """The coefficients that the user starts from; None if the data decides."""
 
     def _objective(self, table: Table, loss: Any, W: np.ndarray, b: np.ndarray) -> float:

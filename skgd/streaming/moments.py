@@ -1,7 +1,7 @@
-"""Running means and variances of columns: what `online.py` standardises a stream by.
+"""Running means and variances of columns, by which `online.py` standardises a stream.
 
-They forget slowly, so that they follow a drift; and where the rows of late vary far less than what is remembered, the unit of
-a column has changed, and what is remembered says nothing of it any more.
+Older rows count less, so that they follow a drift.  Where the variance of the last rows is far below the remembered one, the
+unit of the column has changed, and the memory of it is dropped.
 """
 
 from __future__ import annotations
@@ -12,32 +12,45 @@ import numpy as np
 
 from ..coordinates import CONSTANT, ColumnMoments, Coordinates
 
-RECENT, LATE = 1000.0, 100.0  # rows over which they are forgotten; and those that tell of another unit
-CHANGED = 10.0  # times the variance of late, beyond which the variance of all that is remembered is of another unit
+HORIZON = 1000.0  # rows that running moments remember, roughly: a row has faded to 1/e after so many
+RECENT_HORIZON = 100.0  # rows of the shorter moments that show a change of unit
+CHANGED = 10.0  # times the recent variance: a remembered variance above it is of another unit
 
 
 @dataclass
 class Moments:
-    """Running means and variances of columns, in which rows count less the more came after them (Chan et al., 1983)."""
+    """Running means and variances of d columns, in which a row counts less the more came after it (Chan et al., 1983).
 
-    horizon: float  # rows
+    Attributes
+    ----------
+    horizon : float
+        Weight of rows after which a row has faded to 1/e.
+    weight : float
+        Of all rows so far, faded.
+    mean : ndarray of shape (d,)
+    squares : ndarray of shape (d,)
+        Sums of squared deviations from the mean.
+    """
+
+    horizon: float
     weight: float
     mean: np.ndarray
-    squares: np.ndarray  # sums of squared deviations
+    squares: np.ndarray
 
     @classmethod
-    def none(cls, columns: int, horizon: float = RECENT) -> Moments:
+    def none(cls, columns: int, horizon: float = HORIZON) -> Moments:
+        """The moments of no row."""
         return cls(horizon, 0.0, np.zeros(columns), np.zeros(columns))
 
     @classmethod
     def of(cls, coordinates: Coordinates, weight: float) -> Moments:
-        """Those of rows whose standardised coordinates are known, as if they had been of this weight."""
+        """The moments of rows of this weight whose standardised coordinates are known."""
         scale = coordinates.scale[:-1]
         variance = np.divide(1.0, scale**2, out=np.zeros_like(scale), where=scale > 0.0)
-        return cls(RECENT, weight, coordinates.mean, weight * variance)
+        return cls(HORIZON, weight, coordinates.mean, weight * variance)
 
     def add(self, rows: ColumnMoments) -> None:
-        """Those of new rows."""
+        """Add the moments of new rows; raise ValueError where squares exceed the range of floats."""
         kept = np.exp(-rows.weight / self.horizon)
         self.weight, self.mean, self.squares = ColumnMoments(kept * self.weight, self.mean, kept * self.squares) + rows
         beyond = np.flatnonzero(~np.isfinite(self.squares))
@@ -46,18 +59,31 @@ class Moments:
                 f"Column {beyond[0]} of X (or of y) holds values whose squares exceed the range of floats: rescale it."
             )
 
-    def follow(self, late: Moments) -> None:
-        """Take over what was seen of late of columns whose unit has changed: their past would take long to fade."""
-        variance, now = self.squares / self.weight, late.squares / late.weight
-        changed = (variance > CHANGED * now) & (now > (CONSTANT * late.mean) ** 2)
-        self.mean = np.where(changed, late.mean, self.mean)
+    def follow(self, recent: Moments) -> None:
+        """Take over the recent moments of columns whose unit has changed: their past would take long to fade."""
+        variance, now = self.squares / self.weight, recent.squares / recent.weight
+        changed = (variance > CHANGED * now) & (now > (CONSTANT * recent.mean) ** 2)
+        self.mean = np.where(changed, recent.mean, self.mean)
         self.squares = np.where(changed, now * self.weight, self.squares)
 
     @property
+    def deviations(self) -> np.ndarray:
+        """Standard deviations (d,)."""
+        return np.sqrt(self.squares / self.weight)
+
+    @property
     def units(self) -> np.ndarray:
-        """Natural sizes (d,) of the columns."""
+        """Natural sizes (d,) of the columns; see `ColumnMoments.units`."""
         return ColumnMoments(self.weight, self.mean, self.squares).units
 
     def coordinates(self, fit_intercept: bool) -> Coordinates:
-        """Those in which columns have mean 0 and variance 1; scale 0 where a column has not varied yet."""
+        """Coordinates in which columns have mean 0 and variance 1; scale 0 where a column has not varied yet."""
         return ColumnMoments(self.weight, self.mean, self.squares).coordinates(0.0, fit_intercept)
+
+
+def raw_coefficients(here: Coordinates, theta: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Raw W (d, K) and b (K,) of theta; a column that has not varied yet keeps its coefficient in `before` (d, K)."""
+    W, b = here.raw(theta)
+    still = here.scale[:-1] == 0.0
+    W[still] = before[still]
+    return W, b - here.mean[still] @ before[still]  # theta's intercept has what these columns add to the scores

@@ -20,11 +20,10 @@ from ..data.summary import LARGEST_SAMPLE, Summary
 from ..data.table import Table
 from ..fit_cache import FitCache
 from ..options import Options
-from ..penalties import Penalty
-from ..solvers.rules import RULES
-from ..training import FirstEpochResult
+from ..solvers.rules import STOCHASTIC_SOLVERS
+from ..training import Coefficients, FirstEpochResult, Problem
 from .first_epoch import FirstEpoch
-from .metadata import Coefficients, Metadata, PreparedEstimator
+from .metadata import Metadata, PreparedEstimator
 
 
 class Beginning(NamedTuple):
@@ -44,19 +43,7 @@ class Summarised(NamedTuple):
     beginning: Beginning | None  # None for partitions elsewhere
 
 
-class Gathered(NamedTuple):
-    """What `minimise` needs."""
-
-    data: PartitionedData
-    loss: Any
-    penalty: Penalty
-    options: Options
-    start: Coefficients | None
-    cache: FitCache | None
-    begun: FirstEpochResult | None
-
-
-def prepare(estimator: PreparedEstimator, partitions: Partitions, metadata: Metadata, init: Any) -> Gathered:
+def prepare(estimator: PreparedEstimator, partitions: Partitions, metadata: Metadata, init: Any) -> Problem:
     """The problem to minimise.  One pass, after which `n_features_in_` and `feature_names_in_` of the estimator are set.
 
     Parameters
@@ -83,11 +70,11 @@ def prepare(estimator: PreparedEstimator, partitions: Partitions, metadata: Meta
     data, loss = PartitionedData(tables, summary, distinct), estimator._loss_of(summary)
     penalty, options = estimator._penalty(data.d), estimator._options(loss) if beginning is None else beginning.options
     if beginning is None or beginning.epoch is None:
-        return Gathered(data, loss, penalty, options, estimator._start(data.d, loss.n_outputs, init), None, None)
+        return Problem(data, loss, penalty, options, estimator._start(data.d, loss.n_outputs, init))
     end = beginning.epoch.result()
     before, after = (_sample_objective(estimator, summary, loss, at) for at in (beginning.start, end))
-    begun = FirstEpochResult(before, after, began)
-    return Gathered(data, loss, penalty, options, end, FitCache(progress=beginning.epoch.progress()), begun)
+    first_epoch = FirstEpochResult(before, after, began)
+    return Problem(data, loss, penalty, options, end, FitCache(progress=beginning.epoch.progress()), first_epoch)
 
 
 def summarise(estimator: PreparedEstimator, partitions: Partitions, metadata: Metadata, init: Any) -> Summarised:
@@ -147,7 +134,7 @@ def _steps_first(options: Options, loss: Any, started: bool) -> bool:
     """Whether the first pass makes steps: an epoch of a stochastic solver, or one that gd starts from."""
     if options.solver == "auto":
         return not started and not loss.constant_curvature() and loss.bounded_curvature()
-    return options.solver in RULES
+    return options.solver in STOCHASTIC_SOLVERS
 
 
 def _summary_of(stride: int, number: int, table: Table | None) -> Summary | None:

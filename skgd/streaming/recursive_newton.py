@@ -1,12 +1,12 @@
-"""Newton steps on single rows, one after another: what `online.py` learns with.
+"""Newton steps on single rows, one after another: the compiled loops of `newton_learners.py`.
 
-Beside coefficients theta there is P, an estimate of the inverse Hessian of all that was seen.  A row x with residual r and
-curvature h changes both as if its loss were the parabola that touches there (the extended Kalman filter):
+Beside the coefficients theta there is P, an estimate of the inverse Hessian of all rows seen so far.  A row x with residual r
+and curvature h changes both as if its loss were the parabola that touches it at the row's score (the extended Kalman filter):
 
     theta <- theta - P x r / (1 + h x'P x),    P <- P - P x h x'P / (1 + h x'P x)
 
-and a drift that is added to P before each row lets what is older count less.  For a squared loss without drift this is
-recursive least squares, exact after every row.
+A drift, added to the diagonal of P before each row, lets older rows count less.  For a squared error without drift this is
+recursive least squares, which is exact after every row.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import numpy as np
 
 from ..compiled.jit import kernel
 
-FLOOR = 0.01  # share of a residual below which softmax, far on the wrong side, has too little curvature for a step to end
+# Share of a softmax residual that is its least curvature: far on the wrong side there is too little for a step to end.
+CURVATURE_FLOOR = 0.01
 
 
 @kernel
 def row_terms(loss, A, Y, s, theta, i, z, c, h):
-    """Residuals z (K, 1) and curvatures h (K,) of row i, weights included."""
+    """Write the residuals z (K, 1) and the curvatures h (K,) of row i, weights included; c (K, 1) is room."""
     for k in range(len(z)):
         z[k, 0] = 0.0
         for j in range(len(theta)):
@@ -34,15 +35,16 @@ def row_terms(loss, A, Y, s, theta, i, z, c, h):
     loss.loss_and_residuals(y, weight, z)
     if loss.coupled():
         for k in range(len(z)):
-            h[k] = max(h[k], FLOOR * abs(z[k, 0]))
+            h[k] = max(h[k], CURVATURE_FLOOR * abs(z[k, 0]))
 
 
 @kernel
 def full_steps(loss, A, Y, s, theta, P, drift, ridge, first):
-    """Learn the rows of A (m, D), the last column the intercept's, with targets Y (T, m) and weights s (m,), in place.
+    """Learn the rows of A (m, D), whose last column is the intercept's, with targets Y (T, m) and weights s (m,).
 
-    theta (D, K), P (K, D, D), drift (D,) of a row of weight one.  The penalty, of weights ridge (D,) for each row, acts on
-    one coefficient after each row, with the weights of all.
+    theta (D, K) and P (K, D, D) change in place.  `drift` (D,) is that of a row of weight one, and `ridge` (D,) the L2 weights
+    of the penalty for each row.  After each row the penalty acts on one coefficient, whose turn it is, with D times its
+    weight.  `first` is the number of the first row, which tells whose turn it is.
     """
     (m, D), K = A.shape, theta.shape[1]
     z, c, h, u = np.empty((K, 1)), np.empty((K, 1)), np.empty(K), np.empty(D)
@@ -51,8 +53,7 @@ def full_steps(loss, A, Y, s, theta, P, drift, ridge, first):
         x, penalised = A[i], (first + i) % D
         share = D * s[i] * ridge[penalised]
         for k in range(K):
-            M = P[k]
-            v = 0.0
+            M, v = P[k], 0.0
             for j in range(D):
                 M[j, j] += s[i] * drift[j] * min(x[j] * x[j], 1.0)  # what a row does not show it cannot correct
             for j in range(D):
@@ -80,7 +81,7 @@ def full_steps(loss, A, Y, s, theta, P, drift, ridge, first):
 
 @kernel
 def diagonal_steps(loss, A, Y, s, theta, P, drift, ridge, first):
-    """The same with the diagonal of P alone, (K, D), for many columns."""
+    """The same with the diagonals of P alone, (K, D), for many columns; the penalty acts on all coefficients after each row."""
     (m, D), K = A.shape, theta.shape[1]
     z, c, h = np.empty((K, 1)), np.empty((K, 1)), np.empty(K)
     for i in range(m):
@@ -101,7 +102,7 @@ def diagonal_steps(loss, A, Y, s, theta, P, drift, ridge, first):
 
 @kernel
 def batch_loss(loss, A, Y, s, theta):
-    """The weighted sum of the losses of all rows."""
+    """The weighted sum of the losses of all rows of A (m, D) at theta (D, K)."""
     Z = np.empty((theta.shape[1], len(A)))
     for i in range(len(A)):
         for k in range(len(Z)):

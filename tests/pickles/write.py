@@ -1,4 +1,4 @@
-"""Writes what the tests will load for ever: models of this version and their predictions.  Run once for every release.
+"""Write models of this version and their predictions, which the tests will load for ever.  Run it once for every release.
 
 python tests/pickles/write.py
 """

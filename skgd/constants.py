@@ -1,0 +1,14 @@
+"""Constants of floating-point arithmetic that several modules share.  All sums and coefficients are float64 inside."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# The distance from 1 to the next float, 2.2e-16: the relative error of one operation is at most half of it.
+EPS = float(np.finfo(float).eps)
+# The smallest normal float, 2.2e-308.  Denominators that may be zero are replaced by it.
+TINY = float(np.finfo(float).tiny)
+# A share of the objective of the best constant scores.  An objective below it is zero but for the rounding of its sums.
+ZERO = 8.0 * EPS
+# A relative gap (F - F*) / F.  Sums over rows resolve no smaller one, so a fit with this gap has converged, whatever `tol` is.
+UNRESOLVED_GAP = 1e-13

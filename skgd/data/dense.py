@@ -1,0 +1,211 @@
+"""Dense rows: products with a C-contiguous array, a tile of rows at a time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..compiled.jit import linked, struct
+
+WIDE = 192  # columns from which BLAS multiplies tiles faster than `add_products`
+BAND = 128  # rows of a product that BLAS computes at once; it wastes at most half of a band above the diagonal
+
+
+@linked
+def add_products(A, B, m, H):
+    """Add B A' to the lower triangle of H (D, D), for A and B (D, at least m); 4 x 2 entries at a time stay in registers."""
+    D = len(H)
+    for j in range(0, D // 4 * 4, 4):
+        b0, b1, b2, b3 = B[j], B[j + 1], B[j + 2], B[j + 3]
+        for k in range(0, j + 4, 2):  # the pair (j + 2, j + 3) crosses the diagonal, and its upper entries go unused
+            a0, a1 = A[k], A[k + 1]
+            h00, h01, h10, h11, h20, h21, h30, h31 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for i in range(m):
+                h00 += b0[i] * a0[i]
+                h01 += b0[i] * a1[i]
+                h10 += b1[i] * a0[i]
+                h11 += b1[i] * a1[i]
+                h20 += b2[i] * a0[i]
+                h21 += b2[i] * a1[i]
+                h30 += b3[i] * a0[i]
+                h31 += b3[i] * a1[i]
+            H[j, k] += h00
+            H[j, k + 1] += h01
+            H[j + 1, k] += h10
+            H[j + 1, k + 1] += h11
+            H[j + 2, k] += h20
+            H[j + 2, k + 1] += h21
+            H[j + 3, k] += h30
+            H[j + 3, k + 1] += h31
+    for j in range(D // 4 * 4, D):
+        for k in range(j + 1):
+            total = 0.0
+            for i in range(m):
+                total += B[j, i] * A[k, i]
+            H[j, k] += total
+
+
+@linked
+def add_products_in_bands(A, B, H):
+    """The same for all of A and B by BLAS: bands of rows of H, each up to the diagonal."""
+    for first in range(0, len(H), BAND):
+        last = min(first + BAND, len(H))
+        product = np.empty((last - first, last))
+        np.dot(B[first:last], A[:last].T, product)
+        for j in range(first, last):
+            for k in range(j + 1):
+                H[j, k] += product[j - first, k]
+
+
+@struct
+class Dense(NamedTuple):
+    """A C-contiguous array (n, d) of float32 or float64."""
+
+    values: np.ndarray
+
+    def workspace(self, size, K):
+        """Room for a tile's rows as float64, which matrix products (K > 1) read."""
+        return np.empty((size, self.values.shape[1] if K > 1 else 1))
+
+    def load(self, tile):
+        """Bring the tile's rows to where `accumulate` reads them; `scores` does so, too."""
+        if len(tile.Z) > 1:
+            for i in range(len(tile.row)):
+                x = self.values[tile.row[i]]
+                for j in range(len(x)):
+                    tile.values[i, j] = x[j]
+
+    def scores(self, tile, W, b):
+        """tile.Z = (X W + b)' of the tile's rows, for W (d, K) and b (K,)."""
+        row, Z = tile.row, tile.Z
+        if W.shape[1] == 1:
+            w = W.reshape(-1)
+            for i in range(len(row)):
+                x = self.values[row[i]]
+                z = 0.0
+                for j in range(len(w)):
+                    z += x[j] * w[j]
+                Z[0, i] = z + b[0]
+        else:
+            self.load(tile)
+            np.dot(W.T, tile.values.T, Z)
+            for k in range(Z.shape[0]):
+                for i in range(Z.shape[1]):
+                    Z[k, i] += b[k]
+
+    def accumulate(self, tile, G):
+        """G (at least d, K) += X' R of the tile's rows, R = tile.Z'; follows `scores` or `load` on the same tile."""
+        row, R, d = tile.row, tile.Z, self.values.shape[1]
+        if G.shape[1] == 1:
+            g = G.reshape(-1)
+            four = len(row) // 4 * 4
+            for i in range(0, four, 4):  # four rows at a time, so that g is read and written once for them
+                r0, r1, r2, r3 = R[0, i], R[0, i + 1], R[0, i + 2], R[0, i + 3]
+                x0, x1 = self.values[row[i]], self.values[row[i + 1]]
+                x2, x3 = self.values[row[i + 2]], self.values[row[i + 3]]
+                for j in range(d):
+                    g[j] += r0 * x0[j] + r1 * x1[j] + r2 * x2[j] + r3 * x3[j]
+            for i in range(four, len(row)):
+                x = self.values[row[i]]
+                for j in range(d):
+                    g[j] += R[0, i] * x[j]
+        else:
+            product = np.empty((d, G.shape[1]))
+            np.dot(tile.values.T, R.T, product)
+            for j in range(d):
+                for k in range(G.shape[1]):
+                    G[j, k] += product[j, k]
+
+    def row_dot(self, i, W):
+        """x_i W[:, 0] of one row."""
+        x, z = self.values[i], 0.0
+        for j in range(len(x)):
+            z += x[j] * W[j, 0]
+        return z
+
+    def add_multiple(self, i, step, W):
+        """W[:, 0] += step x_i."""
+        x = self.values[i]
+        for j in range(len(x)):
+            W[j, 0] += step * x[j]
+
+    def row_scores(self, i, W, b, z):
+        """z (K,) = x_i W + b of one row."""
+        x = self.values[i]
+        for k in range(len(z)):
+            z[k] = b[k]
+        for j in range(len(x)):
+            for k in range(len(z)):
+                z[k] += x[j] * W[j, k]
+
+    def add_row(self, i, r, W):
+        """W (d, K) += x_i r'."""
+        x = self.values[i]
+        for j in range(len(x)):
+            for k in range(len(r)):
+                W[j, k] += x[j] * r[k]
+
+    def gram_workspace(self, size, d):
+        """Room for a tile of standardised rows, and for the same with weights; columns first, so that loops vectorise."""
+        return np.empty((2, d + 1, size))
+
+    def standardise(self, index, mean, scale, room):
+        """Fill room[0] (D, at least m) with the columns of x~ = scale * (x - mean, 1) of the m rows `index`."""
+        d = self.values.shape[1]
+        for i in range(len(index)):
+            x = self.values[index[i]]
+            for j in range(d):
+                room[0, j, i] = (x[j] - mean[j]) * scale[j]
+            room[0, d, i] = scale[d]
+
+    def add_gram(self, index, c, origin, scale, room, H):
+        """Add sum_i c_i x~_i x~_i' of the standardised rows to the lower triangle of H (D, D)."""
+        A, B, m = room[0], room[1], len(index)
+        for j in range(len(H)):
+            for i in range(m):
+                B[j, i] = c[i] * A[j, i]
+        if len(H) > WIDE:
+            for j in range(len(H)):
+                for i in range(m, A.shape[1]):
+                    A[j, i], B[j, i] = 0.0, 0.0
+            add_products_in_bands(A, B, H)
+        else:
+            add_products(A, B, m, H)
+
+    def standardise_gram(self, mean, origin, scale, H):
+        """Nothing is left to do: the rows were standardised before their products were taken."""
+
+    def add_squares(self, index, c, mean, origin, scale, q):
+        """Add sum_i c_i (scale^2 ((x_i - mean)^2 - (origin - mean)^2), 1) to q (d + 1,); the origin is the mean here."""
+        d = self.values.shape[1]
+        for i in range(len(index)):
+            x = self.values[index[i]]
+            for j in range(d):
+                centred = scale[j] * (x[j] - mean[j])
+                q[j] += c[i] * centred * centred
+            q[d] += c[i]
+
+    def moments(self, first, last, s, shift, out):
+        """Add sums over the stored values x of each column, of s, s (x - shift), s (x - shift)^2 and 1, to out (4, d)."""
+        d = len(shift)
+        four = first + (last - first) // 4 * 4
+        for i in range(first, four, 4):  # four rows at a time, as in `accumulate`
+            x0, x1, x2, x3 = self.values[i], self.values[i + 1], self.values[i + 2], self.values[i + 3]
+            s0, s1, s2, s3 = s[i], s[i + 1], s[i + 2], s[i + 3]
+            for j in range(d):
+                c0, c1, c2, c3 = x0[j] - shift[j], x1[j] - shift[j], x2[j] - shift[j], x3[j] - shift[j]
+                out[1, j] += s0 * c0 + s1 * c1 + s2 * c2 + s3 * c3
+                out[2, j] += s0 * c0 * c0 + s1 * c1 * c1 + s2 * c2 * c2 + s3 * c3 * c3
+        for i in range(four, last):
+            x = self.values[i]
+            for j in range(d):
+                centred = x[j] - shift[j]
+                out[1, j] += s[i] * centred
+                out[2, j] += s[i] * centred * centred
+        weight = 0.0
+        for i in range(first, last):
+            weight += s[i]
+        for j in range(d):
+            out[0, j] += weight
+            out[3, j] += last - first

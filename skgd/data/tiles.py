@@ -1,0 +1,51 @@
+"""Tiles: a few dozen rows that stay in the nearest cache while a kernel works on them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..compiled.jit import linked
+
+
+class Tile(NamedTuple):
+    """Room for the rows that a kernel works on at one time.
+
+    Arrays over rows have the row as their last axis, so that loops over rows vectorise for any number of scores.
+    """
+
+    row: np.ndarray  # (m,) the numbers of the rows in X
+    targets: np.ndarray  # (T, m)
+    weights: np.ndarray  # (m,)
+    Z: np.ndarray  # (K, m) scores; the loss turns them into residuals in place
+    second_derivatives: np.ndarray  # (K, m) scores; the loss turns them into second derivatives in place
+    c: np.ndarray  # (m,) second derivatives by one pair of scores, times the weights
+    values: np.ndarray  # what the storage needs: see `workspace` of the rows
+
+
+@linked
+def new_tile(rows, n_targets, K, size):
+    """A tile of `size` rows with `n_targets` targets and K scores a row."""
+    return Tile(
+        np.empty(size, np.int64),
+        np.empty((n_targets, size)),
+        np.empty(size),
+        np.empty((K, size)),
+        np.empty((K, size)),
+        np.empty(size),
+        rows.workspace(size, K),
+    )
+
+
+@linked
+def load_targets(tile, order, start, Y, s):
+    """Fill the tile with the rows order[start], order[start + 1], ..., or start, start + 1, ... where `order` is empty."""
+    row, targets, weights = tile.row, tile.targets, tile.weights
+    ordered = len(order) > 0
+    for i in range(len(row)):
+        row[i] = order[start + i] if ordered else start + i
+        weights[i] = s[row[i]]
+    for k in range(len(targets)):
+        for i in range(len(row)):
+            targets[k, i] = Y[k, row[i]]

@@ -1,0 +1,94 @@
+"""A group of ramps in the interior-point method: the variables, and what the loops of `interior_steps` do with them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import interior_steps
+from .interior_steps import Direction, Eliminated, Ramps
+
+
+class RampGroup:
+    """Ramps that have one argument each: a score for each row, or a coefficient for each non-smooth penalty.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n,)
+        Weights of the ramps in the objective.
+    sign, t : ndarray of shape (n,)
+        A ramp is of t, which changes by sign times the change of the score or coefficient.
+    upper : ndarray of shape (n,)
+        Bounds of the dual variables, the largest slopes of the ramps.
+    mu : float
+        The barrier parameter at the start.
+    mu_factor : float
+        The products of complementary variables are to be mu_factor times mu.
+    smoothing : float
+        See `interior_steps`.
+
+    Attributes
+    ----------
+    mu_weight : float
+        What `complementarity` is for mu = 1, if all products are as they are to be.
+    """
+
+    def __init__(
+        self,
+        weight: np.ndarray,
+        sign: np.ndarray,
+        t: np.ndarray,
+        upper: np.ndarray,
+        mu: float,
+        mu_factor: float = 1.0,
+        smoothing: float = 0.0,
+    ) -> None:
+        n = len(t)
+        self.weight, self.sign, self.smoothing, self.mu_factor = weight, sign, smoothing, mu_factor
+        self.ramps = Ramps(t, upper, *np.empty((3, n)))
+        self.direction, self.eliminated = Direction(*np.zeros((4, n))), Eliminated(*np.empty((2, n)))
+        self.bounded = np.isfinite(upper)
+        self.mu_weight = mu_factor * float(weight @ (1.0 + self.bounded))
+        interior_steps.centre(self.ramps, smoothing, mu_factor * mu)
+
+    @property
+    def p(self) -> np.ndarray:
+        """The dual variables (n,)."""
+        return self.ramps.p
+
+    @property
+    def upper(self) -> np.ndarray:
+        return self.ramps.upper
+
+    def derivatives(self) -> np.ndarray:
+        """Derivatives (n,) of the objective by the scores or coefficients, as the dual variables say."""
+        return self.weight * self.sign * self.p
+
+    def linearise(self, mu: float) -> tuple[np.ndarray, np.ndarray]:
+        """Curvatures (n,) of the scores or coefficients, and right-hand sides (n,), in the Newton system for this mu."""
+        interior_steps.eliminate(self.ramps, self.smoothing, self.mu_factor * mu, self.direction, self.eliminated)
+        curvature = self.weight * self.eliminated.slope
+        return curvature, curvature * self.sign * self.eliminated.shift
+
+    def set_direction(self, change: np.ndarray, mu: float) -> tuple[float, float, float]:
+        """Set the direction for this change (n,) of the scores or coefficients; returns as `interior_steps.substitute`."""
+        np.multiply(self.sign, change, out=self.direction.dt)
+        return interior_steps.substitute(self.ramps, self.weight, self.mu_factor * mu, self.eliminated, self.direction)
+
+    def advance(self, step: float) -> None:
+        interior_steps.advance(step, self.direction, self.ramps)
+
+    def complementarity(self) -> float:
+        """The weighted sum of all products of complementary variables: the duality gap of these ramps at a feasible point."""
+        _, upper, p, u, v = self.ramps
+        left = np.where(self.bounded, upper - p, 0.0)
+        return float(self.weight @ (p * u + left * v))
+
+    def values(self) -> tuple[float, float]:
+        """The weighted sum of the ramps, and what it is with the current p in place of the best ones: at most as much."""
+        t, upper, p, *_ = self.ramps
+        if self.smoothing > 0.0:
+            best = np.clip(t / self.smoothing, 0.0, upper)
+        else:  # without a bound, t is negative and the best p is zero
+            best = np.where((t > 0.0) & self.bounded, upper, 0.0)
+        value, dual_value = (float(self.weight @ (q * (t - 0.5 * self.smoothing * q))) for q in (best, p))
+        return value, dual_value
