@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .compiled.jit import kernel, struct
+from .compiled.jit import linked, struct
 
 
 class Penalty(NamedTuple):
@@ -60,7 +60,7 @@ def elastic_net(l1: float | np.ndarray, l2: float | np.ndarray, d: int) -> Penal
     return Penalty(-upper, upper, np.broadcast_to(np.asarray(l2, dtype=float), d))
 
 
-@kernel
+@linked
 def soft_threshold(c, lower, upper):
     """The u that minimises (u - c)^2 / 2 + upper u where u > 0, or + lower u where u < 0."""
     return max(c - upper, 0.0) - max(lower - c, 0.0)

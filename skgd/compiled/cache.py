@@ -31,15 +31,15 @@ NUMBA_VERSION: str = numba.__version__
 def digest() -> str:
     """Of all compiled sources, of Numba and of the processor: what was compiled of or for others must never run.
 
-    Modules with neither kernels nor structs do not count, as nothing of theirs is compiled; losses share methods and constants
-    across their modules, all of which count.
+    Modules without compiled functions do not count.  All modules of the losses do, because they share methods and constants.
+    So do the modules that say how functions are compiled.
     """
     parts = numba.__version__, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     total = hashlib.sha256(" ".join(parts).encode())
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         source = path.read_bytes()
-        marked = re.search(rb"^@(kernel|struct|separable)\b|\bstruct\(cls\)", source, re.MULTILINE)
-        if marked or path.parent.name == "losses" or path.name == "jit.py":
+        marked = re.search(rb"^@(kernel|linked|struct|separable)\b|\bstruct\(cls\)", source, re.MULTILINE)
+        if marked or path.parent.name == "losses" or path.name in ("jit.py", "linking.py"):
             total.update(path.name.encode() + source)
     return total.hexdigest()[:16]
 

@@ -112,7 +112,7 @@ def loss_sums(rows, loss, targets, coefficients, columns, wanted, chunks, size, 
                         tile.second_derivatives[k, i] = tile.Z[k, i]
                 loss.curvatures(tile.targets, tile.weights, tile.second_derivatives)
             if with_losses:
-                loss.column_losses_and_residuals(tile.targets, tile.weights, tile.Z, losses[p - first])
+                loss.losses_and_residuals(tile.targets, tile.weights, tile.Z, losses[p - first])
             if with_gradient:
                 add_gradient(rows, tile, G[p - first])
             if blocks:

@@ -93,17 +93,13 @@ class Softmax(NamedTuple):
                 Z[k, i] *= total[i]
         return loss
 
-    def loss_and_residuals(self, y, s, Z):
+    def losses_and_residuals(self, y, s, Z, totals):
         own = 0.0
         for i in range(Z.shape[1]):
             own += s[i] * Z[int(y[0, i]), i]
-        loss = self.probabilities(s, Z) - own
+        totals[0] += self.probabilities(s, Z) - own
         for i in range(Z.shape[1]):
             Z[int(y[0, i]), i] -= s[i]
-        return loss
-
-    def column_losses_and_residuals(self, y, s, Z, totals):
-        totals[0] += self.loss_and_residuals(y, s, Z)
 
     def curvatures(self, y, s, Z):
         top, total = np.empty(Z.shape[1]), np.empty(Z.shape[1])
@@ -133,7 +129,6 @@ def with_softmax_loops(cls):
         "coupled",
         "exponentials",
         "probabilities",
-        "column_losses_and_residuals",
         "curvatures",
         "curvature_block",
         "curvature_bound",
@@ -151,16 +146,15 @@ class SoftLabels(NamedTuple):
     n_outputs: int
     largest_variance: float
 
-    def loss_and_residuals(self, y, s, Z):
+    def losses_and_residuals(self, y, s, Z, totals):
         own = 0.0
         for k in range(Z.shape[0]):
             for i in range(Z.shape[1]):
                 own += s[i] * y[k, i] * Z[k, i]
-        loss = self.probabilities(s, Z) - own
+        totals[0] += self.probabilities(s, Z) - own
         for k in range(Z.shape[0]):
             for i in range(Z.shape[1]):
                 Z[k, i] -= s[i] * y[k, i]
-        return loss
 
     def intercept_only_scores(self, y, s):
         scores = np.log(y @ s / s.sum())

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiled.jit import kernel
+from ..compiled.jit import linked
 from .arithmetic import exp
 from .separable import separable
 from .surrogate_curvature import DAMPED_BEYOND
 
 
-@kernel
+@linked
 def exp_above_tangent(u):
     """exp(u) - 1 - u to a relative error of about 1e-15: by its Taylor series where the difference would cancel."""
     p = 1.0 / 20922789888000.0

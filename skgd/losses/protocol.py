@@ -27,21 +27,12 @@ class Loss(Protocol):
     def coupled(self) -> bool:
         """Whether the loss of a row depends on its scores jointly; if not, its K columns are independent problems."""
 
-    def loss_and_residuals(self, y: np.ndarray, s: np.ndarray, Z: np.ndarray) -> float:
-        """Replace scores Z (K, m) by weighted derivatives, and return the weighted sum of the losses.
+    def losses_and_residuals(self, y: np.ndarray, s: np.ndarray, Z: np.ndarray, totals: np.ndarray) -> None:
+        """Replace scores Z (K, m) of m rows by weighted derivatives, and add the weighted sums of the losses to totals (K,).
 
-        Parameters
-        ----------
-        y : ndarray of shape (T, m)
-            Targets, or codes of classes.
-        s : ndarray of shape (m,)
-            Weights of the rows.
-        Z : ndarray of shape (K, m)
-            Scores on entry, and the derivatives by these, times the weights, on return.
+        y (T, m) are the targets, one row for each column of scores, or the class codes; s (m,) are the weights.  A coupled
+        loss has one sum, which it adds to the first total.
         """
-
-    def column_losses_and_residuals(self, y: np.ndarray, s: np.ndarray, Z: np.ndarray, totals: np.ndarray) -> None:
-        """Do the same, and add the weighted sum of each column to totals (K,); a coupled loss adds its one sum to the first."""
 
     def curvatures(self, y: np.ndarray, s: np.ndarray, Z: np.ndarray) -> None:
         """Replace scores Z (K, m) by what `curvature_block` needs of them."""

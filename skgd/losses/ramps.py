@@ -10,26 +10,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiled.jit import kernel
+from ..compiled.jit import linked
 from .surrogate_curvature import FLAT_SHARE, RISING_SHARE
 
 NONZERO_WIDTH = 1e-300  # divides in place of a width of 0; any positive number does, as what it divides is 0 then
 
 
-@kernel
+@linked
 def ramp(t, width):
     """max(0, t), smoothed."""
     inner = min(max(t + 0.5 * width, 0.0), width)
     return 0.5 * inner * (inner / max(width, NONZERO_WIDTH)) + max(t - 0.5 * width, 0.0)
 
 
-@kernel
+@linked
 def ramp_derivative(t, width):
     """The derivative of the smoothed ramp; 0 at the non-smooth point of the ramp itself."""
     return min(max((t + 0.5 * width) / max(width, NONZERO_WIDTH), 0.0), 1.0)
 
 
-@kernel
+@linked
 def ramp_curvature(t, width):
     """The second derivative of the smoothed ramp on its parabola; elsewhere a share of the majorising curvature, 1/(2 |t|).
 

@@ -11,8 +11,10 @@ def separable(cls):
 
     A smooth loss defines the curvature, too.  The class gets the loops over a tile, and the usual answers to solvers.
     """
-    for method in (coupled, column_losses_and_residuals, loss_and_residuals, curvatures, curvature_block):
+    for method in (coupled, losses_and_residuals, curvatures, curvature_block):
         setattr(cls, method.__name__, method)
+    if not hasattr(cls, "curvature"):
+        cls.curvature = no_curvature
     with_usual_answers(cls)
     return struct(cls)
 
@@ -21,7 +23,12 @@ def coupled(self):
     return False
 
 
-def column_losses_and_residuals(self, y, s, Z, totals):
+def no_curvature(self, y, z):
+    """The curvature of a loss that is linear but for its non-smooth points."""
+    return 0.0
+
+
+def losses_and_residuals(self, y, s, Z, totals):
     for k in range(Z.shape[0]):
         total = 0.0
         for i in range(Z.shape[1]):
@@ -29,16 +36,6 @@ def column_losses_and_residuals(self, y, s, Z, totals):
             total += s[i] * self.value(y[k, i], z)
             Z[k, i] = s[i] * self.derivative(y[k, i], z)
         totals[k] += total
-
-
-def loss_and_residuals(self, y, s, Z):
-    total = 0.0
-    for k in range(Z.shape[0]):
-        for i in range(Z.shape[1]):
-            z = Z[k, i]
-            total += s[i] * self.value(y[k, i], z)
-            Z[k, i] = s[i] * self.derivative(y[k, i], z)
-    return total
 
 
 def curvatures(self, y, s, Z):

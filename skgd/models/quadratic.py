@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiled.jit import kernel
+from ..compiled.jit import kernel, linked
 from ..penalties import Penalty, penalty_derivative, soft_threshold
 from .factorisation import SINGULAR, solve_matrix
 from .kinked_line import crossing, lowest_on_the_way
@@ -56,7 +56,7 @@ EXACT = Rough()
 
 
 # ---------------------------------------------------------------- compiled sweeps
-@kernel
+@linked
 def flat_step(j, slope, u, lower, upper):
     """Set u[j], along which the loss has no curvature, to zero if that lowers the model; return the decrease."""
     fall = u[j] * (slope + (upper[j] if u[j] > 0.0 else lower[j]))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from ..compiled.jit import ORDERED, interruptible, kernel, writable
+from ..compiled.jit import ORDERED, interruptible, kernel, linked, writable
 from ..compiled.threads import SHARED, team_of, thread_count
 from ..data.rows import unsigned
 from ..losses.arithmetic import exp
@@ -176,7 +176,7 @@ def _in_blocks(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, out: np.n
     return out, finite
 
 
-@kernel
+@linked
 def _exp(x):
     """exp of x <= 0, which may be -inf; `arithmetic.exp` makes NaN of infinities."""
     return exp(x) if x > -708.0 else 0.0

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..compiled.jit import kernel
+from ..compiled.jit import kernel, linked
 from ..losses.arithmetic import exp, logistic
 
 
-@kernel
+@linked
 def logistic_step(z, q, p):
     """The p' = logistic(z - q (p' - p)), approximately, by one Newton step.
 
@@ -30,7 +30,7 @@ def logistic_step(z, q, p):
     return p + (value - p) / (1.0 + q * curvature)
 
 
-@kernel
+@linked
 def softmax_step(z, q, p, new, moved):
     """Write p' = softmax(z - q (p' - p)) into new (K,), approximately; `moved` (K,) is room for the scores.
 

@@ -70,7 +70,7 @@ def add_changes(rows, loss, targets, first, last, coefficients, whole, residual_
     for start in range(first, last, len(whole.row)):
         tile = next_tile(whole, rows, targets, len(b), start, last)
         rows.scores(tile, W, b)
-        loss.column_losses_and_residuals(tile.targets, tile.weights, tile.Z, unused)
+        loss.losses_and_residuals(tile.targets, tile.weights, tile.Z, unused)
         row, weights, Z = tile.row, tile.weights, tile.Z
         for k in range(Z.shape[0]):
             for i in range(Z.shape[1]):

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..compiled.jit import kernel
+from ..compiled.jit import kernel, linked
 
 # Share of a softmax residual that is its least curvature: far on the wrong side there is too little for a step to end.
 CURVATURE_FLOOR = 0.01
 
 
-@kernel
+@linked
 def row_terms(loss, A, Y, s, theta, i, z, c, h):
     """Write the residuals z (K, 1) and the curvatures h (K,) of row i, weights included; c (K, 1) is room."""
     for k in range(len(z)):
@@ -32,7 +32,7 @@ def row_terms(loss, A, Y, s, theta, i, z, c, h):
     for k in range(len(z)):
         loss.curvature_block(weight, c, k, k, one)
         h[k] = one[0]
-    loss.loss_and_residuals(y, weight, z)
+    loss.losses_and_residuals(y, weight, z, np.zeros(len(z)))
     if loss.coupled():
         for k in range(len(z)):
             h[k] = max(h[k], CURVATURE_FLOOR * abs(z[k, 0]))
@@ -109,4 +109,6 @@ def batch_loss(loss, A, Y, s, theta):
             Z[k, i] = 0.0
             for j in range(len(theta)):
                 Z[k, i] += A[i, j] * theta[j, k]
-    return loss.loss_and_residuals(Y, s, Z)
+    totals = np.zeros(len(Z))
+    loss.losses_and_residuals(Y, s, Z, totals)
+    return totals.sum()
