@@ -47,8 +47,8 @@ class LeastSquares(Objective):
     def resolves(self, tol: float, F: float, theta: np.ndarray) -> bool:
         """Whether F at theta is known to `tol` of it.
 
-        It is not far below the loss of constant scores, where rounding is all that is left.  It is not where large coefficients
-        of nearly equal columns cancel either: F is then far below the products that it is the sum of.
+        Sums of squares carry rounding relative to the loss of constant scores, so an F far below that is not known.  F is not
+        known either if it is far below the products that it is the sum of: large coefficients of nearly equal columns cancel.
         """
         step = np.abs(theta - self.origin)
         products = float(np.vdot(step, np.abs(self.H) @ step))

@@ -29,7 +29,7 @@ LEAST_CURVATURE = 1e-3  # of the loss, relative to its bound, that a limited met
 
 
 def proximal_metric(objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False) -> Metric:
-    """The metric at theta: the full Hessian where it is worth its cost, that of sparse columns or a limited one elsewhere.
+    """The metric at theta: `Full` where the Hessian is worth its cost, else `Columns` if X is sparse, else `Limited`.
 
     The arguments are those of `curvature_at`.
     """
@@ -77,7 +77,7 @@ class Full:
         return np.ascontiguousarray(rows.reshape(shape[1], shape[0]).T)
 
     def _block(self, p: int) -> np.ndarray:
-        return self.B[p if len(self.B) > 1 else 0]  # a quadratic loss has one curvature for all its columns
+        return self.B[p if len(self.B) > 1 else 0]  # all columns of a quadratic loss share one curvature
 
     def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0) -> ModelMinimum:
         """The minimum of the model at theta plus the penalty, exact zeros included: see `Metric`."""

@@ -11,7 +11,8 @@ from ..objective import Objective
 # The largest rates of convergence that are believed, since 1 / (1 - rate) has no bound: of the models of one metric, and of
 # metrics that are new at every step.
 SLOWEST_OF_ONE_METRIC, SLOWEST_OF_NEW_METRICS = 0.9, 0.99
-WINDOW = 10  # iterations over which a metric without matrices must have gained little: it promises too little itself
+WINDOW = 10  # iterations over which a metric without matrices must have gained little, as its models promise too little
+FAR_BELOW = 1e-4  # An estimate below this share of the tolerance is believed of any metric.
 # New curvature is taken if the current rate gains less than a factor of 1 / 0.03 while the new curvature is paid for.
 WORTHWHILE_FACTOR = 0.03
 
@@ -37,7 +38,7 @@ def remaining_decrease(metric: Metric, decreases: list[float], values: list[floa
     models and recent gains promise too little: there the estimate is at least what the last `WINDOW` iterations gained.
     """
     estimate = _extrapolated(metric, decreases, values)
-    if (metric.exact_near_minimum and full_step) or estimate <= 1e-4 * tol * values[-1]:
+    if (metric.exact_near_minimum and full_step) or estimate <= FAR_BELOW * tol * values[-1]:
         return estimate
     if len(values) < WINDOW:
         return max(estimate, tol * values[-1])

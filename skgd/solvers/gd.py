@@ -136,7 +136,7 @@ def _minimiser_of_samples(objective: Objective, start: Start, tol: float) -> tup
     """The minimiser (D, K) of the largest sample; and the start, with the lowest objective that any sample began at."""
     theta = start.theta
     for stride in sample_strides(objective):
-        noise = theta.size * stride / (8.0 * objective.n)  # a quarter of what the sample's minimiser is above that of all rows
+        noise = theta.size * stride / (8.0 * objective.n)  # a quarter of the gap at the sample's minimiser
         budget = Budget(max(tol, noise), SAMPLE_ITERATIONS, History("gd"))
         theta = descend(objective.sample(stride), theta, budget, start=start).theta
         start = start._replace(F=min(start.F, budget.history.curve[0]))

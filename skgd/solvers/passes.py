@@ -1,6 +1,6 @@
 """Descents are generators, so that several of them can share passes over X.
 
-A pass over X is what a descent pays for.  Instead of making one, a descent yields the point at which it needs the objective
+Passes over X take most of the time.  Instead of making one, a descent yields the point at which it needs the objective
 and is sent the `Answer`.  Whoever runs the generator makes the pass: `run_alone` evaluates one descent's points one by one;
 `together.minimise` collects the points of several columns and answers all of them from a single pass.
 """
