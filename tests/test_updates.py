@@ -5,7 +5,7 @@ import pytest
 
 from skgd.compiled.jit import kernel
 from skgd.penalties import ElasticNet
-from skgd.solvers.updates import Adam, Momentum
+from skgd.solvers.updates import Adam, Momentum, PenaltyTerms
 
 D, K, STEPS = 4, 2, 25
 RATES = 0.3 / np.sqrt(np.arange(1.0, STEPS + 1.0))
@@ -25,7 +25,8 @@ def run(rule, penalty, A, c, rates, unit, theta, l1, l2):
             for k in range(theta.shape[1]):
                 gradient[j, k] += penalty.gradient(theta[j, k], l2[j])
         flat = theta.reshape(-1), gradient.reshape(-1), optimizer_state
-        rule.step(t + 1, rates[t], units.reshape(-1), *flat, penalty, np.repeat(-l1, K), np.repeat(l1, K), np.repeat(l2, K))
+        terms = PenaltyTerms(penalty, np.repeat(-l1, K), np.repeat(l1, K), np.repeat(l2, K))
+        rule.step(t + 1, rates[t], units.reshape(-1), *flat, terms)
         path[t] = theta
     return path
 

@@ -16,8 +16,8 @@ from ..monitoring.history import History
 from ..objective import Objective
 from ..penalties import ElasticNet
 from .schedules import Schedule
-from .stochastic_steps import Batches, Iterate, PenaltyTerms, StepSizes, Transform, stochastic_steps
-from .updates import UpdateRule
+from .stochastic_steps import Batches, Iterate, StepSizes, Transform, stochastic_steps
+from .updates import PenaltyTerms, UpdateRule
 from .whitening import Whitening
 
 SEGMENT = 1 << 16  # steps that one call of compiled code makes, which bounds the arrays of their rates and weights

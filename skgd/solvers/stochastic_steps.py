@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,15 +26,6 @@ class Transform(NamedTuple):
     scale: np.ndarray  # (D,)
     mixing: np.ndarray  # (d, d), or empty for the identity
     mixing_transposed: np.ndarray
-
-
-class PenaltyTerms(NamedTuple):
-    """A penalty, and its weights for each of the D K coefficients in their order in memory."""
-
-    penalty: Any
-    lower: np.ndarray
-    upper: np.ndarray
-    l2: np.ndarray
 
 
 class StepSizes(NamedTuple):
@@ -140,7 +131,7 @@ def stochastic_steps(rows, loss, rule, batches, transform, terms, sizes, iterate
     and Lacoste-Julien, 2014).
     """
     theta, average, optimizer_state, residual_table, table_gradient, variance_reduced = iterate
-    penalty, lower, upper, l2 = terms
+    penalty, _, _, l2 = terms
     (D, K), n = theta.shape, batches.targets.Y.shape[1]
     W, b, G, raw = np.empty((D - 1, K)), np.empty(K), np.empty((D, K)), np.empty((D, K))
     tile = new_tile(rows, len(batches.targets.Y), K, min(batches.tile, batches.size))
@@ -173,7 +164,7 @@ def stochastic_steps(rows, loss, rule, batches, transform, terms, sizes, iterate
         rate = sizes.rates[step]
         if rate * sizes.bound * square * m > squares:
             rate = squares / (sizes.bound * square * m)
-        rule.step(sizes.first + step, rate, sizes.unit, flat, g, state, penalty, lower, upper, l2)
+        rule.step(sizes.first + step, rate, sizes.unit, flat, g, state, terms)
         # 4. the average
         for i in range(len(g)):
             follower[i] += sizes.averaging[step] * (flat[i] - follower[i])

@@ -14,6 +14,15 @@ import numpy as np
 from ..compiled.jit import struct
 
 
+class PenaltyTerms(NamedTuple):
+    """A penalty, and its weights on each coefficient; see `penalties.Penalty`."""
+
+    penalty: Any
+    lower: np.ndarray  # (N,)
+    upper: np.ndarray  # (N,)
+    l2: np.ndarray  # (N,)
+
+
 class UpdateRule(Protocol):
     """What compiled loops ask of a rule."""
 
@@ -25,10 +34,7 @@ class UpdateRule(Protocol):
         theta: np.ndarray,
         gradient: np.ndarray,
         optimizer_state: np.ndarray,
-        penalty: Any,
-        lower: np.ndarray,
-        upper: np.ndarray,
-        l2: np.ndarray,
+        terms: PenaltyTerms,
     ) -> None:
         """Make one step in place, which ends with the penalty's proximal step in the rule's own metric.
 
@@ -48,9 +54,7 @@ class UpdateRule(Protocol):
             What the rule remembers from step to step, zero at first, changed in place.  The first row is a momentum, if the
             rule has one.  It is set to zero after an epoch that raised the objective.  Online learning takes the first row
             for a multiple of gradients and the second for a multiple of their squares when the unit of a column changes.
-        penalty : struct of penalties
-        lower, upper, l2 : ndarray of shape (N,)
-            The weights of the penalty on each coefficient; see `penalties.Penalty`.
+        terms : PenaltyTerms
         """
 
 
@@ -61,7 +65,8 @@ class Momentum(NamedTuple):
     momentum: float = 0.0
     nesterov: bool = True
 
-    def step(self, count, rate, unit, theta, gradient, optimizer_state, penalty, lower, upper, l2):
+    def step(self, count, rate, unit, theta, gradient, optimizer_state, terms):
+        penalty, lower, upper, l2 = terms
         if self.momentum == 0.0:
             for i in range(len(theta)):
                 metric = rate * unit[i]
@@ -83,7 +88,8 @@ class Adam(NamedTuple):
     beta_2: float = 0.999
     epsilon: float = 1e-8
 
-    def step(self, count, rate, unit, theta, gradient, optimizer_state, penalty, lower, upper, l2):
+    def step(self, count, rate, unit, theta, gradient, optimizer_state, terms):
+        penalty, lower, upper, l2 = terms
         correction_1 = 1.0 - self.beta_1**count
         correction_2 = 1.0 - self.beta_2**count
         for i in range(len(theta)):
