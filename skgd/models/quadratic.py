@@ -24,6 +24,8 @@ SWEEPS = 6  # between solves, at least
 COEFFICIENTS_PER_SWEEP = 2  # where there are more of them: the cost of a solve grows with the cube of their number
 # A sweep that gains less than this share of the last one's gain converges: the little that is left needs no solve.
 SETTLING = 0.25
+# Gains of a sweep relative to the tolerance: below the first, sweeps end; below the second, the sweep gained nothing.
+SMALL_GAIN, NO_GAIN = 0.01, 1e-6
 # Gains that are rounding, relative to all that was gained: of a sweep, and of the sweep after a solve.
 ROUNDING_OF_SWEEP, ROUNDING_OF_SOLVE = 1e-9, 1e-7
 LOW_RANK_SWEEPS = 200  # at most
@@ -155,8 +157,8 @@ class _MatrixDescent:
             enough = number >= SWEEPS - 1
             promises_little = gain * gain <= self.rough.share * self.total * (before - gain)
             settled = enough and self.total > self.rough.goal and promises_little
-            if gain <= 0.01 * self.tol:
-                shown = self.total >= self.rough.goal and gain <= max(SETTLING * before, 1e-6 * self.tol)
+            if gain <= SMALL_GAIN * self.tol:
+                shown = self.total >= self.rough.goal and gain <= max(SETTLING * before, NO_GAIN * self.tol)
                 return settled or shown
             if settled:
                 return True
