@@ -20,7 +20,8 @@ def coordinates_of(X, s=None, ridge=0.0, fit_intercept=True, shift=None):
         if fit_intercept:
             row = X[[int(np.argmax(s))]]
             shift = np.asarray(row.toarray() if sp.issparse(row) else row, dtype=float).ravel()
-    (moments,) = kernels.moments(rows_of(X), s, shift, kernels.Chunks(np.array([0, n]), 0, 1))
+    moments = np.zeros((1, 4, d))
+    kernels.moments(rows_of(X), s, shift, moments, kernels.Chunks(np.array([0, n]), 0, 1))
     return ColumnMoments.of_sums(moments[0], shift, n, float(s.sum())).coordinates(ridge, fit_intercept)
 
 

@@ -38,18 +38,6 @@ class Standardised(NamedTuple):
     scale: np.ndarray  # (d + 1,)
 
 
-class Wanted(NamedTuple):
-    """Which sums a pass makes."""
-
-    losses: bool = False
-    gradient: bool = False  # which needs the losses
-    blocks: int = 0  # number of blocks of the Hessian
-    coupled: bool = (
-        False  # whether blocks belong to pairs of scores (0, 0), (1, 0), (1, 1), (2, 0), ... or to (0, 0), (1, 1), ...
-    )
-    diagonal: bool = False  # the diagonal of the Hessian
-
-
 class Chunks(NamedTuple):
     """Chunks of the rows, or of their `order`: chunk p is edges[p]..edges[p + 1], and a pass takes those from first to last."""
 
@@ -59,11 +47,11 @@ class Chunks(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Sums of a pass, one for each of C chunks; what was not wanted has an empty array."""
+    """Sums of a pass over C chunks, which are zero at first.  A pass makes those whose arrays are not empty."""
 
     losses: np.ndarray  # (C, K) by column of scores; those of a coupled loss are in the first column
-    gradient: np.ndarray  # (C, d + 1, K) by W and, in the last row, b
-    hessian: np.ndarray  # (C, blocks, D, D) of s_i (second derivative by two scores) x~_i x~_i'
+    gradient: np.ndarray  # (C, d + 1, K) by W and, in the last row, b; it needs the losses
+    hessian: np.ndarray  # (C, P, D, D) of s_i (second derivative by two scores) x~_i x~_i'
     diagonal: np.ndarray  # (C, K, D) of s_i (second derivative by one score) x~_i^2
 
 
@@ -89,55 +77,54 @@ def add_gradient(rows, tile, G):
 
 
 @kernel
-def loss_sums(rows, loss, targets, coefficients, columns, wanted, chunks, size, by_row):
-    """The sums that are `wanted` of each chunk of the rows, in tiles of `size` rows.  One pass, however many are wanted.
+def loss_sums(rows, loss, targets, coefficients, columns, sums, by_row, chunks, size):
+    """Fill the sums of each chunk of the rows, in tiles of `size` rows.  One pass, however many of them are wanted.
 
-    `by_row` (K, n), unless it is empty, is filled with the second derivatives of each row, times its weight.
+    The P blocks of the Hessian belong to the first pairs (0, 0), (1, 1), ... of scores, or, if they are more than the K scores,
+    to all pairs (0, 0), (1, 0), (1, 1), (2, 0), ...  Unless `by_row` (K, n) is empty, it is filled with the second derivatives
+    of each row by each of its scores, times its weight.
     """
     (W, b), (mean, origin, scale), (edges, first, last) = coefficients, columns, chunks
-    with_losses, with_gradient, blocks, coupled, with_diagonal = wanted
-    (d, K), D, count = W.shape, len(scale), last - first
-    curved = blocks > 0 or with_diagonal or by_row.size > 0
-    losses, G = np.zeros((count, K)), np.zeros((count, D if with_gradient else 0, K))
-    H, q = np.zeros((count, blocks, D, D)), np.zeros((count, K if with_diagonal else 0, D))
+    losses, G, H, q = sums
+    (d, K), blocks = W.shape, H.shape[1]
+    coupled, diagonal = blocks > K, q.size > 0
+    curved = blocks > 0 or diagonal or by_row.size > 0
     whole, room = new_tile(rows, len(targets.Y), K, size), rows.gram_workspace(size if blocks else 0, d)
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
             tile = next_tile(whole, rows, targets, K, start, edges[p + 1])
-            m = len(tile.row)
             rows.scores(tile, W, b)
             if curved:
                 for k in range(K):
-                    for i in range(m):
+                    for i in range(len(tile.row)):
                         tile.second_derivatives[k, i] = tile.Z[k, i]
                 loss.curvatures(tile.targets, tile.weights, tile.second_derivatives)
-            if with_losses:
-                loss.losses_and_residuals(tile.targets, tile.weights, tile.Z, losses[p - first])
-            if with_gradient:
-                add_gradient(rows, tile, G[p - first])
+            if losses.size:
+                loss.losses_and_residuals(tile.targets, tile.weights, tile.Z, losses[p])
+            if G.size:
+                add_gradient(rows, tile, G[p])
             if blocks:
                 rows.standardise(tile.row, mean, scale, room)
             k, l = 0, 0
             for block in range(blocks):
                 loss.curvature_block(tile.weights, tile.second_derivatives, k, l, tile.c)
-                rows.add_gram(tile.row, tile.c, origin, scale, room, H[p - first, block])
+                rows.add_gram(tile.row, tile.c, origin, scale, room, H[p, block])
                 l += 1
                 if l > k or not coupled:
                     k, l = k + 1, 0 if coupled else k + 1
-            for k in range(K if with_diagonal or by_row.size else 0):
+            for k in range(K if diagonal or by_row.size else 0):
                 loss.curvature_block(tile.weights, tile.second_derivatives, k, k, tile.c)
-                if with_diagonal:
-                    rows.add_squares(tile.row, tile.c, mean, origin, scale, q[p - first, k])
+                if diagonal:
+                    rows.add_squares(tile.row, tile.c, mean, origin, scale, q[p, k])
                 else:
-                    for i in range(m):
+                    for i in range(len(tile.row)):
                         by_row[k, tile.row[i]] = tile.c[i]
         for block in range(blocks):
-            complete_gram(rows, mean, origin, scale, H[p - first, block])
-        for k in range(K if with_diagonal else 0):
+            complete_gram(rows, mean, origin, scale, H[p, block])
+        for k in range(K if diagonal else 0):
             for j in range(d):
-                q[p - first, k, j] += (scale[j] * (origin[j] - mean[j])) ** 2 * q[p - first, k, d]
-            q[p - first, k, d] *= scale[d] ** 2
-    return Sums(losses, G, H, q)
+                q[p, k, j] += (scale[j] * (origin[j] - mean[j])) ** 2 * q[p, k, d]
+            q[p, k, d] *= scale[d] ** 2
 
 
 @linked
@@ -175,11 +162,11 @@ def scores(rows, coefficients, out, chunks, size):
 
 
 @kernel
-def transposed(rows, d, R, chunks, size):
-    """Per chunk, X' R' and in the last row the sums of R', for R (K, n): (C, d + 1, K)."""
+def transposed(rows, R, G, chunks, size):
+    """Fill G (C, d + 1, K) with X' R' of each chunk, and in the last row the sums of R', for R (K, n)."""
     edges, first, last = chunks
     K = len(R)
-    G, whole = np.zeros((last - first, d + 1, K)), new_tile(rows, 0, K, size)
+    whole = new_tile(rows, 0, K, size)
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
             tile = next_bare_tile(whole, rows, K, start, edges[p + 1])
@@ -187,29 +174,25 @@ def transposed(rows, d, R, chunks, size):
                 for i in range(len(tile.row)):
                     tile.Z[k, i] = R[k, start + i]
             rows.load(tile)
-            add_gradient(rows, tile, G[p - first])
-    return (G,)
+            add_gradient(rows, tile, G[p])
 
 
 @kernel
-def weighted_gram(rows, index, c, columns, chunks, size):
-    """Per chunk of `index`, the sum of c_i x~_i x~_i' over its rows: (C, D, D).  The c (len(index),) are in its order."""
+def weighted_gram(rows, index, c, columns, H, chunks, size):
+    """Fill H (C, D, D) with the sums of c_i x~_i x~_i' over the rows of each chunk of `index`, in whose order the c are."""
     (mean, origin, scale), (edges, first, last) = columns, chunks
-    H, room = np.zeros((last - first, len(scale), len(scale))), rows.gram_workspace(size, len(mean))
+    room = rows.gram_workspace(size, len(mean))
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
             stop = min(start + size, edges[p + 1])
             rows.standardise(index[start:stop], mean, scale, room)
-            rows.add_gram(index[start:stop], c[start:stop], origin, scale, room, H[p - first])
-        complete_gram(rows, mean, origin, scale, H[p - first])
-    return (H,)
+            rows.add_gram(index[start:stop], c[start:stop], origin, scale, room, H[p])
+        complete_gram(rows, mean, origin, scale, H[p])
 
 
 @kernel
-def moments(rows, s, shift, chunks):
-    """Per chunk and column, over its stored values x: sums of s, s (x - shift), s (x - shift)^2, their number: (C, 4, d)."""
+def moments(rows, s, shift, out, chunks):
+    """Fill out (C, 4, d) with the sums of s, s (x - shift), s (x - shift)^2 and 1 over the stored values x of each column."""
     edges, first, last = chunks
-    out = np.zeros((last - first, 4, len(shift)))
     for p in range(first, last):
-        rows.moments(edges[p], edges[p + 1], s, shift, out[p - first])
-    return (out,)
+        rows.moments(edges[p], edges[p + 1], s, shift, out[p])

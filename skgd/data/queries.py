@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .kernels import Coefficients, Wanted
-from .table import FEW_CHUNKS, MAX_CHUNKS, Table, chunk_edges
+from .kernels import Coefficients
+from .table import FEW_CHUNKS, MAX_CHUNKS, Table, Wanted, chunk_edges
 from .tree_sum import PartialSums
 
 
@@ -73,7 +73,7 @@ class Curvature:
             return self._of_curved_rows(table, index), weight
         d, K = self.W.shape
         edges = chunk_edges(len(index), len(index) * d * (self.diagonal or K * K), FEW_CHUNKS, 1)
-        wanted = Wanted(blocks=self.diagonal or K * (K + 1) // 2, coupled=self.diagonal == 0)
+        wanted = Wanted(blocks=self.diagonal or K * (K + 1) // 2)
         columns = table.standardised(self.mean, self.scale)
         return table.loss_sums(self.loss, Coefficients(self.W, self.b), wanted, edges, columns, index).hessian, weight
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from copy import copy
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,7 +21,7 @@ from ..compiled.threads import ALONE, Team
 from ..coordinates import ColumnMoments
 from . import kernels
 from .dense import WIDE
-from .kernels import Chunks, Coefficients, Standardised, Sums, Targets, Wanted
+from .kernels import Chunks, Coefficients, Standardised, Sums, Targets
 from .rows import canonical, column_ranges, dense_row, rows_of, stored_entries, whole_columns
 
 MAX_CHUNKS = 16  # of the rows of a large X: more than any thread count worth having here, few enough to cost nothing
@@ -31,6 +31,20 @@ SAMPLE = 1 << 26  # bytes of a sample, at most
 GRAM_TILE = 128  # rows of a tile for curvature, which is in the nearest cache twice
 NO_ORDER = np.empty(0, np.int64)  # of rows that are visited one after another
 NOT_BY_ROW = np.empty((0, 0))
+
+
+class Wanted(NamedTuple):
+    """Which sums a pass makes."""
+
+    losses: bool = False
+    gradient: bool = False  # needs the losses
+    blocks: int = 0  # number of blocks of the Hessian: see `kernels.loss_sums`
+    diagonal: bool = False  # the diagonal of the Hessian
+
+    def shapes(self, d: int, K: int) -> list[tuple[int, ...]]:
+        """Shapes of `Sums` of one chunk; those of unwanted sums are empty."""
+        D = d + 1
+        return [(K * self.losses,), (D * self.gradient, K), (self.blocks, D, D), (K * self.diagonal, D)]
 
 
 class Table:
@@ -146,12 +160,14 @@ class Table:
 
         Curvature needs standardised `columns`.  The `edges` of chunks are those of the `order`, if there is one.
         """
-        targets = Targets(self.Y, self.s, order)
-        if columns is None:
-            columns = self._unscaled
-        size = self.gram_tile if wanted.blocks else self.tile(len(coefficients.b))
-        arguments = self.rows, loss, targets, coefficients, columns, wanted
-        return Sums(*self.sum(kernels.loss_sums, edges, *arguments, after=(size, NOT_BY_ROW)))
+        (d, K), columns = coefficients.W.shape, self._unscaled if columns is None else columns
+        size = self.gram_tile if wanted.blocks else self.tile(K)
+        arguments = self.rows, loss, Targets(self.Y, self.s, order), coefficients, columns
+
+        def kernel(out: Any, chunks: Chunks) -> None:
+            kernels.loss_sums(*arguments, Sums(*out), NOT_BY_ROW, chunks, size)
+
+        return Sums(*self.sum(kernel, edges, *wanted.shapes(d, K)))
 
     @cached_property
     def _unscaled(self) -> Standardised:
@@ -159,14 +175,16 @@ class Table:
         return Standardised(np.zeros(self.d), np.zeros(self.d), np.ones(self.d + 1))
 
     def sum(
-        self, kernel: Callable[..., tuple[np.ndarray, ...]], edges: np.ndarray, *arguments: Any, after: Any = ()
-    ) -> list[Any]:
-        """Add the sums that a kernel makes of chunks of the rows, in their order; threads take runs of chunks."""
-        count = len(edges) - 1
-        if count == 1:
-            return [values.sum(axis=0) for values in kernel(*arguments, Chunks(edges, 0, 1), *after)]
-        sums = list(self.team.map(lambda run: kernel(*arguments, Chunks(edges, *run), *after), self._runs(count)))
-        return [np.concatenate(values).sum(axis=0) for values in zip(*sums, strict=True)]
+        self, kernel: Callable[[list[np.ndarray], Chunks], None], edges: np.ndarray, *shapes: tuple[int, ...]
+    ) -> list[np.ndarray]:
+        """Have a kernel fill arrays of these shapes for each chunk of the rows, and add those of all chunks in their order."""
+        out = [np.zeros((len(edges) - 1, *shape)) for shape in shapes]
+        self._share(lambda chunks: kernel(out, chunks), edges)
+        return [values[0] if len(values) == 1 else values.sum(axis=0) for values in out]
+
+    def _share(self, work: Callable[[Chunks], None], edges: np.ndarray) -> None:
+        """Have each thread work on a run of chunks."""
+        list(self.team.map(lambda run: work(Chunks(edges, *run)), self._runs(len(edges) - 1)))
 
     def _runs(self, count: int) -> list[tuple[int, int]]:
         """The first and the last of so many chunks that each thread takes."""
@@ -195,7 +213,7 @@ class Table:
     def sums_of_columns(self, weights: np.ndarray, shift: np.ndarray) -> np.ndarray:
         """Sums (4, d) of `kernels.moments` with weights (n,).  One pass."""
         edges = chunk_edges(self.n, self.entries, MAX_CHUNKS, 4 * self.d)
-        return self.sum(kernels.moments, edges, self.rows, weights, shift)[0]
+        return self.sum(lambda out, chunks: kernels.moments(self.rows, weights, shift, *out, chunks), edges, (4, self.d))[0]
 
     def squares(self, c: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """The diagonal (d + 1,) of `gram`.  One pass."""
@@ -215,31 +233,32 @@ class Table:
 
     def row_curvatures(self, loss: Any, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Second derivatives (K, n) of the loss by all scores, times the weights of their rows.  One pass."""
-        out, targets = np.empty((len(b), self.n)), Targets(self.Y, self.s, NO_ORDER)
-        chunks = Chunks(np.array([0, self.n]), 0, 1)
-        arguments = self.rows, loss, targets, Coefficients(W, b), self._unscaled, Wanted()
-        kernels.loss_sums(*arguments, chunks, self.tile(len(b)), out)
+        K, arguments = len(b), (self.rows, loss, Targets(self.Y, self.s, NO_ORDER), Coefficients(W, b), self._unscaled)
+        nothing = Sums(*(np.zeros((1, *shape)) for shape in Wanted().shapes(self.d, K)))
+        out, chunks = np.empty((K, self.n)), Chunks(np.array([0, self.n]), 0, 1)
+        kernels.loss_sums(*arguments, nothing, out, chunks, self.tile(K))
         return out
 
     def scores(self, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """X W + b as (K, n).  One pass."""
         out, at, size = np.empty((len(b), self.n)), Coefficients(W, b), self.tile(len(b))
         edges = chunk_edges(self.n, self.entries * len(b), MAX_CHUNKS, 1)
-        runs = self._runs(len(edges) - 1)
-        list(self.team.map(lambda run: kernels.scores(self.rows, at, out, Chunks(edges, *run), size), runs))
+        self._share(lambda chunks: kernels.scores(self.rows, at, out, chunks, size), edges)
         return out
 
     def transposed(self, R: np.ndarray) -> np.ndarray:
         """X' R', and in the last row the sums of R', for R (K, n): (d + 1, K).  One pass."""
-        edges = chunk_edges(self.n, self.entries * len(R), MAX_CHUNKS, (self.d + 1) * len(R))
-        return np.asarray(self.sum(kernels.transposed, edges, self.rows, self.d, R, after=(self.tile(len(R)),))[0])
+        K, size = len(R), self.tile(len(R))
+        edges = chunk_edges(self.n, self.entries * K, MAX_CHUNKS, (self.d + 1) * K)
+        return self.sum(lambda out, chunks: kernels.transposed(self.rows, R, *out, chunks, size), edges, (self.d + 1, K))[0]
 
     def gram(self, c: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """The sum of c_i x~_i x~_i', x~ = scale * (x - mean, 1), for c (n,); rows with c_i = 0 cost nothing."""
-        index = np.flatnonzero(c)
+        index, D = np.flatnonzero(c), self.d + 1
         edges = chunk_edges(len(index), len(index) * self.d, FEW_CHUNKS, 1)
         arguments = self.rows, index, c[index], self.standardised(mean, scale)
-        return np.asarray(self.sum(kernels.weighted_gram, edges, *arguments, after=(self.gram_tile,))[0])
+        size = self.gram_tile
+        return self.sum(lambda out, chunks: kernels.weighted_gram(*arguments, *out, chunks, size), edges, (D, D))[0]
 
     def standardised(self, mean: np.ndarray, scale: np.ndarray) -> Standardised:
         """Standardised columns, as kernels read them."""
