@@ -16,14 +16,16 @@ from skgd.compiled.cache import _refuse_what_others_can_write
 FIT = """
 import json, warnings
 import numpy as np
+import scipy.sparse as sp
 from skgd import GDClassifier
 from skgd.data import kernels
 from skgd.compiled.cache import CACHE_FOLDER
-X = np.arange(12.0).reshape(6, 2) ** 1.5
-model = GDClassifier(solver="gd").fit(X, [0, 0, 1, 0, 1, 1])
+rng = np.random.default_rng(0)
+X = rng.normal(size=(600, 60)) * (rng.random((600, 60)) < 0.3)
+model = GDClassifier(solver="gd", tol=1e-6).fit(sp.csr_matrix(X), X[:, 0] + rng.normal(size=600) > 0.0)
 stats = kernels.loss_sums.stats
 print(json.dumps(dict(
-    folder=str(CACHE_FOLDER), objective=model.loss_curve_[0],
+    folder=str(CACHE_FOLDER), objective=model.loss_curve_[0], coefficients=model.coef_[0].tolist(),
     hits=sum(stats.cache_hits.values()), misses=sum(stats.cache_misses.values()),
 )))
 """
@@ -83,6 +85,18 @@ def test_a_second_process_compiles_nothing(warm):
     assert first["hits"] == 0
     assert second["misses"] == 0
     assert second["hits"] > 0
+
+
+def test_the_process_that_compiles_has_the_bits_of_those_that_load(warm):
+    """Numba itself would call other code of the same function, compiled alone, where a kernel does not inline it."""
+    folder, first = warm
+    assert fit_in_new_process(NUMBA_CACHE_DIR=str(folder))[0]["coefficients"] == first["coefficients"]
+
+
+def test_a_first_fit_compiles_two_kernels(warm):
+    """These are the moments of the columns and all sums of the loss.  Each further kernel costs the first fit some seconds."""
+    kernels = {path.name.split("-")[0] for path in Path(warm[1]["folder"]).rglob("*.nbi")}
+    assert kernels == {"kernels.moments", "kernels.loss_sums"}
 
 
 def test_the_cache_is_inside_the_folder_that_the_user_names(warm):
