@@ -29,7 +29,7 @@ SLACK = {"exact": 5.0, "stochastic": 30.0}  # times tol
 WEIGHTLESS = 1e-5  # share of all weight, whose kinks are not followed
 # Shares of the start that are nothing: kinks are not followed where only the penalty pays, nor rates to their end at zero, nor
 # directions whose curvature is a 1e-12th of another's.
-NEGLIGIBLE = {"kinked": 1e-4, "poisson": 1e-6, "float32": 1e-6, "float64": 1e-8}
+NEGLIGIBLE = {"non-smooth": 1e-4, "poisson": 1e-6, "float32": 1e-6, "float64": 1e-8}
 CLASSIFICATION = ["log_loss", "hinge", "squared_hinge", "modified_huber"]
 REGRESSION = ["squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive", "quantile", "poisson", "gamma"]
 # What an error may say: each of them names a parameter, a column or the classes.
@@ -196,7 +196,7 @@ def test_a_fit_ends_at_the_minimum_or_says_why_not(problem):
         best = min(reference.minimum(v), reference.minimum(np.zeros_like(v)))
         share = SLACK["exact" if exact else "stochastic"] * tol
         kind = "non-smooth" if model.loss in NON_SMOOTH else model.loss if model.loss in NEGLIGIBLE else problem.X.dtype.name
-        negligible = NEGLIGIBLE[kind] * curve[0] + (WEIGHTLESS * reference.size if kind == "kinked" else 0.0)
+        negligible = NEGLIGIBLE[kind] * curve[0] + (WEIGHTLESS * reference.size if kind == "non-smooth" else 0.0)
         assert F <= best * (1.0 + share) + negligible + reference.rounding, (F, best, F - best)
 
 
