@@ -30,7 +30,7 @@ SMALL = 1 << 15  # entries of X that one thread reads in the time that handing o
 SAMPLE = 1 << 26  # bytes of a sample, at most
 GRAM_TILE = 128  # rows of a tile for curvature, which is in the nearest cache twice
 NO_ORDER = np.empty(0, np.int64)  # of rows that are visited one after another
-NOT_BY_ROW = np.empty((0, 0))
+EMPTY = {ndim: np.empty((0,) * ndim) for ndim in (2, 3, 4)}  # what kernels fill nothing into
 
 
 class Wanted(NamedTuple):
@@ -41,10 +41,15 @@ class Wanted(NamedTuple):
     blocks: int = 0  # number of blocks of the Hessian: see `kernels.loss_sums`
     diagonal: bool = False  # the diagonal of the Hessian
 
-    def shapes(self, d: int, K: int) -> list[tuple[int, ...]]:
-        """Shapes of `Sums` of one chunk; those of unwanted sums are empty."""
+    def zeros(self, C: int, d: int, K: int) -> Sums:
+        """Sums of C chunks before a pass; unwanted ones are empty."""
         D = d + 1
-        return [(K * self.losses,), (D * self.gradient, K), (self.blocks, D, D), (K * self.diagonal, D)]
+        return Sums(
+            np.zeros((C, K)) if self.losses else EMPTY[2],
+            np.zeros((C, D, K)) if self.gradient else EMPTY[3],
+            np.zeros((C, self.blocks, D, D)) if self.blocks else EMPTY[4],
+            np.zeros((C, K, D)) if self.diagonal else EMPTY[3],
+        )
 
 
 class Table:
@@ -160,14 +165,12 @@ class Table:
 
         Curvature needs standardised `columns`.  The `edges` of chunks are those of the `order`, if there is one.
         """
-        (d, K), columns = coefficients.W.shape, self._unscaled if columns is None else columns
+        K = len(coefficients.b)
         size = self.gram_tile if wanted.blocks else self.tile(K)
-        arguments = self.rows, loss, Targets(self.Y, self.s, order), coefficients, columns
-
-        def kernel(out: Any, chunks: Chunks) -> None:
-            kernels.loss_sums(*arguments, Sums(*out), NOT_BY_ROW, chunks, size)
-
-        return Sums(*self.sum(kernel, edges, *wanted.shapes(d, K)))
+        at = self.rows, loss, Targets(self.Y, self.s, order), coefficients, columns or self._unscaled
+        sums = wanted.zeros(len(edges) - 1, self.d, K)
+        self._share(lambda chunks: kernels.loss_sums(*at, sums, EMPTY[2], chunks, size), edges)
+        return Sums(*map(_added, sums))
 
     @cached_property
     def _unscaled(self) -> Standardised:
@@ -180,10 +183,13 @@ class Table:
         """Have a kernel fill arrays of these shapes for each chunk of the rows, and add those of all chunks in their order."""
         out = [np.zeros((len(edges) - 1, *shape)) for shape in shapes]
         self._share(lambda chunks: kernel(out, chunks), edges)
-        return [values[0] if len(values) == 1 else values.sum(axis=0) for values in out]
+        return [_added(values) for values in out]
 
     def _share(self, work: Callable[[Chunks], None], edges: np.ndarray) -> None:
         """Have each thread work on a run of chunks."""
+        if len(edges) == 2:  # one chunk
+            work(Chunks(edges, 0, 1))
+            return
         list(self.team.map(lambda run: work(Chunks(edges, *run)), self._runs(len(edges) - 1)))
 
     def _runs(self, count: int) -> list[tuple[int, int]]:
@@ -234,9 +240,8 @@ class Table:
     def row_curvatures(self, loss: Any, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Second derivatives (K, n) of the loss by all scores, times the weights of their rows.  One pass."""
         K, arguments = len(b), (self.rows, loss, Targets(self.Y, self.s, NO_ORDER), Coefficients(W, b), self._unscaled)
-        nothing = Sums(*(np.zeros((1, *shape)) for shape in Wanted().shapes(self.d, K)))
         out, chunks = np.empty((K, self.n)), Chunks(np.array([0, self.n]), 0, 1)
-        kernels.loss_sums(*arguments, nothing, out, chunks, self.tile(K))
+        kernels.loss_sums(*arguments, Wanted().zeros(1, self.d, K), out, chunks, self.tile(K))
         return out
 
     def scores(self, W: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -285,6 +290,11 @@ class Table:
     def gram_tile(self) -> int:
         """Rows of a tile for curvature."""
         return GRAM_TILE if self.d >= WIDE else max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8)
+
+
+def _added(values: np.ndarray) -> np.ndarray:
+    """The sum of the values (C, ...) of all chunks; an empty array stays as it is."""
+    return values[0] if len(values) == 1 else values.sum(axis=0) if len(values) else values
 
 
 def chunk_edges(n: int, work: int, most: int, room: int) -> np.ndarray:
