@@ -12,7 +12,8 @@ from skgd.data import kernels
 from skgd.data.dense import WIDE
 from skgd.data.kernels import Chunks, Coefficients, Standardised, Targets
 from skgd.data.rows import rows_of, whole_columns
-from skgd.data.table import EMPTY, NO_ORDER, Wanted
+from skgd.data.sums import EMPTY, Wanted
+from skgd.data.table import NO_ORDER
 from skgd.data.tiles import new_tile
 from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import SquaredError

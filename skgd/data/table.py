@@ -10,7 +10,7 @@ from collections.abc import Callable
 from copy import copy
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,8 +21,9 @@ from ..compiled.threads import ALONE, Team
 from ..coordinates import ColumnMoments
 from . import kernels
 from .dense import WIDE
-from .kernels import Chunks, Coefficients, Standardised, Sums, Targets
+from .kernels import Chunks, Coefficients, Standardised, Targets
 from .rows import canonical, column_ranges, dense_row, rows_of, stored_entries, whole_columns
+from .sums import EMPTY, Sums, Wanted, added
 
 MAX_CHUNKS = 16  # of the rows of a large X: more than any thread count worth having here, few enough to cost nothing
 FEW_CHUNKS = 4  # at most, where the sums of a chunk are matrices
@@ -30,26 +31,6 @@ SMALL = 1 << 15  # entries of X that one thread reads in the time that handing o
 SAMPLE = 1 << 26  # bytes of a sample, at most
 GRAM_TILE = 128  # rows of a tile for curvature, which is in the nearest cache twice
 NO_ORDER = np.empty(0, np.int64)  # of rows that are visited one after another
-EMPTY = {ndim: np.empty((0,) * ndim) for ndim in (2, 3, 4)}  # what kernels fill nothing into
-
-
-class Wanted(NamedTuple):
-    """Which sums a pass makes."""
-
-    losses: bool = False
-    gradient: bool = False  # needs the losses
-    blocks: int = 0  # number of blocks of the Hessian: see `kernels.loss_sums`
-    diagonal: bool = False  # the diagonal of the Hessian
-
-    def zeros(self, C: int, d: int, K: int) -> Sums:
-        """Sums of C chunks before a pass; unwanted ones are empty."""
-        D = d + 1
-        return Sums(
-            np.zeros((C, K)) if self.losses else EMPTY[2],
-            np.zeros((C, D, K)) if self.gradient else EMPTY[3],
-            np.zeros((C, self.blocks, D, D)) if self.blocks else EMPTY[4],
-            np.zeros((C, K, D)) if self.diagonal else EMPTY[3],
-        )
 
 
 class Table:
@@ -170,7 +151,7 @@ class Table:
         at = self.rows, loss, Targets(self.Y, self.s, order), coefficients, columns or self._unscaled
         sums = wanted.zeros(len(edges) - 1, self.d, K)
         self._share(lambda chunks: kernels.loss_sums(*at, sums, EMPTY[2], chunks, size), edges)
-        return Sums(*map(_added, sums))
+        return Sums(*map(added, sums))
 
     @cached_property
     def _unscaled(self) -> Standardised:
@@ -183,7 +164,7 @@ class Table:
         """Have a kernel fill arrays of these shapes for each chunk of the rows, and add those of all chunks in their order."""
         out = [np.zeros((len(edges) - 1, *shape)) for shape in shapes]
         self._share(lambda chunks: kernel(out, chunks), edges)
-        return [_added(values) for values in out]
+        return [added(values) for values in out]
 
     def _share(self, work: Callable[[Chunks], None], edges: np.ndarray) -> None:
         """Have each thread work on a run of chunks."""
@@ -290,11 +271,6 @@ class Table:
     def gram_tile(self) -> int:
         """Rows of a tile for curvature."""
         return GRAM_TILE if self.d >= WIDE else max(16, min(GRAM_TILE, 2048 // (self.d + 1)) // 8 * 8)
-
-
-def _added(values: np.ndarray) -> np.ndarray:
-    """The sum of the values (C, ...) of all chunks; an empty array stays as it is."""
-    return values[0] if len(values) == 1 else values.sum(axis=0) if len(values) else values
 
 
 def chunk_edges(n: int, work: int, most: int, room: int) -> np.ndarray:
