@@ -22,7 +22,7 @@ from .column_metric import INEXACT, Columns
 from .cost import HessianPlan
 from .curvature import curved_share, hessian, shrunk
 from .metric import Metric, ModelMinimum
-from .quadratic import LowRank, Rough, descend_low_rank, descend_matrix
+from .quadratic import LowRank, Precision, descend_low_rank, descend_matrix
 from .quasi_newton import CURVED, MEMORY
 
 CURVED_BESIDE_MODEL = (
@@ -87,8 +87,8 @@ class Full:
     def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0) -> ModelMinimum:
         """The minimum of the model at theta plus the penalty, exact zeros included: see `Metric`."""
         blocks = zip(self._split(theta), self._split(gradient), strict=True)
-        rough = Rough(0.0 if self.exact else INEXACT, goal / len(self.B))
-        new = [descend_matrix(self._block(p), g, w, self.penalty, tol, rough) for p, (w, g) in enumerate(blocks)]
+        precision = Precision(0.0 if self.exact else INEXACT, goal / len(self.B))
+        new = [descend_matrix(self._block(p), g, w, self.penalty, tol, precision) for p, (w, g) in enumerate(blocks)]
         return _minimum(self, theta, gradient, self._join(np.array(new), theta.shape))
 
     def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:

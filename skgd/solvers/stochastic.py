@@ -68,16 +68,33 @@ def minimise(
                 stop.start_anew()
             elif stop.confirms(control.best):
                 break
+    return _solution(objective, theta, plan, options.tol, history, control, stop)
+
+
+def _solution(
+    objective: Objective,
+    theta: np.ndarray,
+    plan: Plan,
+    tol: float | None,
+    history: History,
+    control: RateController,
+    stop: StoppingRule,
+) -> Solution:
+    """The solution after the last epoch, for a fit that started at theta.
+
+    It is the best epoch, or theta if no epoch was better.  With a non-smooth penalty it is polished, so that its zeros are
+    exact.
+    """
     best, epochs = control.best, stop.epochs
     if plan.may_plateau and stop.has_risen():
-        return Solution(best, epochs, np.inf, False, DIVERGED.format(start, F, epochs))
-    if not plan.may_plateau and control.lowest > start:  # gradient noise kept the fit above its start
-        best, history.curve[-1] = theta, start
+        return Solution(best, epochs, np.inf, False, DIVERGED.format(stop.start, stop.last, epochs))
+    if not plan.may_plateau and control.lowest > stop.start:  # gradient noise kept the fit above its start
+        best, history.curve[-1] = theta, stop.start
     if plan.proximal_rate and objective.penalty.non_smooth.any():
         best, history.curve[-1] = polish(objective, best, plan.proximal_rate, epochs)
     if plan.may_plateau or not objective.loss.smooth():
         return Solution(best, epochs, stop.gap, stop.converged)
-    return _certified(objective, best, stop, options.tol)
+    return _certified(objective, best, stop, tol)
 
 
 def _begin(

@@ -67,6 +67,16 @@ class StoppingRule:
         """The number of epochs so far."""
         return len(self._values) - 1
 
+    @property
+    def start(self) -> float:
+        """F where the fit started."""
+        return self._values[0]
+
+    @property
+    def last(self) -> float:
+        """F after the last epoch, even if the epoch was undone."""
+        return self._values[-1]
+
     def settles(self, F: float, share_of_rate: float) -> bool:
         """Record F after an epoch, and return whether the estimated gap was at most `tol` for `patience` epochs in a row.
 
@@ -94,7 +104,7 @@ class StoppingRule:
         if not self.plan.may_plateau and self.tol is not None:
             if self.epochs < self._confirm_from:
                 return False
-            gap = modelled_gap(self.objective, theta, self.epochs, self.tol, self._values[0])
+            gap = modelled_gap(self.objective, theta, self.epochs, self.tol, self.start)
             if gap > self.tol:
                 self.gap, self._quiet, self._confirm_from = gap, 0, RETRY_FACTOR * self.epochs
                 return False
@@ -106,8 +116,8 @@ class StoppingRule:
 
         If F is zero at the start, as for a perceptron, the answer is False, because every step raises F from there.
         """
-        start, end = self._values[0], self._values[-1]
-        return end > (1.0 + self.tol if self.tol is not None else RISEN) * start and start > 0.0
+        factor = 1.0 + self.tol if self.tol is not None else RISEN
+        return self.last > factor * self.start and self.start > 0.0
 
 
 def modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: float, start: float) -> float:
