@@ -120,7 +120,7 @@ def test_an_edited_loss_is_compiled_anew(warm, tmp_path):
     assert new["objective"] == pytest.approx(2 * first["objective"])
 
 
-@pytest.mark.parametrize("module", ["separable", "ramps", "usual_answers", "surrogate_curvature", "arithmetic", "log_link"])
+@pytest.mark.parametrize("module", ["separable", "ramps", "default_methods", "surrogate_curvature", "arithmetic", "log_link"])
 def test_what_losses_share_counts_as_compiled(module, tmp_path):
     package = Path(shutil.copytree(Path(skgd.__file__).parent, tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__")))
     code = "import json; from skgd.compiled.cache import digest; print(json.dumps(digest()))"
