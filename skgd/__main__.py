@@ -47,7 +47,7 @@ def common_cases() -> list[tuple[str, Any, Any, Any]]:
     """Common cases of all storages, dtypes and solvers, and of several losses: tuples of a name, an estimator, X and y."""
     rng = np.random.default_rng(0)
     label, target = np.arange(80), rng.standard_normal(80)
-    tall, wide = rng.standard_normal((80, 3)), rng.standard_normal((8, 1500))  # with so many columns gd uses only the diagonal of the Hessian
+    tall, wide = rng.standard_normal((80, 3)), rng.standard_normal((8, 1500))  # wide: gd uses a diagonal Hessian
     storages = {
         f"{shape}{kind} {dtype}": make(X.astype(dtype))
         for shape, X in {"": tall, "wide ": wide}.items()

@@ -89,7 +89,7 @@ class History:
         self._append(objective)
         if self.watchers:
             W, b = self._raw(theta)
-            ends = [watcher(len(self.curve) - 1, W, b) for watcher in self.watchers]  # call all of them, even if the first ends the fit
+            ends = [watcher(len(self.curve) - 1, W, b) for watcher in self.watchers]  # all are called, whichever ends the fit
             if any(ends):
                 raise Halted(W, b)
 
