@@ -49,10 +49,10 @@ def explained_variance(errors: np.ndarray, targets: ColumnMoments) -> float:
 
 
 def deviances(model: Any, X: Any, y: np.ndarray, weights: np.ndarray) -> PartialSums:
-    """Sums for D^2 over weighted rows.
+    """The weighted sums over rows that D^2 needs.
 
-    They are, each of shape (T,): half the deviance, y, the generator of the deviance, and its absolute value.  The last
-    one is the weight of all rows.
+    These are the sums (T,) of half the deviance, of y, of the generator of the deviance and of its absolute value, and the
+    weight of all rows.
     """
     Y, mu, power = np.atleast_2d(y.T).astype(float), means(model._scores(X)).T, LOG_LINK[model.loss]
     model._check_targets(model._separable_loss(REGRESSION_LOSSES[model.loss], Y, weights), Y, None, "y", partition=True)
