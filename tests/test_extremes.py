@@ -606,7 +606,7 @@ def test_an_intercept_that_float32_cannot_hold_warns(rng):
 
 def test_a_loss_of_accuracy_by_float32_is_reported(objective):
     """One row outweighs all others.  Rounding the intercept by 9e-5 made the objective 26 times its minimum."""
-    y, weights, told = np.array([0.0, 8.0, 3.0, 0.0]), np.array([1e-7, 1.0, 1e-7, 1e-7]), 0
+    y, weights, warned = np.array([0.0, 8.0, 3.0, 0.0]), np.array([1e-7, 1.0, 1e-7, 1e-7]), 0
     for seed in range(10):
         X = np.random.default_rng(seed).normal(-1e3, 1.5, size=(4, 3)).astype(np.float32)
         with warnings.catch_warnings(record=True) as caught:
@@ -614,8 +614,8 @@ def test_a_loss_of_accuracy_by_float32_is_reported(objective):
             model = GDRegressor("poisson", alpha=1e-10).fit(X, y, weights)
         F = objective(model, X.astype(float), y, weights)
         assert caught or F <= model.loss_curve_[-1] * (1.0 + TOL) + 1e-6 * model.loss_curve_[0]
-        told += any("float32 holds the intercept" in str(warning.message) for warning in caught)
-    assert told > 0
+        warned += any("float32 holds the intercept" in str(warning.message) for warning in caught)
+    assert warned > 0
 
 
 def test_coefficients_below_the_normal_range_of_float32_warn():
@@ -690,8 +690,8 @@ def test_slow_progress_at_non_smooth_points_is_reported(max_iter):
     with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
         least = model.set_params(max_iter=10_000, tol=1e-9).fit(X, y, s).loss_curve_[-1]
-    told = float(re.search(r"about (\S+) \(relative\)", str(caught[0].message))[1]) if caught else TOL
-    assert F <= least * (1.0 + 2.0 * told)
+    distance = float(re.search(r"about (\S+) \(relative\)", str(caught[0].message))[1]) if caught else TOL
+    assert F <= least * (1.0 + 2.0 * distance)
 
 
 def test_a_fit_does_not_stop_at_the_non_smooth_point_of_one_row():

@@ -27,8 +27,8 @@ from skgd import GDClassifier, GDRegressor
 HANGS = 300  # seconds; a fit that takes longer hangs, even if kernels have to be compiled and the machine is busy
 SLACK = {"exact": 5.0, "stochastic": 30.0}  # the allowed relative gap, as a multiple of tol
 WEIGHTLESS = 1e-5  # rows with less than this fraction of all weight need not be fitted at their non-smooth points
-# A gap below this fraction of the objective at the start is allowed.  Fits need not resolve non-smooth points where the objective
-# is almost only the penalty, predicted rates that tend to zero, or directions with 1e-12 times the curvature of others.
+# A gap below this fraction of the objective at the start is allowed.  Fits need not resolve non-smooth points where almost only
+# the penalty counts, predicted rates that tend to zero, or directions with 1e-12 times the curvature of others.
 NEGLIGIBLE = {"non-smooth": 1e-4, "poisson": 1e-6, "float32": 1e-6, "float64": 1e-8}
 CLASSIFICATION = ["log_loss", "hinge", "squared_hinge", "modified_huber"]
 REGRESSION = ["squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive", "quantile", "poisson", "gamma"]
