@@ -1,11 +1,12 @@
-"""All that skgd knows of Numba, its cache aside: the compile options, and structs whose methods kernels can call.
+"""Decorators for compiled code: kernels, functions that are linked into kernels, and structs with compiled methods.
 
 ``kernel``
-    decorates a compiled loop.  It releases the GIL, is cached on disk, and stays plain Python with
-    ``NUMBA_DISABLE_JIT=1``.
+    decorates a compiled loop.  It releases the GIL and is cached on disk.  With ``NUMBA_DISABLE_JIT=1`` it stays plain Python.
+``linked``
+    decorates a function that only kernels call; see `linking.py`.
 ``struct``
     decorates a NamedTuple of scalars (a loss, a penalty, an update rule) or of arrays (rows of X).  Kernels call its
-    methods, which LLVM inlines; every new struct gives every kernel a specialisation of its own, cached like the rest.
+    methods, which LLVM inlines.  Numba compiles and caches a separate version of a kernel for each struct.
 """
 
 from __future__ import annotations
@@ -26,28 +27,28 @@ from numba.extending import intrinsic, overload, overload_method
 from .cache import CACHE_FOLDER, Cache
 from .linking import LinkedCompiler, LinkedFunction
 
-# Never nnan or ninf: a non-finite value has to survive until it is found.
+# The flags nnan and ninf are left out, because values that are not finite have to be kept until they are detected.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
-# Without reassoc: where the order of sums is the point, and for the short dot products of sparse rows, which LLVM would
-# turn into slow vector gathers.
+# Without reassoc, for sums whose order matters, and for the short dot products of sparse rows, which LLVM would otherwise
+# compile to slow vector gathers.
 ORDERED = FASTMATH - {"reassoc"}
-# Of all compiled functions, so that Numba compiles a callee once.  No function is ever called back from C.
+# All compiled functions have these options, so that Numba compiles a callee once.  Nobody uses kernels as C callbacks.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 DISABLE_JIT = bool(getattr(numba.config, "DISABLE_JIT", False))
 
 
 def kernel(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -> Callable:
-    """Compile a loop: no GIL, NumPy's rules for division, cached in `CACHE_FOLDER` where there is one."""
+    """Compile a loop without the GIL and with NumPy's rules for division; cache it in `CACHE_FOLDER` if there is one."""
     if function is None:
         return lambda function: kernel(function, fastmath=fastmath)
     compiled: Any = numba.njit(fastmath=fastmath, **OPTIONS)(function)
-    if CACHE_FOLDER is not None and compiled is not function:  # which it is with NUMBA_DISABLE_JIT=1
+    if CACHE_FOLDER is not None and compiled is not function:  # they are the same with NUMBA_DISABLE_JIT=1
         compiled._cache = Cache(function)
     return compiled
 
 
 def linked(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -> Callable:
-    """Compile a function that only kernels call: see `linking.py`."""
+    """Compile a function that only kernels call; see `linking.py`."""
     if function is None:
         return lambda function: linked(function, fastmath=fastmath)
     return function if DISABLE_JIT else LinkedFunction(function, {"fastmath": fastmath, **OPTIONS})
@@ -55,7 +56,10 @@ def linked(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Around calls of kernels: what a signal's handler raises while one runs, Numba has as the cause of a SystemError."""
+    """A context for calls of kernels that raises the exceptions of signal handlers.
+
+    If a signal handler raises an exception while a kernel runs, Numba raises a SystemError whose cause is the exception.
+    """
     try:
         yield
     except SystemError as error:
@@ -66,10 +70,10 @@ def interruptible() -> Iterator[None]:
 
 
 class _Patience(event.Listener):
-    """Ctrl-C waits while the main thread compiles: LLVM's callbacks would lose it, and the kernel with it."""
+    """Delays Ctrl-C while the main thread compiles, because LLVM's callbacks would swallow it and spoil the kernel."""
 
     def __init__(self) -> None:
-        self.depth = 0  # of kernels that are compiled for one another
+        self.depth = 0  # the depth of nested compilations, when a kernel needs another one
         self.handler: Any = None
         self.waiting: list[tuple[Any, ...]] = []
 
@@ -98,10 +102,10 @@ event.register("numba:compile", _Patience())
 
 
 def struct(cls: Any) -> Any:
-    """Let kernels call the methods of a NamedTuple class: ``loss.derivative(y, z)``.
+    """Let kernels call the methods of a NamedTuple class, for example ``loss.derivative(y, z)``.
 
-    The class needs at least one field (Numba does not look up methods on an empty tuple), and methods of one name have
-    the same parameters in all structs.
+    The class needs at least one field, because Numba does not look up methods of empty tuples.  Methods with the same name
+    need the same parameters in all structs.
     """
     cls.is_struct = True
     for name, method in vars(cls).items():
@@ -112,7 +116,7 @@ def struct(cls: Any) -> Any:
 
 
 def _registered_methods() -> set[str]:
-    """Names that Numba resolves already; kept with Numba, so that a module imported twice cannot register them twice."""
+    """The names of registered methods, stored in a module of Numba so that a second import does not register them again."""
     return vars(numba.extending).setdefault("_skgd_methods", set())
 
 
@@ -126,9 +130,9 @@ def _register(name: str, signature: inspect.Signature) -> None:
 
 
 def writable(array: np.ndarray) -> np.ndarray:
-    """A view of the same memory that Numba types as writable; no kernel writes to it.
+    """A view of the same memory that is marked as writable, although no kernel writes to it.
 
-    Read-only arrays (memory maps, joblib's workers) are another type to Numba, and would compile every kernel again.
+    For Numba, read-only arrays such as memory maps have another type, for which every kernel would be compiled again.
     """
     return array if array.flags.writeable else np.asarray(_Memory(array))
 
@@ -142,7 +146,7 @@ class _Memory:
 
 
 def exp2(k):
-    """2.0**k of a float k that is an integer, |k| < 1023: in compiled code by its bits, so that loops over it vectorise."""
+    """2.0**k for a float k with an integer value, |k| < 1023.  Compiled code sets the bits, so that loops vectorise."""
     return 2.0**k
 
 
@@ -151,7 +155,7 @@ def _exp2_bits(context, k):
     from llvmlite import ir
 
     def codegen(context, builder, signature, args):
-        # AVX2 converts no float to 64 bits of integer: the sum has the bits of k (modulo 2^51) in its last places.
+        # AVX2 cannot convert floats to 64-bit integers.  Instead, the last bits of this sum are k (modulo 2^51).
         bits = builder.bitcast(builder.fadd(args[0], ir.Constant(args[0].type, 1.5 * 2**52)), ir.IntType(64))
         biased = builder.add(bits, ir.Constant(bits.type, 1023))
         return builder.bitcast(builder.shl(biased, ir.Constant(bits.type, 52)), args[0].type)

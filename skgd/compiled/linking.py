@@ -1,7 +1,8 @@
-"""How functions are compiled that only kernels call: their code is linked into the kernels, and optimised there.
+"""Compilation of functions that only kernels call: their code is linked into the kernels and optimised there.
 
-Numba by itself optimises such a function and generates its machine code, too, although nobody runs it: a kernel contains a
-copy of its own.  Leaving that out saves a third of the time that the first fit compiles (docs/how_it_works/compiled.md).
+By default, Numba also optimises such a function separately and generates machine code for it.  This code is never run, because
+each kernel contains a copy of its own.  Omitting this step saves a third of the compile time of the first fit
+(docs/how_it_works/compiled.md).
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ from numba.core.registry import CPUDispatcher
 
 
 class LinkedCode(JITCodeLibrary):
-    """Code that is only linked into that of callers."""
+    """Code that is only linked into the code of its callers."""
 
     def _optimize_final_module(self) -> None:
-        """Do nothing: callers optimise their copies."""
+        """Do nothing, because the callers optimise their copies."""
 
     def _finalize_final_module(self) -> None:
-        """Make the code ready for linking, without machine code."""
+        """Prepare the code for linking, without generating machine code."""
         self._finalize_dynamic_globals()
         self._verify_declare_only_symbols()
         self._finalized = True
 
 
 class LinkedCompiler(Compiler):
-    """Compiles a function for callers that are compiled, too."""
+    """Compiles a function whose callers are compiled functions."""
 
     def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals) -> None:
         library = LinkedCode(targetctx.codegen(), "linked")
@@ -43,15 +44,15 @@ class LinkedCompiler(Compiler):
         return super().define_pipelines()
 
     def compile_extra(self, func: Any) -> Any:
-        """Compile, and register the code under a handle of its own, by which calls are resolved."""
+        """Compile the function, and register its code under a unique handle by which Numba resolves calls."""
         result = super().compile_extra(func)
-        handle: Any = [].append  # a builtin function, as Numba asks for, that is not any other one
+        handle: Any = [].append  # a new object that is a builtin function, as Numba requires
         result.target_context.insert_user_function(handle, result.fndesc, [result.library])
         return result._replace(entry_point=handle)
 
 
 class LinkedFunction(CPUDispatcher):
-    """A function that compiled code links in; from Python it runs as it is written."""
+    """A function that is linked into compiled callers; called from Python, it runs as plain Python."""
 
     def __init__(self, function: Any, options: dict[str, Any]) -> None:
         super().__init__(function, targetoptions={"nopython": True, **options}, pipeline_class=LinkedCompiler)

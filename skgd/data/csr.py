@@ -11,7 +11,7 @@ from ..compiled.jit import ORDERED, linked, struct
 
 @linked(fastmath=ORDERED)
 def sparse_dot(data, indices, first, last, W):
-    """sum_p data[p] W[indices[p], 0] over first <= p < last."""
+    """The sum of data[p] W[indices[p], 0] over first <= p < last."""
     total = 0.0
     for p in range(first, last):
         total += data[p] * W[indices[p], 0]
@@ -20,9 +20,9 @@ def sparse_dot(data, indices, first, last, W):
 
 @struct
 class CSR(NamedTuple):
-    """Compressed sparse rows (n, d) with unsigned indices of 32 or 64 bits; every call costs O(nonzeros x K).
+    """Compressed sparse rows (n, d) with unsigned indices of 32 or 64 bits.
 
-    The methods do what those of `Dense` do.
+    The methods are those of `Dense`.  Each takes a time proportional to the number of non-zeros in its rows, times K.
     """
 
     data: np.ndarray
@@ -30,11 +30,11 @@ class CSR(NamedTuple):
     indptr: np.ndarray
 
     def workspace(self, size, K):
-        """Room for the scores of one row."""
+        """Work space for the scores of one row."""
         return np.empty((1, K))
 
     def load(self, tile):
-        """Nothing is to be done: `accumulate` reads the rows where they are."""
+        """Do nothing, because `accumulate` reads the rows from X itself."""
 
     def scores(self, tile, W, b):
         row, Z = tile.row, tile.Z
@@ -94,19 +94,22 @@ class CSR(NamedTuple):
                 w[k] += x * r[k]
 
     def gram_workspace(self, size, d):
-        """Room for the entries of one row."""
+        """Work space for the entries of one row."""
         return np.empty((1, 1, d))
 
     def standardise(self, index, mean, scale, room):
-        """Nothing is done here: a standardised row has no zeros, so `standardise_gram` standardises the products instead."""
+        """Do nothing: a standardised row has no zeros, so `standardise_gram` standardises the sums of products instead."""
 
     def add_gram(self, index, c, origin, scale, room, H):
-        """Add sum_i c_i (y_i, 1) (y_i, 1)', y = scale * (x - origin), to the lower triangle of H: nonzeros^2 / 2 products."""
+        """Add sum_i c_i (y_i, 1) (y_i, 1)', with y = scale * (x - origin), to the lower triangle of H.
+
+        A row with z non-zeros takes z^2 / 2 products.
+        """
         d, y = len(H) - 1, room[0, 0]
         for i in range(len(index)):
             first, last = self.indptr[index[i]], self.indptr[index[i] + 1]
             columns, x = self.indices[first:last], self.data[first:last]
-            for p in range(len(columns)):  # sorted columns
+            for p in range(len(columns)):  # the columns are sorted, so q <= p is in the lower triangle
                 h = H[columns[p]]
                 y[p] = scale[columns[p]] * (x[p] - origin[columns[p]])
                 cy = c[i] * y[p]
@@ -116,7 +119,7 @@ class CSR(NamedTuple):
             H[d, d] += c[i]
 
     def standardise_gram(self, mean, origin, scale, H):
-        """Turn sums over (y, 1) into those over x~, with x~ x~' = T (y, 1) (y, 1)' T'."""
+        """Convert the sums for (y, 1) to sums for the standardised x~, which is a linear function of (y, 1)."""
         d = len(H) - 1
         apart = np.empty(d)
         for j in range(d):
@@ -129,7 +132,10 @@ class CSR(NamedTuple):
         H[d, d] *= scale[d] * scale[d]
 
     def add_squares(self, index, c, mean, origin, scale, q):
-        """Entries that are not stored add nothing, as (x - mean)^2 - (origin - mean)^2 = (x - origin) (x + origin - 2 mean)."""
+        """Add the sums of `Dense.add_squares`, to which entries that are not stored contribute nothing.
+
+        They are zero, and so is their origin, and (x - mean)^2 - (origin - mean)^2 = (x - origin) (x + origin - 2 mean).
+        """
         d = len(q) - 1
         for i in range(len(index)):
             for p in range(self.indptr[index[i]], self.indptr[index[i] + 1]):

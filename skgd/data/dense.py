@@ -1,4 +1,4 @@
-"""Dense rows: products with a C-contiguous array, a tile of rows at a time."""
+"""Dense rows: products with a C-contiguous array, one tile of rows at a time."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from ..compiled.jit import linked, struct
 
-WIDE = 192  # columns from which BLAS multiplies tiles faster than `add_products`
-BAND = 128  # rows of a product that BLAS computes at once; it wastes at most half of a band above the diagonal
+WIDE = 192  # number of columns from which BLAS multiplies tiles faster than `add_products`
+BAND = 128  # rows of H that BLAS computes at once; half of a band's diagonal block is computed in vain
 
 
 @linked
 def add_products(A, B, m, H):
-    """Add B A' to the lower triangle of H (D, D), for A and B (D, at least m); 4 x 2 entries at a time stay in registers."""
+    """Add B A' to the lower triangle of H (D, D), with the first m columns of A and B.  Blocks of 4 x 2 stay in registers."""
     D = len(H)
     for j in range(0, D // 4 * 4, 4):
         b0, b1, b2, b3 = B[j], B[j + 1], B[j + 2], B[j + 3]
@@ -48,7 +48,7 @@ def add_products(A, B, m, H):
 
 @linked
 def add_products_in_bands(A, B, H):
-    """The same for all of A and B by BLAS: bands of rows of H, each up to the diagonal."""
+    """Do the same with all columns of A and B by BLAS, for one band of rows of H at a time, up to the diagonal."""
     for first in range(0, len(H), BAND):
         last = min(first + BAND, len(H))
         product = np.empty((last - first, last))
@@ -65,11 +65,11 @@ class Dense(NamedTuple):
     values: np.ndarray
 
     def workspace(self, size, K):
-        """Room for a tile's rows as float64, which matrix products (K > 1) read."""
+        """Work space for the rows of a tile in float64, which matrix products (K > 1) read."""
         return np.empty((size, self.values.shape[1] if K > 1 else 1))
 
     def load(self, tile):
-        """Bring the tile's rows to where `accumulate` reads them; `scores` does so, too."""
+        """Copy the tile's rows to the work space from which `accumulate` reads them; `scores` calls this."""
         if len(tile.Z) > 1:
             for i in range(len(tile.row)):
                 x = self.values[tile.row[i]]
@@ -77,7 +77,7 @@ class Dense(NamedTuple):
                     tile.values[i, j] = x[j]
 
     def scores(self, tile, W, b):
-        """tile.Z = (X W + b)' of the tile's rows, for W (d, K) and b (K,)."""
+        """Set tile.Z (K, m) to the scores (X W + b)' of the tile's rows, for W (d, K) and b (K,)."""
         row, Z = tile.row, tile.Z
         if W.shape[1] == 1:
             w = W.reshape(-1)
@@ -95,12 +95,12 @@ class Dense(NamedTuple):
                     Z[k, i] += b[k]
 
     def accumulate(self, tile, G):
-        """G (at least d, K) += X' R of the tile's rows, R = tile.Z'; follows `scores` or `load` on the same tile."""
+        """Add X' R to the first d rows of G, for the tile's rows and R = tile.Z'.  Call `scores` or `load` before."""
         row, R, d = tile.row, tile.Z, self.values.shape[1]
         if G.shape[1] == 1:
             g = G.reshape(-1)
             four = len(row) // 4 * 4
-            for i in range(0, four, 4):  # four rows at a time, so that g is read and written once for them
+            for i in range(0, four, 4):  # for four rows, g is read and written only once
                 r0, r1, r2, r3 = R[0, i], R[0, i + 1], R[0, i + 2], R[0, i + 3]
                 x0, x1 = self.values[row[i]], self.values[row[i + 1]]
                 x2, x3 = self.values[row[i + 2]], self.values[row[i + 3]]
@@ -118,20 +118,20 @@ class Dense(NamedTuple):
                     G[j, k] += product[j, k]
 
     def row_dot(self, i, W):
-        """x_i W[:, 0] of one row."""
+        """The product x_i W[:, 0] for one row."""
         x, z = self.values[i], 0.0
         for j in range(len(x)):
             z += x[j] * W[j, 0]
         return z
 
     def add_multiple(self, i, step, W):
-        """W[:, 0] += step x_i."""
+        """Add step x_i to W[:, 0]."""
         x = self.values[i]
         for j in range(len(x)):
             W[j, 0] += step * x[j]
 
     def row_scores(self, i, W, b, z):
-        """z (K,) = x_i W + b of one row."""
+        """Set z (K,) to the scores x_i W + b of one row."""
         x = self.values[i]
         for k in range(len(z)):
             z[k] = b[k]
@@ -140,18 +140,21 @@ class Dense(NamedTuple):
                 z[k] += x[j] * W[j, k]
 
     def add_row(self, i, r, W):
-        """W (d, K) += x_i r'."""
+        """Add x_i r' to W (d, K)."""
         x = self.values[i]
         for j in range(len(x)):
             for k in range(len(r)):
                 W[j, k] += x[j] * r[k]
 
     def gram_workspace(self, size, d):
-        """Room for a tile of standardised rows, and for the same with weights; columns first, so that loops vectorise."""
+        """Work space for the columns of a tile of standardised rows, and for the same times weights.
+
+        The column is the first axis, so that loops over rows vectorise.
+        """
         return np.empty((2, d + 1, size))
 
     def standardise(self, index, mean, scale, room):
-        """Fill room[0] (D, at least m) with the columns of x~ = scale * (x - mean, 1) of the m rows `index`."""
+        """Write the columns of x~ = scale * (x - mean, 1) for the m rows `index` to room[0, :, :m]."""
         d = self.values.shape[1]
         for i in range(len(index)):
             x = self.values[index[i]]
@@ -174,10 +177,10 @@ class Dense(NamedTuple):
             add_products(A, B, m, H)
 
     def standardise_gram(self, mean, origin, scale, H):
-        """Nothing is left to do: the rows were standardised before their products were taken."""
+        """Do nothing, because the rows were standardised before their products were summed."""
 
     def add_squares(self, index, c, mean, origin, scale, q):
-        """Add sum_i c_i (scale^2 ((x_i - mean)^2 - (origin - mean)^2), 1) to q (d + 1,); the origin is the mean here."""
+        """Add sum_i c_i (scale^2 ((x_i - mean)^2 - (origin - mean)^2), 1) to q (d + 1,); for dense rows origin = mean."""
         d = self.values.shape[1]
         for i in range(len(index)):
             x = self.values[index[i]]
@@ -187,7 +190,7 @@ class Dense(NamedTuple):
             q[d] += c[i]
 
     def moments(self, first, last, s, shift, out):
-        """Add sums over the stored values x of each column, of s, s (x - shift), s (x - shift)^2 and 1, to out (4, d)."""
+        """Add the sums of s, s (x - shift), s (x - shift)^2 and 1 over the stored values x of each column to out (4, d)."""
         d = len(shift)
         four = first + (last - first) // 4 * 4
         for i in range(first, four, 4):  # four rows at a time, as in `accumulate`

@@ -1,8 +1,8 @@
-"""The compiled passes over rows, which put rows, losses and coefficients together.
+"""The compiled passes over rows, which combine rows, losses and coefficients.
 
-Every pass is the same few steps on a tile: scores, residuals or second derivatives, sums.  `loss_sums` makes all sums that an
-objective asks for, so that a loss and a storage are compiled together once.  Sums over rows are made for each chunk of the
-rows; threads, partitions and machines add them up in a fixed order.
+Each pass makes the same steps on every tile of rows: it computes scores, then residuals or second derivatives, then sums.
+`loss_sums` computes all sums that an objective needs, so that each pair of a loss and a storage is compiled only once.  There
+is one sum for each chunk of rows.  The sums of chunks are added later in a fixed order.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from .tiles import load_targets, new_tile
 
 
 class Targets(NamedTuple):
-    """What rows are compared with, and which rows."""
+    """The targets and weights of all rows, and the rows that a pass visits."""
 
     Y: np.ndarray  # (T, n) targets, or class codes
     s: np.ndarray  # (n,) weights
-    order: np.ndarray  # (m,) numbers of the rows of a pass; empty: all rows in their order
+    order: np.ndarray  # (m,) the numbers of the rows to visit; if it is empty, all rows in their order
 
 
 class Coefficients(NamedTuple):
-    """Raw coefficients: scores are X W + b."""
+    """Raw coefficients; the scores are X W + b."""
 
     W: np.ndarray  # (d, K)
     b: np.ndarray  # (K,)
@@ -34,21 +34,21 @@ class Standardised(NamedTuple):
     """Standardised columns x~ = scale * (x - mean, 1)."""
 
     mean: np.ndarray  # (d,)
-    origin: np.ndarray  # (d,) where squares are taken from: see `Table.origin`
+    origin: np.ndarray  # (d,) the point that is subtracted before squares are summed; see `Table.origin`
     scale: np.ndarray  # (d + 1,)
 
 
 class Chunks(NamedTuple):
-    """Chunks of the rows, or of their `order`: chunk p is edges[p]..edges[p + 1], and a pass takes those from first to last."""
+    """Chunks of the rows, or of positions in their `order`."""
 
-    edges: np.ndarray
-    first: int
+    edges: np.ndarray  # chunk p holds edges[p], ..., edges[p + 1] - 1
+    first: int  # a pass works on the chunks first, ..., last - 1
     last: int
 
 
 @linked
 def next_tile(whole, rows, targets, K, start, stop):
-    """The rows from `start` on, at most a whole tile of them and none beyond `stop`, with their targets and weights."""
+    """The tile of the rows from `start` to `stop` - 1, or as many of them as fit, with their targets and weights."""
     m = min(len(whole.row), stop - start)
     tile = whole if m == len(whole.row) else new_tile(rows, len(whole.targets), K, m)
     load_targets(tile, targets.order, start, targets.Y, targets.s)
@@ -57,7 +57,7 @@ def next_tile(whole, rows, targets, K, start, stop):
 
 @linked
 def add_gradient(rows, tile, G):
-    """Add the gradient of a tile, whose scores have become residuals, to G (d + 1, K)."""
+    """Add the gradient of a tile to G (d + 1, K); tile.Z holds the residuals."""
     rows.accumulate(tile, G)
     d, Z = len(G) - 1, tile.Z
     for k in range(Z.shape[0]):
@@ -69,11 +69,11 @@ def add_gradient(rows, tile, G):
 
 @kernel
 def loss_sums(rows, loss, targets, coefficients, columns, sums, by_row, chunks, size):
-    """Fill the `Sums` of each chunk of the rows, in tiles of `size` rows.  One pass, however many of them are wanted.
+    """Compute the `Sums` of each chunk of rows, in tiles of `size` rows.  One pass, for any number of sums.
 
-    The P blocks of the Hessian belong to the first pairs (0, 0), (1, 1), ... of scores, or, if they are more than the K scores,
-    to all pairs (0, 0), (1, 0), (1, 1), (2, 0), ...  Unless `by_row` (K, n) is empty, it is filled with the second derivatives
-    of each row by each of its scores, times its weight.
+    The P blocks of the Hessian belong to pairs of scores.  If P <= K, the pairs are (0, 0), (1, 1), ...  Otherwise they are all
+    pairs (0, 0), (1, 0), (1, 1), (2, 0), ...  If `by_row` (K, n) is not empty, it receives the second derivatives of each row
+    by each of its scores, times the weight of the row.
     """
     (W, b), (mean, origin, scale), (edges, first, last) = coefficients, columns, chunks
     losses, G, H, q = sums
@@ -120,7 +120,7 @@ def loss_sums(rows, loss, targets, coefficients, columns, sums, by_row, chunks, 
 
 @linked
 def complete_gram(rows, mean, origin, scale, H):
-    """Standardise what `add_gram` left, and copy the lower triangle of H (D, D) to the upper one."""
+    """Standardise the sums of `add_gram` if that is left to do, and copy the lower triangle of H (D, D) to the upper one."""
     rows.standardise_gram(mean, origin, scale, H)
     for j in range(len(H)):
         for k in range(j):
@@ -129,7 +129,7 @@ def complete_gram(rows, mean, origin, scale, H):
 
 @linked
 def next_bare_tile(whole, rows, K, start, stop):
-    """The rows from `start` on, at most a whole tile of them and none beyond `stop`, without targets and weights."""
+    """The tile of the rows from `start` to `stop` - 1, or as many of them as fit, without targets and weights."""
     m = min(len(whole.row), stop - start)
     tile = whole if m == len(whole.row) else new_tile(rows, 0, K, m)
     for i in range(m):
@@ -139,7 +139,7 @@ def next_bare_tile(whole, rows, K, start, stop):
 
 @kernel
 def scores(rows, coefficients, out, chunks, size):
-    """Scores X W + b of the chunks into out (K, n)."""
+    """Write the scores X W + b of the rows of the chunks into out (K, n)."""
     (W, b), (edges, first, last) = coefficients, chunks
     K = W.shape[1]
     whole = new_tile(rows, 0, K, size)
@@ -154,7 +154,7 @@ def scores(rows, coefficients, out, chunks, size):
 
 @kernel
 def transposed(rows, R, G, chunks, size):
-    """Fill G (C, d + 1, K) with X' R' of each chunk, and in the last row the sums of R', for R (K, n)."""
+    """Compute X' R' for each chunk and for R (K, n) into G (C, d + 1, K); the last rows of G are the sums of R'."""
     edges, first, last = chunks
     K = len(R)
     whole = new_tile(rows, 0, K, size)
@@ -170,7 +170,7 @@ def transposed(rows, R, G, chunks, size):
 
 @kernel
 def weighted_gram(rows, index, c, columns, H, chunks, size):
-    """Fill H (C, D, D) with the sums of c_i x~_i x~_i' over the rows of each chunk of `index`, in whose order the c are."""
+    """Compute the sums of c_i x~_i x~_i' over the rows index[i] of each chunk into H (C, D, D)."""
     (mean, origin, scale), (edges, first, last) = columns, chunks
     room = rows.gram_workspace(size, len(mean))
     for p in range(first, last):
@@ -183,7 +183,7 @@ def weighted_gram(rows, index, c, columns, H, chunks, size):
 
 @kernel
 def moments(rows, s, shift, out, chunks):
-    """Fill out (C, 4, d) with the sums of s, s (x - shift), s (x - shift)^2 and 1 over the stored values x of each column."""
+    """Compute the sums of s, s (x - shift), s (x - shift)^2 and 1 over the stored x of each column into out (C, 4, d)."""
     edges, first, last = chunks
     for p in range(first, last):
         rows.moments(edges[p], edges[p + 1], s, shift, out[p])

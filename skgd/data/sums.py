@@ -6,28 +6,31 @@ from typing import NamedTuple
 
 import numpy as np
 
-EMPTY = {ndim: np.empty((0,) * ndim) for ndim in (2, 3, 4)}  # what kernels fill nothing into
+EMPTY = {ndim: np.empty((0,) * ndim) for ndim in (2, 3, 4)}  # outputs that a kernel leaves out, by their number of dimensions
 
 
 class Sums(NamedTuple):
-    """Sums of a pass over C chunks, which are zero at first.  A pass makes those whose arrays are not empty."""
+    """The sums over the rows of each of C chunks.
 
-    losses: np.ndarray  # (C, K) by column of scores; those of a coupled loss are in the first column
-    gradient: np.ndarray  # (C, d + 1, K) by W and, in the last row, b; it needs the losses
-    hessian: np.ndarray  # (C, P, D, D) of s_i (second derivative by two scores) x~_i x~_i'
-    diagonal: np.ndarray  # (C, K, D) of s_i (second derivative by one score) x~_i^2
+    The arrays are zero at first.  A pass computes the sums whose arrays are not empty.
+    """
+
+    losses: np.ndarray  # (C, K) the losses by column of scores; a coupled loss has all of its losses in the first column
+    gradient: np.ndarray  # (C, d + 1, K) the gradient by W and, in the last row, by b; it requires `losses`
+    hessian: np.ndarray  # (C, P, D, D) the sums of s_i (second derivative by two scores) x~_i x~_i'
+    diagonal: np.ndarray  # (C, K, D) the sums of s_i (second derivative by one score) x~_i^2
 
 
 class Wanted(NamedTuple):
-    """Which sums a pass makes."""
+    """The sums that a pass has to compute."""
 
     losses: bool = False
-    gradient: bool = False  # needs the losses
-    blocks: int = 0  # number of blocks of the Hessian: see `kernels.loss_sums`
+    gradient: bool = False  # requires `losses`
+    blocks: int = 0  # the number of blocks of the Hessian; see `kernels.loss_sums`
     diagonal: bool = False  # the diagonal of the Hessian
 
     def zeros(self, C: int, d: int, K: int) -> Sums:
-        """Sums of C chunks before a pass; unwanted ones are empty."""
+        """The sums of C chunks before a pass; those that are not wanted are empty arrays."""
         D = d + 1
         return Sums(
             np.zeros((C, K)) if self.losses else EMPTY[2],

@@ -1,9 +1,11 @@
-"""Scores X W + b of new rows in one pass over X.  A row has the same scores alone, among others, and on many threads.
+"""Scores X W + b of new rows, in one pass over X.
 
-scikit-learn's validation takes longer than the scores of a few rows.  So `fast_scores` gives C-contiguous float arrays and CSR
-matrices of the right width to compiled loops without it.  Values that are not finite, which validation would refuse, show in
-the scores.  If anything at all is unusual, `fast_scores` returns None; then X is validated, which names the fault, and scored
-by the same loops.
+The scores of a row have the same bits whether it is alone or among other rows, and for any number of threads.
+
+For a few rows, scikit-learn's validation takes longer than the computation of scores.  So `fast_scores` skips the validation of
+C-contiguous float arrays and CSR matrices of the right width.  It detects values that are not finite by scores that are not
+finite.  If X or the model is unusual in any way, `fast_scores` returns None.  Then X is validated, which raises the errors, and
+scored by the same loops.
 """
 
 from __future__ import annotations
@@ -19,16 +21,16 @@ from ..data.rows import unsigned
 from ..losses.arithmetic import exp
 
 FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
-BLOCK = 1 << 16  # entries of X that are copied at one time where its rows are not contiguous: 512 KiB of float64
-FEW = 1 << 12  # rows that `predict` always takes at once
-SCORES = 1 << 21  # scores in memory at one time while `predict` finds labels: 16 MiB of float64
-WHOLE = [slice(None)]  # all rows, as one block
-FARTHEST = 300.0  # largest logarithm of a prediction: exp(300) is 1e130, whose square is still a float
+BLOCK = 1 << 16  # entries of X that are copied at one time if its rows are not contiguous: 512 KiB of float64
+FEW = 1 << 12  # `predict` takes fewer rows than this in one block
+SCORES = 1 << 21  # the largest number of scores in memory at one time in `predict`: 16 MiB of float64
+WHOLE = [slice(None)]  # all rows in one block
+LARGEST_LOGARITHM = 300.0  # of a prediction; exp(300) is 1e130, and its square is still in the range of floats
 
 
 @kernel
 def dense_scores(X, coef, intercept, out, first, last):
-    """Write X coef' + intercept for rows first..last of X (n, d) into out (n, K); return whether all of them are finite."""
+    """Write the scores X coef' + intercept of rows first to last - 1 into out (n, K); return whether all are finite."""
     if len(coef) == 1:
         w = coef[0]
         for i in range(first, last):
@@ -47,9 +49,9 @@ def dense_scores(X, coef, intercept, out, first, last):
 
 @kernel
 def multiply_blocks(X, coef, intercept, out, first, last):
-    """The scores of `dense_scores`, computed for four rows and two columns of scores at a time, whose sums stay in registers.
+    """Compute the scores of `dense_scores` for four rows and two columns of scores at a time, with all sums in registers.
 
-    Where fewer rows or columns are left, the last one is repeated, so that every score is the same sum in all cases.
+    If fewer rows or columns are left, the last one is repeated, so that every score is always the same sum.
     """
     K = len(coef)
     for i in range(first, last, 4):
@@ -76,7 +78,7 @@ def multiply_blocks(X, coef, intercept, out, first, last):
 
 @kernel(fastmath=ORDERED)
 def sparse_scores(data, indices, indptr, coef, intercept, out, first, last):
-    """The same as `dense_scores` for the rows of a CSR matrix."""
+    """Do the same as `dense_scores` for the rows of a CSR matrix."""
     K, check = len(coef), 0.0
     for i in range(first, last):
         for k in range(K):
@@ -89,7 +91,7 @@ def sparse_scores(data, indices, indptr, coef, intercept, out, first, last):
 
 
 def fast_scores(model: Any, X: Any) -> np.ndarray | None:
-    """Scores (n, K) of a fitted model; None if X or the model is unusual, so that both have to be validated."""
+    """The scores (n, K) of a fitted model without validation; None if X or the model is unusual and has to be validated."""
     state = model.__dict__
     coef, intercept = state.get("coef_"), state.get("intercept_")
     if type(coef) is not np.ndarray or type(intercept) is not np.ndarray or "feature_names_in_" in state:
@@ -112,24 +114,25 @@ def fast_scores(model: Any, X: Any) -> np.ndarray | None:
 
 
 def blocks_of(model: Any, X: Any) -> list[slice]:
-    """Blocks of rows whose labels are predicted one after another, to keep few scores in memory; one block for few rows."""
+    """The blocks of rows for which `predict` computes labels one after another, so that few scores are in memory."""
     shape: tuple[int, ...] = getattr(X, "shape", ())
     state = model.__dict__
     if len(shape) != 2 or shape[0] < FEW:
         return WHOLE
     classes = len(state.get("classes_", ()))
-    named = "feature_names_in_" in state  # scikit-learn warns of missing names, and has to warn once only
+    named = "feature_names_in_" in state  # with several blocks, scikit-learn would warn several times of missing names
     usual = isinstance(X, np.ndarray | sp.csr_matrix | sp.csr_array) and not named
-    if not usual or shape[0] * classes < SCORES:  # as for a model that is not fitted
+    if not usual or shape[0] * classes < SCORES:  # also if the model is not fitted
         return WHOLE
     size = SCORES // classes
     return [slice(first, first + size) for first in range(0, shape[0], size)]
 
 
 def scores(X: Any, coef: np.ndarray, intercept: np.ndarray, n_jobs: int | None) -> tuple[np.ndarray, bool]:
-    """X coef' + intercept (n, K) of a float array or CSR matrix X, and whether all scores are finite.
+    """The scores X coef' + intercept (n, K) of a float array or CSR matrix X, and whether all of them are finite.
 
-    Sums are in float64; the result has the wider dtype of X and coef.  Raises ValueError if the numbers of features differ.
+    Sums are computed in float64.  The result has the wider dtype of X and coef.  Raises ValueError if the numbers of features
+    of X and coef differ.
     """
     n, K = X.shape[0], len(coef)
     if coef.shape[1] != X.shape[1]:
@@ -151,24 +154,24 @@ def scores(X: Any, coef: np.ndarray, intercept: np.ndarray, n_jobs: int | None) 
 
 
 def _doubles(values: np.ndarray) -> np.ndarray:
-    """Values as C-ordered float64, so that kernels are compiled for one dtype and layout of coefficients alone."""
+    """The values as a C-ordered float64 array, so that kernels are compiled for only one type of coefficients."""
     return values if values.dtype is FLOAT64 and values.flags.carray else np.require(values, np.float64, ["C", "A", "W"])
 
 
 def _shared(loop: Any, arguments: tuple[Any, ...], n_jobs: int | None, work: int) -> tuple[np.ndarray, bool]:
-    """Run a loop on all rows, on several threads if there is enough work."""
+    """Run a compiled loop on all rows, with several threads if there is enough work."""
     out = arguments[-1]
     n, count = len(out), 1 if work < SHARED else thread_count(n_jobs, work)
     if count == 1:
         return out, loop(*arguments, 0, n)
-    parts = [(n * part // count, n * (part + 1) // count) for part in range(count)]
+    ranges = [(n * thread // count, n * (thread + 1) // count) for thread in range(count)]
     with interruptible(), team_of(count) as team:
-        finite = team.map(lambda part: loop(*arguments, *part), parts)
+        finite = team.map(lambda rows: loop(*arguments, *rows), ranges)
     return out, all(finite)
 
 
 def _in_blocks(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Scores of an array whose rows are not contiguous: they are copied, a few at a time."""
+    """The scores of an array whose rows are not contiguous; a few rows are copied at a time."""
     size, finite = max(1, BLOCK // max(X.shape[1], 1)), True
     for first in range(0, len(X), size):
         block = np.require(X[first : first + size], requirements=["C", "A", "W"])
@@ -178,13 +181,13 @@ def _in_blocks(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, out: np.n
 
 @linked
 def _exp(x):
-    """exp of x <= 0, which may be -inf; `arithmetic.exp` makes NaN of infinities."""
+    """exp(x) for x <= 0, including -inf, for which `arithmetic.exp` returns NaN."""
     return exp(x) if x > -708.0 else 0.0
 
 
 @kernel
 def fill_probabilities(scores, P):
-    """Write the logistic function of scores (n, 1), or the softmax of scores (n, K), into P (n, classes)."""
+    """Write the logistic function of scores (n, 1), or the softmax of scores (n, K), into the probabilities P (n, classes)."""
     n, K = scores.shape
     for i in range(n):
         if K == 1:
@@ -204,7 +207,7 @@ def fill_probabilities(scores, P):
 
 
 def probabilities(scores: np.ndarray) -> np.ndarray:
-    """Probabilities (n, classes) of scores (n, K) in the dtype of the scores; K is 1 for two classes."""
+    """The probabilities (n, classes) for scores (n, K), in the dtype of the scores; K is 1 for two classes."""
     n, K = scores.shape
     P = np.empty((n, max(K, 2)), scores.dtype)
     fill_probabilities(scores, P)
@@ -212,11 +215,11 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
 
 
 def explained_deviance(Y: np.ndarray, Z: np.ndarray, sample_weight: Any, power: int) -> float:
-    """D^2 of targets Y (T, n), averaged over the targets, given the logarithms Z (n, T) of their predictions.
+    """D^2 for targets Y (T, n) and the logarithms Z (n, T) of their predictions, averaged over the targets.
 
     The variance of a target is proportional to its mean raised to `power`, which is 1 for Poisson and 2 for gamma.
     """
-    from sklearn.metrics import d2_tweedie_score  # which takes long to import
+    from sklearn.metrics import d2_tweedie_score  # imported here because it takes long
 
     if Y.shape != Z.T.shape:
         raise ValueError(f"y is of shape {Y.T.shape}, but the predictions are of shape {Z.shape}.")
@@ -225,7 +228,7 @@ def explained_deviance(Y: np.ndarray, Z: np.ndarray, sample_weight: Any, power: 
         np.mean(
             [
                 d2_tweedie_score(y, mu, sample_weight=sample_weight, power=power)
-                if len(y) < 2 or np.ptp(y[counted]) > 0.0  # else there is no deviance to explain
+                if len(y) < 2 or np.ptp(y[counted]) > 0.0  # otherwise there is no deviance to explain
                 else 0.0
                 for y, mu in zip(Y, means(Z).T, strict=True)
             ]
@@ -234,5 +237,5 @@ def explained_deviance(Y: np.ndarray, Z: np.ndarray, sample_weight: Any, power: 
 
 
 def means(Z: np.ndarray) -> np.ndarray:
-    """Predictions whose logarithms are Z, clipped so that none of them is zero or infinite."""
-    return np.exp(np.clip(Z.astype(np.float64), -FARTHEST, FARTHEST))
+    """The predictions with logarithms Z, clipped so that none of them is zero or infinite."""
+    return np.exp(np.clip(Z.astype(np.float64), -LARGEST_LOGARITHM, LARGEST_LOGARITHM))

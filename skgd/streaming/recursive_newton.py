@@ -1,12 +1,13 @@
-"""Newton steps on single rows, one after another: the compiled loops of `newton_learners.py`.
+"""Newton steps on one row after another: the compiled loops of `newton_learners.py`.
 
-Beside the coefficients theta there is P, an estimate of the inverse Hessian of all rows seen so far.  A row x with residual r
-and curvature h changes both as if its loss were the parabola that touches it at the row's score (the extended Kalman filter):
+The state is the coefficients theta and P, an estimate of the inverse Hessian of all rows seen so far.  The loss of a row x is
+replaced by its second-order expansion at the row's score, with the derivative (residual) r and the second derivative h.  This
+gives the updates of the extended Kalman filter:
 
     theta <- theta - P x r / (1 + h x'P x),    P <- P - P x h x'P / (1 + h x'P x)
 
-A drift, added to the diagonal of P before each row, lets older rows count less.  For a squared error without drift this is
-recursive least squares, which is exact after every row.
+A drift, which is added to the diagonal of P before each row, makes older rows count less.  For the squared error without drift
+these updates are recursive least squares, which gives the exact minimum after every row.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import numpy as np
 
 from ..compiled.jit import kernel, linked
 
-# Share of a softmax residual that is its least curvature: far on the wrong side there is too little for a step to end.
+# The smallest curvature of a softmax row, as a fraction of its residual.  Far on the wrong side of the boundary the true
+# curvature is nearly zero, and a Newton step would be far too long.
 CURVATURE_FLOOR = 0.01
 
 
 @linked
 def row_terms(loss, A, Y, s, theta, i, z, c, h):
-    """Write the residuals z (K, 1) and the curvatures h (K,) of row i, weights included; c (K, 1) is room."""
+    """Write the residuals of row i to z (K, 1) and its curvatures to h (K,), times the weight; c (K, 1) is work space."""
     for k in range(len(z)):
         z[k, 0] = 0.0
         for j in range(len(theta)):
@@ -42,20 +44,20 @@ def row_terms(loss, A, Y, s, theta, i, z, c, h):
 def full_steps(loss, A, Y, s, theta, P, drift, ridge, first):
     """Learn the rows of A (m, D), whose last column is the intercept's, with targets Y (T, m) and weights s (m,).
 
-    theta (D, K) and P (K, D, D) change in place.  `drift` (D,) is that of a row of weight one, and `ridge` (D,) the L2 weights
-    of the penalty for each row.  After each row the penalty acts on one coefficient, whose turn it is, with D times its
-    weight.  `first` is the number of the first row, which tells whose turn it is.
+    theta (D, K) and P (K, D, D) are changed in place.  `drift` (D,) is the drift for a row of weight one.  `ridge` (D,) holds
+    the L2 weights of the penalty per row.  After each row the penalty acts on one coefficient only, with D times its weight;
+    the coefficients take turns.  `first` is the number of the first row, which determines the turn.
     """
     (m, D), K = A.shape, theta.shape[1]
     z, c, h, u = np.empty((K, 1)), np.empty((K, 1)), np.empty(K), np.empty(D)
     for i in range(m):
         row_terms(loss, A, Y, s, theta, i, z, c, h)
         x, penalised = A[i], (first + i) % D
-        share = D * s[i] * ridge[penalised]
+        l2 = D * s[i] * ridge[penalised]
         for k in range(K):
             M, v = P[k], 0.0
             for j in range(D):
-                M[j, j] += s[i] * drift[j] * min(x[j] * x[j], 1.0)  # what a row does not show it cannot correct
+                M[j, j] += s[i] * drift[j] * min(x[j] * x[j], 1.0)  # no drift where x is zero
             for j in range(D):
                 row, total = M[j], 0.0
                 for l in range(D):
@@ -68,9 +70,9 @@ def full_steps(loss, A, Y, s, theta, P, drift, ridge, first):
                 row, factor = M[j], gain * u[j]
                 for l in range(D):
                     row[l] -= factor * u[l]
-            if share > 0.0:
+            if l2 > 0.0:
                 u[:] = M[penalised]
-                gain = share / (1.0 + share * u[penalised])
+                gain = l2 / (1.0 + l2 * u[penalised])
                 step = gain * theta[penalised, k]
                 for j in range(D):
                     theta[j, k] -= step * u[j]
@@ -81,7 +83,7 @@ def full_steps(loss, A, Y, s, theta, P, drift, ridge, first):
 
 @kernel
 def diagonal_steps(loss, A, Y, s, theta, P, drift, ridge, first):
-    """The same with the diagonals of P alone, (K, D), for many columns; the penalty acts on all coefficients after each row."""
+    """Do the same with only the diagonal of P, (K, D), for many columns; the penalty acts on all coefficients after a row."""
     (m, D), K = A.shape, theta.shape[1]
     z, c, h = np.empty((K, 1)), np.empty((K, 1)), np.empty(K)
     for i in range(m):
@@ -102,7 +104,7 @@ def diagonal_steps(loss, A, Y, s, theta, P, drift, ridge, first):
 
 @kernel
 def batch_loss(loss, A, Y, s, theta):
-    """The weighted sum of the losses of all rows of A (m, D) at theta (D, K)."""
+    """The weighted sum of the losses of the rows of A (m, D) at theta (D, K)."""
     Z = np.empty((theta.shape[1], len(A)))
     for i in range(len(A)):
         for k in range(len(Z)):
