@@ -1,4 +1,4 @@
-"""Linear and logistic models for scikit-learn, fitted by gradient methods that need no tuning."""
+"""Linear and logistic models for scikit-learn, fitted by gradient methods without tuning a learning rate."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ __all__ = ["ConvergenceDisplay", "GDClassifier", "GDRegressor", "__version__", "
 
 
 def __getattr__(name: str) -> Any:
-    """Import what few scripts use when it is first asked for: it needs parts of scikit-learn that take long to import."""
+    """Import `ConvergenceDisplay` and `fold` on first use, because they need parts of scikit-learn that import slowly."""
     if name == "ConvergenceDisplay":
         from .monitoring.display import ConvergenceDisplay
 

@@ -1,4 +1,7 @@
-"""``python -m skgd`` prints versions, the cache folder and threads; ``python -m skgd compile`` fills the cache."""
+"""The command line.
+
+``python -m skgd`` prints versions, the cache folder and the number of threads; ``python -m skgd compile`` fills the cache.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from .solvers.rules import STOCHASTIC_SOLVERS
 
 
 def show() -> None:
-    """Print what a bug report needs."""
+    """Print the information that a bug report needs."""
     versions = {
         "skgd": __version__,
         "Python": platform.python_version(),
@@ -41,10 +44,10 @@ def show() -> None:
 
 
 def common_cases() -> list[tuple[str, Any, Any, Any]]:
-    """The names of common cases, each with an estimator, X and y: all storages, dtypes and solvers, and several losses."""
+    """Common cases of all storages, dtypes and solvers, and of several losses: tuples of a name, an estimator, X and y."""
     rng = np.random.default_rng(0)
     label, target = np.arange(80), rng.standard_normal(80)
-    tall, wide = rng.standard_normal((80, 3)), rng.standard_normal((8, 1500))  # wide: gd has the diagonal of a Hessian only
+    tall, wide = rng.standard_normal((80, 3)), rng.standard_normal((8, 1500))  # wide: gd uses a diagonal Hessian
     storages = {
         f"{shape}{kind} {dtype}": make(X.astype(dtype))
         for shape, X in {"": tall, "wide ": wide}.items()
@@ -59,11 +62,11 @@ def common_cases() -> list[tuple[str, Any, Any, Any]]:
     }
     solvers = [("gd", "l2"), ("gd", "l1"), *((name, "l2") for name in STOCHASTIC_SOLVERS)]
     cases = [
-        (*case, way)
+        (*case, solver)
         for case in product(storages, problems)
-        for way in ([("gd", None)] if case[0].startswith("wide") else solvers)
+        for solver in ([("gd", None)] if case[0].startswith("wide") else solvers)
     ]
-    text = 0.1 * sp.eye_array(80, 2000, format="csr")  # so many columns that the dual is solved
+    text = 0.1 * sp.eye_array(80, 2000, format="csr")  # with so many sparse columns the dual problem is solved
     storages |= {f"text {dtype}": text.astype(dtype) for dtype in ("float64", "float32")}
     cases += product(("text float64", "text float32"), ("log loss", "softmax"), [("auto", "l2")])
     return [

@@ -1,4 +1,4 @@
-"""Where `fit_batches` gets its rows from, beyond lists and functions: Parquet files, and partitions on other machines."""
+"""Sources of rows for `fit_batches`: Parquet files, and partitions on other machines."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ __all__ = ["mapped", "parquet"]
 
 
 def mapped(map_partitions: Callable[[PartitionFunction], Iterable[Any]]) -> MappedPartitions:
-    """Partitions that lie elsewhere, for example on the workers of Ray or Spark.  Functions go there, small results come back.
+    """Use partitions on other machines, for example on the workers of Ray or Spark, as batches.
+
+    The fit sends functions to the partitions, and only small results come back.
 
     Parameters
     ----------
     map_partitions : callable
-        ``map_partitions(function)`` has to return ``function(number, partition)`` for all partitions, in their order.  Numbers
-        count from 0, and a partition is ``(X, y)`` or ``(X, y, sample_weight)``.  cloudpickle can pickle all functions and
-        results.
+        ``map_partitions(function)`` has to return ``function(number, partition)`` for all partitions, in their order.  The
+        numbers count from 0, and a partition is ``(X, y)`` or ``(X, y, sample_weight)``.  cloudpickle can pickle all functions
+        and results.
 
     Returns
     -------
     batches : object
-        For `fit_batches`.
+        Pass it to `fit_batches`.
 
     Examples
     --------
@@ -52,25 +54,26 @@ def parquet(
     weight: str | None = None,
     batch_size: int = 65_536,
 ) -> ParquetBatches:
-    """Batches of Parquet files, read anew in every pass (extra ``skgd[parquet]``).
+    """Read batches from Parquet files, anew in every pass (needs the extra ``skgd[parquet]``).
 
     Parameters
     ----------
     path : str or path
-        A file, a folder, or a pattern such as ``"day-*.parquet"``.  Files that match it are read in the order of their names.
+        A file, a folder, or a pattern such as ``"day-*.parquet"``.  The files that match a pattern are read in the order of
+        their names.
     target : str or list of str
-        The column, or columns, of labels or targets.
+        The column or columns with the labels or targets.
     columns : list of str, default=None
-        The features; None: all columns but the target and the weight.
+        The columns with the features.  None: all columns except the targets and the weight.
     weight : str, default=None
-        The column of sample weights.
+        The column with the sample weights.
     batch_size : int, default=65_536
-        The most rows of a batch.  One row group of the file is in memory beside the batch.
+        Maximum number of rows in a batch.  Besides the batch, one row group of the file is in memory.
 
     Returns
     -------
     batches : iterable
-        For `fit_batches`.
+        Pass it to `fit_batches`.
 
     Raises
     ------
@@ -90,7 +93,7 @@ def parquet(
 
 
 class ParquetBatches:
-    """The batches that `parquet` returns, which has their parameters."""
+    """The batches that `parquet` returns; the parameters are documented there."""
 
     def __init__(
         self, path: str | PathLike[str], target: str | list[str], columns: list[str] | None, weight: str | None, batch_size: int
@@ -110,10 +113,10 @@ class ParquetBatches:
             _check_numbers(name, schema.field(name).type)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        """Tuples (X, y) or (X, y, sample_weight): a record batch, and arrays."""
+        """Tuples (X, y) or (X, y, sample_weight) of a record batch X of pyarrow and of arrays."""
         wanted = list(dict.fromkeys([*self.columns, *self.targets, *([] if self.weight is None else [self.weight])]))
         for fragment in self.dataset.get_fragments():
-            for group in fragment.split_by_row_group():  # one scanner for all row groups would read far ahead
+            for group in fragment.split_by_row_group():  # a single scanner of all row groups would read far ahead
                 for batch in group.to_batches(columns=wanted, batch_size=self.batch_size, schema=self.dataset.schema):
                     yield self._unpacked(batch)
 
@@ -123,7 +126,7 @@ class ParquetBatches:
 
 
 def _files(path: str) -> str | list[str]:
-    """A file or folder, or the files that match a pattern."""
+    """The path itself if it exists, else the files that match it as a pattern."""
     if Path(path).exists():
         return path
     files = sorted(glob(path))
@@ -140,7 +143,7 @@ def _check_numbers(name: str, kind: Any) -> None:
 
 
 def _values(batch: Any, names: list[str], one: bool) -> Any:
-    """Columns of a record batch as an array (rows,), or (rows, columns)."""
+    """Columns of a record batch as an array of shape (rows,) if `one`, else of shape (rows, columns)."""
     arrays = []
     for name in names:
         column = batch.column(name)

@@ -1,7 +1,7 @@
-"""What a fit with `warm_start` leaves for the next fit of the same data.  Nothing of it depends on the penalty.
+"""What a fit with `warm_start` keeps for the next fit of the same data.  Nothing in the cache depends on the penalty.
 
-Along a path of alphas columns are standardised once.  A quadratic loss needs no further pass over X at all.  Another loss
-starts with the gradient and the curvature at the point where the last fit ended.
+With the cache, a path of alphas standardises the columns only once.  With a quadratic loss, later fits need no further pass
+over X.  With another loss, they start with the gradient and the Hessian at the point where the last fit ended.
 """
 
 from __future__ import annotations
@@ -13,47 +13,47 @@ import numpy as np
 
 from .coordinates import Coordinates
 
-SAME = 1e-6  # relative difference of coefficients that rounding to float32, whose precision is 6e-8, may have made
+SAME = 1e-6  # relative difference of coefficients that are the same but for rounding to float32, whose precision is 6e-8
 
 
 class Point(NamedTuple):
-    """The loss part of an objective at theta, and its gradient."""
+    """A point and the mean loss there, without the penalty."""
 
     theta: np.ndarray  # (D, K)
     loss: float
-    gradient: np.ndarray  # (D, K)
+    gradient: np.ndarray  # (D, K), the gradient of the mean loss
 
 
 class Progress(NamedTuple):
-    """Where stochastic steps stopped, for the epochs that go on from there."""
+    """The state of stochastic steps after an epoch, from which later epochs continue."""
 
-    steps: int  # made so far
-    rate_factor: float  # what all rates of the schedule are multiplied by
-    optimizer_state: np.ndarray  # (2, D, K), what the update rule remembers; empty where that is lost
-    random_state: np.random.RandomState  # draws the order of rows
+    steps: int  # the number of steps so far
+    rate_factor: float  # the factor of all rates of the schedule
+    optimizer_state: np.ndarray  # (2, D, K), the state of the update rule; empty if it is not known in the new coordinates
+    random_state: np.random.RandomState  # the generator of the order of rows
 
 
 @dataclass
 class FitCache:
-    """What is known of one set of data in one set of coordinates.
+    """What fits have computed for one set of data in one set of coordinates.
 
     Attributes
     ----------
     data : tuple or None
-        What tells the data from others: the loss, whether there is an intercept, whether columns are standardised, and
+        The identity of the data: the loss, whether there is an intercept, whether columns are standardised, and
         `Table.fingerprint`.
     coordinates : Coordinates or None
-        The coordinates of everything below.
+        The coordinates of all attributes below.
     point : Point or None
-        Where the loss was evaluated last.
+        The last point at which the loss was evaluated.
     squares : tuple or None
-        What `LeastSquares` knows.
+        The normal equations of `LeastSquares`.
     curvature : dict or None
-        Hessians of the loss by their numbers of diagonal blocks.  None: none are kept.
+        Hessians of the loss; the key is the number of diagonal blocks.  None: no Hessians are kept.
     progress : Progress or None
-        Where the steps of sgd or adam stopped; it may be of other data.
+        The state of the steps of sgd or adam; it may come from other data.
     columns : list of FitCache
-        One for each column of scores that is a problem of its own.
+        If each column of scores is a separate problem, one cache for each.
     """
 
     data: tuple[Any, ...] | None = None
@@ -65,11 +65,11 @@ class FitCache:
     columns: list[FitCache] = field(default_factory=list)
 
     def begin(self, data: tuple[Any, ...], coordinates: Coordinates) -> None:
-        """Forget the data of the last fit for new data; only the progress of stochastic steps is kept."""
+        """Empty the cache for new data; only the progress of stochastic steps is kept."""
         vars(self).update(vars(FitCache(data, coordinates, curvature={}, progress=self.progress)))
 
     def near(self, theta: np.ndarray) -> np.ndarray:
-        """The last point if theta is the same up to rounding, else theta itself."""
+        """The last point if theta equals it up to rounding to float32, else theta itself."""
         if self.point is None:
             return theta
         size = SAME * float(np.abs(self.point.theta).max(initial=0.0))

@@ -1,4 +1,4 @@
-"""Converters for skl2onnx: both estimators with all losses, two or more classes and several targets, alone or in pipelines.
+"""Converters of both estimators for skl2onnx: with all losses, all numbers of classes or targets, alone or in pipelines.
 
 ::
 
@@ -8,9 +8,9 @@
     skgd.onnx.register()
     onnx_model = to_onnx(model, X[:1].astype(np.float32))
 
-An ONNX classifier has two outputs: labels, and a float for each class.  The floats are probabilities where the loss has them;
-otherwise, and with the option ``raw_scores=True``, they are scores.  With the option ``zipmap=False`` they are an array.  This
-module needs the extra `skgd[onnx]`.
+An ONNX classifier has two outputs: labels, and a float for each class.  The floats are probabilities if the loss has them.
+Otherwise, and with the option ``raw_scores=True``, they are scores.  With the option ``zipmap=False`` they are an array.  This
+module needs the extra ``skgd[onnx]``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["register"]
 
 
 def register() -> None:
-    """Register converters of GDClassifier and GDRegressor; a second call changes nothing.
+    """Register the converters of GDClassifier and GDRegressor with skl2onnx; a second call changes nothing.
 
     Raises
     ------
@@ -68,34 +68,34 @@ class _Graph:
             raise ValueError("X of an ONNX model of skgd has to be of float32 or float64: declare it so.")
 
     def constant(self, values: np.ndarray, proto: int | None = None) -> str:
-        """Add an array, of the dtype of the input or of another one; its name."""
+        """Add an array in the dtype of the input, or in the ONNX type `proto`, and return its name."""
         name = self.scope.get_unique_variable_name("constant")
         array = np.asarray(values)
         self.container.add_initializer(name, self.proto if proto is None else proto, list(array.shape), array.ravel().tolist())
         return name
 
     def node(self, kind: str, *inputs: str, output: str | None = None, **how: Any) -> str:
-        """Add a node of this kind with its attributes; the name of its output."""
+        """Add a node of this kind with these attributes, and return the name of its output."""
         output = self.scope.get_unique_variable_name(kind.lower()) if output is None else output
         self.container.add_node(kind, list(inputs), output, name=self.scope.get_unique_operator_name(kind), **how)
         return output
 
     def scores(self, model: Any, X: str) -> str:
-        """Add the scores X W + b (n, K) of a model; their name."""
+        """Add the scores X W + b (n, K) of a model, and return their name."""
         coef = model.coef_.toarray() if sp.issparse(model.coef_) else np.atleast_2d(model.coef_)
         W, b = coef.T.astype(self.dtype), np.asarray(model.intercept_, self.dtype)
         return self.node("Add", self.node("MatMul", X, self.constant(W)), self.constant(b))
 
 
 def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
-    """Add a GDRegressor: its scores, or their exponential."""
+    """Add the predictions of a GDRegressor: its scores, or their exponential."""
     graph, model = _Graph(scope, operator, container), operator.raw_operator
     scores = graph.scores(model, operator.inputs[0].full_name)
     graph.node("Exp" if model.loss in LOG_LINK else "Identity", scores, output=operator.outputs[0].full_name)
 
 
 def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
-    """Add a GDClassifier: its labels, and probabilities or scores."""
+    """Add the predictions of a GDClassifier: labels, and probabilities or scores."""
     graph, model = _Graph(scope, operator, container), operator.raw_operator
     labels, values = (output.full_name for output in operator.outputs)
     scores = graph.scores(model, operator.inputs[0].full_name)
@@ -115,15 +115,15 @@ def _clipped(graph: _Graph, scores: str, binary: bool, output: str) -> None:
     """Add the probabilities of modified_huber, as `GDClassifier.predict_proba` computes them."""
     one, half, tiny = (graph.constant(np.array([value])) for value in (1.0, 0.5, 1e-30))
     inner = graph.node("Min", graph.node("Max", scores, graph.constant(np.array([-1.0]))), one)
-    shares = graph.node("Mul", graph.node("Add", inner, one), half)
+    mapped = graph.node("Mul", graph.node("Add", inner, one), half)
     if not binary:
-        shares = graph.node("Max", shares, tiny)  # a row of zeros becomes a row of equal shares
-    total = graph.node("ReduceSum", shares, graph.constant(np.array([1]), proto=7), keepdims=1)
-    graph.node("Div", shares, total, output=output)
+        mapped = graph.node("Max", mapped, tiny)  # in a row of zeros all classes get the same probability
+    total = graph.node("ReduceSum", mapped, graph.constant(np.array([1]), proto=7), keepdims=1)
+    graph.node("Div", mapped, total, output=output)
 
 
 def _labels(graph: _Graph, model: Any, scores: str, output: str) -> None:
-    """Add the labels of the largest scores."""
+    """Add the label with the largest score of each row."""
     from onnx import TensorProto
 
     which = graph.node("ArgMax", scores, axis=1, keepdims=0)

@@ -1,4 +1,4 @@
-"""The user's choices about how to minimise, as estimators hand them to solvers."""
+"""The parameters of the estimators that solvers need."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 class Options:
     """Validated parameters of the estimators, under the same names.
 
-    `solver` is "auto" only where "gd" is able to minimise the loss.  `alpha`, the mean of the penalty's weights, is only for
-    the rate of learning_rate="optimal".
+    `solver` is "auto" only if "gd" supports the loss.  `alpha` is the mean of the user's alpha over the features.  Solvers
+    use it only for the rates of ``learning_rate="optimal"``.
     """
 
     solver: str
@@ -39,11 +39,11 @@ class Options:
 
     @property
     def automatic(self) -> bool:
-        """Whether rates are derived from the data."""
+        """Whether learning rates are derived from the data."""
         return self.learning_rate == "auto"
 
     @property
     def unspecific(self) -> bool:
-        """Whether no parameter asks for a certain kind of stochastic steps."""
+        """Whether rates are automatic, and no parameter asks for stochastic steps of a particular kind."""
         plain = self.momentum == 0.0 and self.average in ("auto", False) and self.batch_size == "auto"
         return self.automatic and plain

@@ -1,4 +1,4 @@
-"""Coefficients for X of float32: rounded to float32, and how much that costs the objective."""
+"""Rounding of coefficients to float32 for X of float32, and how much this raises the objective."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from .monitoring.warning import warn
 from .objective import Objective
 from .penalties import penalty_value
 
-FEW_DIGITS = 1e-4  # relative error of a coefficient that only numbers below the normal range of float32 have
-NEGLIGIBLE = 1e-6  # rise of the objective, as a share of its value at the start, that is no reason to warn
+FEW_DIGITS = 1e-4  # relative error of a rounded coefficient; only numbers below the normal range of float32 exceed it
+NEGLIGIBLE = 1e-6  # a rise of the objective by this fraction of its value at the start is no reason to warn
 
 
 class Rounded(NamedTuple):
-    """Raw coefficients, and what rounding them adds to the objective at most, as a share of it."""
+    """Rounded raw coefficients."""
 
-    W: np.ndarray  # (d, K), numbers that float32 holds
+    W: np.ndarray  # (d, K), numbers that float32 represents exactly
     b: np.ndarray  # (K,)
-    rise: float
+    rise: float  # the relative rise of the objective by rounding, at most
 
 
 class _Errors(NamedTuple):
-    """What rounding changes."""
+    """Absolute errors by rounding."""
 
-    coef: np.ndarray  # (d, K), of the coefficients
-    intercept: np.ndarray  # (K,), of the intercepts
-    scores: np.ndarray  # (d, K), of the scores at one deviation of a column from its mean
-    few_digits: np.ndarray  # (d, K), which coefficients have too few digits
+    coef: np.ndarray  # (d, K), the errors of the coefficients
+    intercept: np.ndarray  # (K,), the errors of the intercepts
+    scores: np.ndarray  # (d, K), the errors of scores in a row whose column is one standard deviation from its mean
+    few_digits: np.ndarray  # (d, K), whether a coefficient has lost too many digits
 
 
 def rounded_to_float32(
     objective: Objective, W: np.ndarray, b: np.ndarray, coordinates: Coordinates, tol: float, curve: list[float]
 ) -> Rounded:
-    """Round coefficients (d, K) to float32, and let intercepts (K,) make up for what that changes mean scores by.
+    """Round the coefficients to float32, and change the intercepts so that the mean scores stay the same.
 
-    An estimate of the rise of the objective costs no pass.  Where it is too large, the objective is evaluated before and after,
-    two passes, and a warning names the number that float32 holds worst, if that is still more than `tol` allows.
+    The rise of the objective is estimated, which costs no pass.  If the estimate is too large, the objective is evaluated
+    before and after rounding, which costs two passes.  If it rises by more than `tol` allows, a warning names the coefficient
+    or intercept that float32 represents worst.
 
     Parameters
     ----------
@@ -49,16 +50,16 @@ def rounded_to_float32(
     b : ndarray of shape (K,)
         Raw coefficients and intercepts.
     coordinates : Coordinates
-        Standardised ones.
+        The standardised coordinates of the columns.
     tol : float
-        Relative rise of the objective that is allowed.
+        The relative rise of the objective that is allowed.
     curve : list of float
-        The objective during the fit; its first value is the unit of what is negligible, its last is the value at W and b.
+        The objective during the fit.  A rise is negligible relative to the first value; the last is the value at W and b.
     """
     with np.errstate(over="ignore"):
         coef = W.astype(np.float32).astype(np.float64)
     if not np.isfinite(coef).all():
-        return Rounded(W, b, 0.0)  # the estimator refuses such coefficients
+        return Rounded(W, b, 0.0)  # the estimator raises an error for coefficients that float32 cannot represent
     intercept = b + coordinates.mean @ (W - coef)
     errors = _errors(W, coef, intercept, coordinates)
     rise, negligible = _estimated_rise(objective.loss, errors), NEGLIGIBLE * curve[0]
@@ -79,7 +80,7 @@ def _errors(W: np.ndarray, coef: np.ndarray, intercept: np.ndarray, coordinates:
 
 
 def _estimated_rise(loss, errors: _Errors) -> float:
-    """What the objective rises by at most, roughly: by curvature times squares where the loss is smooth, else by slopes."""
+    """A rough upper estimate of the rise of the objective: second-order for smooth losses, else slopes of 1 times errors."""
     error = errors.intercept + errors.scores.sum(axis=0)
     return 0.5 * loss.curvature_bound() * error @ error if loss.smooth() else error.sum()
 
@@ -90,7 +91,7 @@ def _value(objective: Objective, W: np.ndarray, b: np.ndarray) -> float:
 
 
 def _warn(W: np.ndarray, intercept: np.ndarray, errors: _Errors, before: float, after: float) -> None:
-    """Name the number that float32 holds worst, and a remedy."""
+    """Warn of the number that float32 represents worst, and name a remedy."""
     tiny = errors.few_digits.any()
     what, value, error = "intercept", intercept[errors.intercept.argmax()], errors.intercept.max()
     if tiny or errors.scores.max() > errors.intercept.max():

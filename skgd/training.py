@@ -1,4 +1,4 @@
-"""From a problem to coefficients: where the fit begins, which solver runs in which coordinates, and what it warns of."""
+"""Minimise a problem: choose the start, the coordinates and the solver, run it, and warn if it did not converge."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from .solvers.rules import STOCHASTIC_SOLVERS, stochastic_solver
 from .solvers.solution import Solution
 
 ONE_EPOCH = "One epoch (max_iter=1) does not tell how far the objective is from its minimum. Raise max_iter, or set tol=None."
-SPARSE_COST = 4  # an entry of a CSR matrix costs a pass the time of so many entries of a dense array
+SPARSE_COST = 4  # in a pass, an entry of a CSR matrix takes as long as this many entries of a dense array
 
-Coefficients = tuple[np.ndarray, np.ndarray]  # W (d, K) and b (K,), raw
+Coefficients = tuple[np.ndarray, np.ndarray]  # W (d, K) and b (K,) in raw coordinates
 
 
 class FirstEpochResult(NamedTuple):
-    """An epoch that was made before all rows were known, as a sample of the rows sees it."""
+    """The result of an epoch that ran before all rows were known.  Objectives are those of a sample of the rows."""
 
-    start: float  # the objective where the epoch began
-    end: float  # and where it ended
-    began: float  # when, by `perf_counter`
+    start: float  # the objective at the start of the epoch
+    end: float  # the objective at its end
+    began: float  # the time of its start, by `perf_counter`
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a fit minimises, how, and where it begins.
+    """What a fit minimises, with which options, and where it starts.
 
     Parameters
     ----------
@@ -47,14 +47,15 @@ class Problem:
         n rows of d columns, with weights of mean one.
     loss : struct of losses
     penalty : Penalty
-        On the d raw coefficients.
+        The penalty on the d raw coefficients.
     options : Options
     start : (ndarray of shape (d, K), ndarray of shape (K,)) or None
-        Raw coefficients and intercepts to start from.  None: the best constant scores, or zero with an explicit rate.
+        Raw coefficients and intercepts to start from.  None: coefficients of zero with the best intercepts, or intercepts
+        of zero with an explicit rate or without an intercept.
     cache : FitCache or None
-        What the last fit has left; the fit brings it up to date for the next one.  None: nothing is kept.
+        What the last fit computed; this fit updates it for the next one.  None: nothing is reused.
     first_epoch : FirstEpochResult or None
-        An epoch that has been made already; it ended at `start`.
+        An epoch that has run already, and that ended at `start`.
     """
 
     data: Table | PartitionedData
@@ -67,37 +68,37 @@ class Problem:
 
 
 class Fit(NamedTuple):
-    """What estimators keep of a fit."""
+    """The result of a fit."""
 
     W: np.ndarray  # (d, K)
     b: np.ndarray  # (K,)
     iterations: int
     loss_curve: list[float]
     time_curve: list[float]  # seconds
-    coordinates: Coordinates | None  # in which columns are standardised, if they were
+    coordinates: Coordinates | None  # the standardised coordinates of the solver; None if it used raw ones
     converged: bool  # whether the gap is known to be at most `tol`
-    gap: float  # (F - F*) / F at W and b; NaN where nobody asked for it
-    gap_is_bound: bool  # whether duality proves the gap; else it is an estimate
+    gap: float  # (F - F*) / F at W and b; NaN if it is not known
+    gap_is_bound: bool  # whether the gap is an upper bound proved by duality; otherwise it is an estimate
 
     def at(self, W: np.ndarray, b: np.ndarray) -> Fit:
-        """The fit with other coefficients, whose gap is not known; unchanged where they are the same."""
+        """The fit with other coefficients, whose gap is not known; the same fit if the coefficients are the same."""
         if np.array_equal(W, self.W) and np.array_equal(b, self.b):
             return self
         return self._replace(W=W, b=b, converged=False, gap=np.nan)
 
 
 class _Found(NamedTuple):
-    """Where the solvers ended."""
+    """What the solvers have found."""
 
     W: np.ndarray
     b: np.ndarray
-    solution: Solution  # of the last one
+    solution: Solution  # the solution of the last solver
     coordinates: Coordinates | None = None  # as in `Fit`
     halted: bool = False  # whether a watcher ended the fit
 
 
 def supporting_solvers(loss: Any, automatic: bool) -> list[str]:
-    """Names of the solvers that minimise a loss, with rates derived from the data or explicit ones."""
+    """Names of the solvers that minimise a loss, with rates from the data (`automatic`) or with explicit rates."""
     solvers: dict[str, Any] = {"gd": gd, **STOCHASTIC_SOLVERS}
     return [name for name, solver in solvers.items() if solver.supports(loss, automatic)]
 
@@ -109,12 +110,12 @@ def minimise(problem: Problem, watchers: tuple[Watcher, ...] = ()) -> Fit:
     ----------
     problem : Problem
     watchers : tuple of callable
-        See `History`.
+        Functions that see every iteration and may end the fit; see `History`.
 
     Raises
     ------
     ValueError
-        If numbers leave the range of floats.
+        If numbers exceed the range of floats.
     """
     options, first_epoch = problem.options, problem.first_epoch
     began = None if first_epoch is None else first_epoch.began
@@ -146,7 +147,7 @@ def _objective(problem: Problem, team: Team) -> Objective:
 
 
 def _run(objective: Objective, problem: Problem, history: History) -> _Found:
-    """Begin where the problem says, and run the solvers for the iterations that a first epoch has left."""
+    """Run the solvers from the start of the problem; a first epoch counts as one of the `max_iter` iterations."""
     options, first_epoch = problem.options, problem.first_epoch
     W, b = _start(objective, problem)
     if first_epoch is None:
@@ -160,7 +161,7 @@ def _run(objective: Objective, problem: Problem, history: History) -> _Found:
 
 
 def _start(objective: Objective, problem: Problem) -> Coefficients:
-    """The start of the problem, where no coefficient is negative that must not be; or the best constant scores, or zero."""
+    """The start of the problem, made feasible for the penalty; if it has none, see `Problem.start`.  One pass at most."""
     if problem.start is not None:
         W, b = problem.start
         return problem.penalty.feasible(W), b
@@ -171,7 +172,7 @@ def _start(objective: Objective, problem: Problem) -> Coefficients:
 
 
 def _record(first_epoch: FirstEpochResult, objective: Objective, end: Coefficients, history: History) -> None:
-    """Begin the history with the first epoch, which ended at these coefficients."""
+    """Enter a first epoch, which ended at these coefficients, into the history."""
     theta, here = objective.coordinates.theta(*end), history.through(objective.coordinates.raw)
     here.begin(first_epoch.start, theta)
     history.seconds[0] = 0.0  # the objective at the start was not known before the epoch ended
@@ -179,7 +180,7 @@ def _record(first_epoch: FirstEpochResult, objective: Objective, end: Coefficien
 
 
 def _solve(objective: Objective, start: Coefficients, options: Options, history: History, cache: FitCache | None) -> _Found:
-    """Run dual coordinate ascent where that is worthwhile, and after it, if it did not converge, another solver."""
+    """Run dual coordinate ascent if it is worthwhile, and another solver if it is not or has not converged."""
     if not (options.solver in ("auto", "sgd") and options.unspecific and dual.is_worthwhile(objective)):
         return _run_solver(objective, start, options, history, cache)
     ascent = dual.minimise(objective, objective.coordinates.theta(*start), options, history.through(objective.coordinates.raw))
@@ -197,7 +198,7 @@ def _run_solver(
     cache: FitCache | None,
     ascent: Solution | None = None,
 ) -> _Found:
-    """Run the solver of the options in its coordinates; after a dual `ascent`, gd for the iterations that are left."""
+    """Run the solver of the options in its coordinates.  After a dual `ascent`, run gd for the remaining iterations."""
     objective = _in_solver_coordinates(objective, options, cache)
     stochastic = options.solver in STOCHASTIC_SOLVERS or not options.automatic
     theta, history = objective.coordinates.theta(*start), history.through(objective.coordinates.raw)
@@ -215,12 +216,12 @@ def _run_solver(
 
 
 def _descend(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
-    warm = not objective.in_memory and len(history.curve) > 1  # an epoch has been made
+    warm = not objective.in_memory and len(history.curve) > 1  # a first epoch has brought theta near the minimum
     return gd.minimise(objective, theta, tol=options.tol or 0.0, max_iter=options.max_iter, history=history, warm=warm)
 
 
 def _in_solver_coordinates(objective: Objective, options: Options, cache: FitCache | None) -> Objective:
-    """The objective in coordinates to step in, with what the cache knows there if it is of the same data."""
+    """The objective in the coordinates of the solver; the coordinates come from the cache if it is for the same data."""
     if cache is None or not objective.in_memory:
         return objective.in_coordinates(_coordinates(objective, options), cache)
     data = objective.loss, objective.coordinates.centred, options.standardize, *objective.table.fingerprint()
@@ -232,16 +233,16 @@ def _in_solver_coordinates(objective: Objective, options: Options, cache: FitCac
 
 
 def _coordinates(objective: Objective, options: Options) -> Coordinates:
-    """Standardised coordinates, or the raw ones that the objective is in."""
+    """Standardised coordinates if the options ask for them, else the raw coordinates that the objective has."""
     if options.standardize:
         return objective.standardise(options.fit_intercept)
     if options.automatic:
-        objective.finite_moments(options.fit_intercept)  # curvature contains squares of columns: they must not overflow
+        objective.finite_moments(options.fit_intercept)  # raises if squares of columns, which curvature needs, overflow
     return objective.coordinates
 
 
 def _rounded(objective: Objective, found: _Found, options: Options, history: History) -> tuple[_Found, float]:
-    """Coefficients as float32 holds them, if X is of float32; and the relative rise of the objective that this may cost."""
+    """Round the coefficients to float32 if X is float32; also return how much, relatively, this may raise the objective."""
     if objective.data.dtype != np.float32 or found.coordinates is None:
         return found, 0.0
     W, b, rise = rounded_to_float32(objective, found.W, found.b, found.coordinates, options.tol or 0.0, history.curve)
@@ -249,15 +250,16 @@ def _rounded(objective: Objective, found: _Found, options: Options, history: His
 
 
 def _fit(found: _Found, rise: float, problem: Problem, history: History) -> Fit:
-    """The fit, with its gap where there is one.
+    """The result of the fit, with its gap if it is known.
 
-    Explicit rates and the perceptron stop where the objective falls no more, which says nothing of its minimum.
+    Solvers with an explicit rate and for the perceptron stop when the objective no longer falls.  This says nothing about
+    the distance from its minimum, so the gap is NaN.
     """
     solution, options = found.solution, problem.options
     known = options.tol is not None and options.automatic and gd.supports(problem.loss, automatic=True)
     gap = np.nan
     if known and np.isfinite(solution.gap):
-        gap = float(np.clip(solution.gap + rise, 0.0, 1.0))  # no loss is negative: above 1 and below 0 it is rounding
+        gap = float(np.clip(solution.gap + rise, 0.0, 1.0))  # F >= F* >= 0, as no loss is negative; only rounding is outside
     return Fit(
         W=found.W,
         b=found.b,
@@ -272,7 +274,7 @@ def _fit(found: _Found, rise: float, problem: Problem, history: History) -> Fit:
 
 
 def _warn_of_distance(solution: Solution, options: Options, loss: Any) -> None:
-    """Say how far the fit is from its minimum if it did not converge, and what would bring it there."""
+    """If the fit has not converged, warn how far the objective is from its minimum, and what the user can do."""
     message = solution.remark
     if not message:
         if solution.converged or options.tol is None:

@@ -1,4 +1,4 @@
-"""Data and an oracle that several files share."""
+"""Fixtures for several test files: data sets, and the documented objective computed with NumPy."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def rng():
 
 @pytest.fixture
 def two_classes():
-    """Raw columns of several scales, labels 0 and 1 that overlap."""
+    """Columns of several scales and offsets, and labels 0 and 1 of classes that overlap."""
     rng = np.random.default_rng(1)
     X = _features(rng, 150)
     z = ((X - OFFSETS) / SCALES) @ [1.0, -1.0, 0.5, 0.0, 0.3, -0.2]
@@ -29,7 +29,7 @@ def two_classes():
 
 @pytest.fixture
 def three_classes():
-    """Raw columns of several scales, labels 0, 1 and 2 that overlap."""
+    """Columns of several scales and offsets, and labels 0, 1 and 2 of classes that overlap."""
     rng = np.random.default_rng(2)
     X = _features(rng, 180)
     Z = ((X - OFFSETS) / SCALES) @ rng.normal(size=(6, 3)) + rng.gumbel(size=(len(X), 3))
@@ -38,21 +38,21 @@ def three_classes():
 
 @pytest.fixture
 def regression():
-    """Raw columns of several scales, a noisy target."""
+    """Columns of several scales and offsets, and a noisy target."""
     rng = np.random.default_rng(3)
     X = _features(rng, 120)
     return X, ((X - OFFSETS) / SCALES) @ [3.0, -2.0, 0.0, 1.0, 0.05, 0.0] + 7.0 + rng.normal(size=len(X))
 
 
 def _signs(y, columns):
-    """1 for the class of a column (the second of two), -1 for others."""
+    """Targets (n, columns): 1 if the row is in the class of the column (the second of two classes), else -1."""
     classes = np.unique(y)
     return np.where(np.reshape(y, (-1, 1)) == (classes if columns > 1 else classes[1:]), 1.0, -1.0)
 
 
 @pytest.fixture
 def objective():
-    """The documented objective in NumPy: of a fitted model, or of other coefficients under its parameters."""
+    """The documented objective in NumPy, at the coefficients of a fitted model or at given ones."""
 
     def value(model, X, y, weights=None, coef=None, intercept=None):
         W = np.atleast_2d(model.coef_ if coef is None else coef)

@@ -1,9 +1,10 @@
-"""A pytest plugin that puts our estimators in the place of scikit-learn's, whose own tests then judge them.
+"""A pytest plugin that replaces scikit-learn's estimators by ours, so that scikit-learn's own tests judge ours.
 
     python -m pytest -p drop_in --pyargs sklearn.linear_model.tests.test_sgd
 
-`SGDClassifier` and `SGDRegressor` are replaced by `GDClassifier` and `GDRegressor` as they are, `LogisticRegression` and
-`Ridge` by what docs/migration.md says of their parameters.  Tests that cannot apply are skipped, each with its reason.
+`SGDClassifier` and `SGDRegressor` are replaced by `GDClassifier` and `GDRegressor`.  `LogisticRegression` and `Ridge` are
+replaced by subclasses that translate their parameters as docs/migration.md says.  Tests that cannot apply are skipped, each
+with its reason.
 """
 
 from collections import Counter
@@ -19,11 +20,11 @@ from sklearn.utils.class_weight import compute_sample_weight
 from skgd import GDClassifier, GDRegressor
 from skgd.estimators.base import _GDEstimator
 
-EXACT = 1e-13  # whatever tolerance a test asks for means something else there
+EXACT = 1e-13  # used instead of the tolerance of a test, which means something else for the replaced estimators
 
 
 class _Translated:
-    """Fits one of ours with the parameters of another estimator translated."""
+    """Fits one of our estimators with the translated parameters of another estimator."""
 
     def fit(self, X, y, sample_weight=None):
         ours = self._translation(y, sample_weight)
@@ -35,7 +36,7 @@ class _Translated:
 
 
 class LogisticRegression(_Translated, GDClassifier):
-    """As docs/migration.md has it: alpha = 1 / (C n), n the sum of all weights."""
+    """As docs/migration.md says: alpha = 1 / (C n), where n is the sum of all weights."""
 
     loss = "log_loss"
 
@@ -77,7 +78,7 @@ class LogisticRegression(_Translated, GDClassifier):
 
 
 class Ridge(_Translated, GDRegressor):
-    """As docs/migration.md has it: alpha / n, n the sum of the weights."""
+    """As docs/migration.md says: alpha / n, where n is the sum of all weights."""
 
     loss, n_jobs = "squared_error", None
 
@@ -107,16 +108,17 @@ class Ridge(_Translated, GDRegressor):
         )
 
 
-OTHERS = "it is about estimators or functions that are not replaced"
-INTERNALS = "it looks into the internals of the estimator it was written for"
-SOLVERS = "it is about what solvers of the other estimator refuse or return"
-WORDS = "the words of an error or warning are those of the other estimator"
-DEPRECATED = "it is about a deprecated parameter or a conflict of parameters that are not ours"
-OPTIMUM = "it expects fits that stop short of the optimum, or take their time"
-AVERAGES = "it pins a defect: there the intercept moves at a hundredth of its rate on sparse X"
-HINGE = "it is about the default loss, which is the hinge there"
-COUNTS = "n_iter_ is an int here, as in SGDClassifier, and other solvers need other numbers"
-TARGETS = "alpha is an array over the features here, over the targets there"
+# Reasons why a test of scikit-learn is skipped.  "Theirs" is the replaced estimator.
+OTHERS = "it tests estimators or functions that are not replaced"
+INTERNALS = "it tests the internals of their estimator"
+SOLVERS = "it tests what their solvers refuse or return"
+WORDS = "it expects the wording of their error or warning"
+DEPRECATED = "it tests a deprecated parameter, or a conflict of parameters that we do not have"
+OPTIMUM = "it expects fits that stop before the optimum, or that need many iterations"
+AVERAGES = "it expects a defect: on sparse X their intercept moves at a hundredth of its rate"
+HINGE = "it tests the default loss, and theirs is the hinge loss"
+COUNTS = "our n_iter_ is an int, as in SGDClassifier, and our solvers need other numbers of iterations"
+TARGETS = "our alpha may be an array over the features, theirs over the targets"
 
 NOT_APPLICABLE = {
     "test_sgd": {
@@ -124,8 +126,8 @@ NOT_APPLICABLE = {
         "*_ocsvm_*": OTHERS,
         "test_loss_*": OTHERS,
         "test_gradient_*": OTHERS,
-        "test_SGDClassifier_fit_for_all_backends[[]*[iy]*": "its fits take 10 s; one backend is enough, as threads are ours",
-        "test_input_format[[]*Regressor]": "several targets are allowed",
+        "test_SGDClassifier_fit_for_all_backends[[]*[iy]*": "its fits take 10 s, and one backend is enough",
+        "test_input_format[[]*Regressor]": "we allow several targets",
         "test_plain_has_no_average_attr*": INTERNALS,
         "test_late_onset_averaging_*": INTERNALS,
         "test_validation_mask_correctly_subsets": INTERNALS,
@@ -142,14 +144,14 @@ NOT_APPLICABLE = {
         "test_sample_weights*": HINGE,
         "test_balanced_weight*": HINGE,
         "test_adaptive_longer_than_constant[[]*Classifier]": HINGE,
-        "test_validation_set_not_used_for_training[[]*Classifier]": "the coefficients of the best score are kept, not the last",
+        "test_validation_set_not_used_for_training[[]*Classifier]": "we keep the coefficients of the best score, not the last",
         "test_underflow_or_overflow": WORDS,
         "test_sgd_error_on_zero_validation_weight": WORDS,
         "test_tol_parameter": OPTIMUM,
         "test_l1_ratio": OPTIMUM,
         "test_sgd_random_state*": OPTIMUM,
         "test_multi_thread_multi_class_and_early_stopping": OPTIMUM,
-        "test_large_regularization[[]l2]": "a rate that is far too large raises here, and is clipped there",
+        "test_large_regularization[[]l2]": "we raise an error for a rate that is far too large; theirs clips the steps",
     },
     "test_logistic": {
         "test_check_solver_option*": SOLVERS,
@@ -164,7 +166,7 @@ NOT_APPLICABLE = {
         "test_logistic_cv[[]*": OTHERS,
         "test_logistic_cv_multinomial_score[[]neg_log_loss*": OTHERS,
         "test_logistic_regression_cv_refit[[]*-1]": OTHERS,
-        "test_multinomial_logistic_regression_string_inputs": "a class of weight 0 raises: its intercept has no minimum",
+        "test_multinomial_logistic_regression_string_inputs": "we refuse a class of weight 0, as its intercept has no minimum",
         "test_logreg_predict_proba_multinomial*": INTERNALS,
         "test_max_iter*": WORDS,
         "test_n_iter*": COUNTS,
@@ -181,7 +183,7 @@ NOT_APPLICABLE = {
         "test_logistic_regression_callback_support_warning": SOLVERS,
     },
     "test_ridge": {
-        "test_ridge_shapes_type": "intercept_ is an array of one, as in SGDRegressor",
+        "test_ridge_shapes_type": "our intercept_ is an array of one number, as in SGDRegressor",
         "test_ridge_individual_penalties": TARGETS,
         "test_ridge_cv_individual_penalties": TARGETS,
         "test_dtype_match_cholesky": TARGETS,
@@ -196,11 +198,11 @@ NOT_APPLICABLE = {
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "no_check_spmatrix: one of scikit-learn's own")
+    config.addinivalue_line("markers", "no_check_spmatrix: a marker of scikit-learn's tests")
     linear_model = sklearn.linear_model
     linear_model.SGDClassifier, linear_model.SGDRegressor = GDClassifier, GDRegressor
     linear_model.LogisticRegression, linear_model.Ridge = LogisticRegression, Ridge
-    for name in ("_fit_rows", "_learn"):  # where fit and partial_fit meet
+    for name in ("_fit_rows", "_learn"):  # every fit and every partial_fit calls one of these
         setattr(_GDEstimator, name, _counted(getattr(_GDEstimator, name)))
 
 
@@ -236,7 +238,7 @@ def pytest_runtest_call():
 
 
 def pytest_terminal_summary(terminalreporter):
-    terminalreporter.write_line(f"drop-in: {FITS['tests']} passed tests fitted estimators of ours")
+    terminalreporter.write_line(f"drop-in: {FITS['tests']} passed tests fitted our estimators")
     for module, patterns in MATCHED.items():
         terminalreporter.write_line(
             f"drop-in: reasons without a test for {module}: {sorted(NOT_APPLICABLE[module].keys() - patterns)}"

@@ -1,4 +1,4 @@
-"""The cache of compiled kernels, seen from new processes."""
+"""The cache of compiled kernels, tested in new processes."""
 
 import json
 import os
@@ -16,14 +16,16 @@ from skgd.compiled.cache import _refuse_what_others_can_write
 FIT = """
 import json, warnings
 import numpy as np
+import scipy.sparse as sp
 from skgd import GDClassifier
 from skgd.data import kernels
 from skgd.compiled.cache import CACHE_FOLDER
-X = np.arange(12.0).reshape(6, 2) ** 1.5
-model = GDClassifier(solver="gd").fit(X, [0, 0, 1, 0, 1, 1])
+rng = np.random.default_rng(0)
+X = rng.normal(size=(600, 60)) * (rng.random((600, 60)) < 0.3)
+model = GDClassifier(solver="gd", tol=1e-6).fit(sp.csr_matrix(X), X[:, 0] + rng.normal(size=600) > 0.0)
 stats = kernels.loss_sums.stats
 print(json.dumps(dict(
-    folder=str(CACHE_FOLDER), objective=model.loss_curve_[0],
+    folder=str(CACHE_FOLDER), objective=model.loss_curve_[0], coefficients=model.coef_[0].tolist(),
     hits=sum(stats.cache_hits.values()), misses=sum(stats.cache_misses.values()),
 )))
 """
@@ -52,7 +54,7 @@ WHERE = "import json; from skgd.compiled.cache import CACHE_FOLDER; print(json.d
 
 
 def fit_in_new_process(package=Path(skgd.__file__).parent, code=FIT, ends=0, **environment):
-    """Run `code` with the skgd of folder `package`; (its JSON output, what it wrote to stderr)."""
+    """Run `code` with the package in this folder; return its JSON output and its stderr, or None if it `ends` with an error."""
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONWARNINGS": "default", **environment}
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -71,7 +73,7 @@ def fit_in_new_process(package=Path(skgd.__file__).parent, code=FIT, ends=0, **e
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory):
-    """A cache folder that one process has filled, and what that process said."""
+    """A cache folder that one process has filled, and the output of that process."""
     folder = tmp_path_factory.mktemp("cache")
     return folder, fit_in_new_process(NUMBA_CACHE_DIR=str(folder))[0]
 
@@ -85,6 +87,18 @@ def test_a_second_process_compiles_nothing(warm):
     assert second["hits"] > 0
 
 
+def test_the_process_that_compiles_has_the_bits_of_those_that_load(warm):
+    """Numba itself would call other code of the same function, compiled alone, where a kernel does not inline it."""
+    folder, first = warm
+    assert fit_in_new_process(NUMBA_CACHE_DIR=str(folder))[0]["coefficients"] == first["coefficients"]
+
+
+def test_a_first_fit_compiles_two_kernels(warm):
+    """These are the moments of the columns and all sums of the loss.  Each further kernel costs the first fit some seconds."""
+    kernels = {path.name.split("-")[0] for path in Path(warm[1]["folder"]).rglob("*.nbi")}
+    assert kernels == {"kernels.moments", "kernels.loss_sums"}
+
+
 def test_the_cache_is_inside_the_folder_that_the_user_names(warm):
     folder, first = warm
     assert Path(first["folder"]).is_relative_to(folder)
@@ -92,7 +106,7 @@ def test_the_cache_is_inside_the_folder_that_the_user_names(warm):
 
 
 def test_an_edited_loss_is_compiled_anew(warm, tmp_path):
-    """Numba itself would run the old loss: it looks at the file of the kernel only."""
+    """Numba itself would run the old loss, because it only checks the file of the kernel."""
     folder, first = warm
     package = Path(shutil.copytree(Path(skgd.__file__).parent, tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__")))
     losses = package / "losses" / "cross_entropy.py"
@@ -107,7 +121,7 @@ def test_an_edited_loss_is_compiled_anew(warm, tmp_path):
 
 
 @pytest.mark.parametrize("module", ["separable", "ramps", "default_methods", "surrogate_curvature", "arithmetic", "log_link"])
-def test_what_losses_share_counts_as_compiled(module, tmp_path):
+def test_an_edit_of_any_module_of_the_losses_changes_the_digest(module, tmp_path):
     package = Path(shutil.copytree(Path(skgd.__file__).parent, tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__")))
     code = "import json; from skgd.compiled.cache import digest; print(json.dumps(digest()))"
     before, _ = fit_in_new_process(package, code)
@@ -117,7 +131,7 @@ def test_what_losses_share_counts_as_compiled(module, tmp_path):
 
 
 def test_without_a_writable_folder_it_compiles_in_memory_and_says_so_once():
-    nowhere = os.devnull + "/nowhere"  # a file is not a folder, for root neither
+    nowhere = os.devnull + "/nowhere"  # not even root can make a folder inside a file
     result, said = fit_in_new_process(NUMBA_CACHE_DIR=nowhere, HOME=nowhere)
     assert result["folder"] == "None"
     assert result["objective"] > 0
@@ -125,7 +139,7 @@ def test_without_a_writable_folder_it_compiles_in_memory_and_says_so_once():
     assert "NUMBA_CACHE_DIR" in said
 
 
-def test_without_a_home_it_falls_back_too():
+def test_without_a_home_it_compiles_in_memory_too():
     folder, said = fit_in_new_process(code=WHERE, HOME=os.devnull + "/nowhere", XDG_CACHE_HOME="", NUMBA_CACHE_DIR="")
     assert folder == "None"
     assert "RuntimeWarning" in said
@@ -148,7 +162,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="modes of folders are
 
 @posix
 def test_new_folders_are_for_the_user_alone(tmp_path):
-    """Whatever the umask; and those that were there keep their modes."""
+    """This does not depend on the umask.  Folders that existed before keep their modes."""
     code = "import os; os.umask(0); " + WHERE
     base = tmp_path / "not" / "there"
     tmp_path.chmod(0o755)
@@ -165,16 +179,16 @@ def test_new_folders_are_for_the_user_alone(tmp_path):
     [
         (0o700, 0o700, True),
         (0o755, 0o755, True),
-        (0o700, 0o775, True),  # the group of one of many users
-        (0o700, 0o1777, True),  # as /tmp
+        (0o700, 0o775, True),  # often a user is the only member of the group
+        (0o700, 0o1777, True),  # the mode of /tmp
         (0o700, 0o777, False),
         (0o777, 0o700, False),
         (0o1777, 0o700, False),
         (0o770, 0o700, False),
     ],
 )
-def test_what_others_can_write_is_no_cache(mode, above, safe, tmp_path):
-    """They could put files there, or a folder of theirs in the place of ours."""
+def test_a_folder_that_others_can_write_to_is_refused(mode, above, safe, tmp_path):
+    """Others could put files into it, or replace it by a folder of their own."""
     folder = tmp_path / "above" / "cache"
     folder.mkdir(parents=True)
     folder.chmod(mode)
@@ -187,8 +201,8 @@ def test_what_others_can_write_is_no_cache(mode, above, safe, tmp_path):
 
 
 @posix
-def test_the_folder_of_another_user_is_no_cache(tmp_path, monkeypatch):
-    if os.getuid() == 0:  # whose folders everybody may trust
+def test_the_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+    if os.getuid() == 0:  # folders of root are trusted, so the folder needs another owner
         os.chown(tmp_path, 1, -1)
     monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
     with pytest.raises(PermissionError, match="belongs to another user"):
@@ -198,7 +212,7 @@ def test_the_folder_of_another_user_is_no_cache(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- a disk that fails
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """A folder with a kernel that takes no time to compile, and its cache of two signatures."""
+    """A folder with a kernel that compiles fast, and with a cache of two signatures of this kernel."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.py").write_text(TINY)
     sums(folder)
@@ -213,7 +227,7 @@ def sums(folder, code=SUM, ends=0):
 
 @pytest.fixture
 def cached(tiny):
-    """The same, to be damaged."""
+    """The folder of `tiny`; its cache may be damaged, and is repaired after the test."""
     whole = {path: path.read_bytes() for path in (tiny / "cache").rglob("*") if path.is_file()}
     yield tiny
     for path, content in whole.items():
@@ -239,7 +253,7 @@ def test_a_folder_that_others_can_write_is_left_alone_and_named(tiny, tmp_path):
 @pytest.mark.parametrize("left", [0, 40])
 @pytest.mark.parametrize("ending", ["nbi", "nbc"])
 def test_damaged_files_are_compiled_anew(ending, left, cached):
-    """Of them, a crash of the machine may leave the beginning."""
+    """After a crash of the machine, a file may have only its beginning."""
     for path in files_of_total(cached, ending)[-2:]:
         path.write_bytes(path.read_bytes()[:left])
     again, said = sums(cached)
@@ -249,7 +263,7 @@ def test_damaged_files_are_compiled_anew(ending, left, cached):
 
 
 def test_files_that_two_processes_mixed_up_are_compiled_anew(cached):
-    """One may have written the index and the other the code, of another signature, under the same number."""
+    """Two processes may give the same number to different signatures; one wrote the index and the other wrote the code."""
     first, second = files_of_total(cached, "nbc")[-2:]
     mixed = second.read_bytes(), first.read_bytes()
     first.write_bytes(mixed[0])
@@ -276,10 +290,10 @@ IndexDataCacheFile.{step} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
 
 @posix
 def test_a_full_disk_costs_one_warning_and_no_fit(tiny, tmp_path):
-    """Files that may not grow beyond a size stand for it."""
+    """A limit of the file size simulates the full disk."""
     shutil.copy(tiny / "tiny.py", tmp_path)
     full = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
-    full += "sys.dont_write_bytecode = True\n"  # Python itself would leave half a file behind
+    full += "sys.dont_write_bytecode = True\n"  # Python itself would leave an incomplete file
     result, said = sums(tmp_path, full + SUM)
     assert result["sums"] == [6.0, 6.0]
     assert said.count("RuntimeWarning: skgd cannot keep compiled kernels") == 1

@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks with every solver: one task for each iteration, a model at its end, and fits that they end."""
+"""scikit-learn's callbacks with every solver: each iteration is a task, has a model at its end, and may end the fit."""
 
 import pickle
 
@@ -14,13 +14,13 @@ from sklearn.preprocessing import StandardScaler
 
 from skgd import GDClassifier, GDRegressor
 
-callback = pytest.importorskip("sklearn.callback", reason="callbacks came with scikit-learn 1.9")
+callback = pytest.importorskip("sklearn.callback", reason="callbacks need scikit-learn 1.9")
 ProgressBar, ScoringMonitor = callback.ProgressBar, callback.ScoringMonitor
-ROWS, LIGHT = 120, 2000
+MANY_COLUMNS = 2000
 
 
 class Recorder:
-    """Records what hooks are called with, and ends a fit after `ends_after` iterations."""
+    """A callback that stores the calls of its hooks, and ends a fit after `ends_after` iterations."""
 
     def __init__(self, ends_after=None):
         self.ends_after, self.begun, self.ended, self.models, self.torn_down = ends_after, [], [], [], 0
@@ -42,8 +42,8 @@ class Recorder:
         return False
 
 
-def _light_rows(rng):
-    X = sp.random(400, LIGHT, density=0.01, format="csr", random_state=0)
+def _sparse_rows(rng):
+    X = sp.random(400, MANY_COLUMNS, density=0.01, format="csr", random_state=0)
     return X, (np.asarray(X[:, :20].sum(axis=1)).ravel() + 0.1 * rng.normal(size=400) > 0.1).astype(int)
 
 
@@ -51,8 +51,8 @@ FITS = {
     "newton": lambda data, rng: (GDClassifier(), *data),
     "sgd": lambda data, rng: (GDClassifier(solver="sgd", random_state=0), *data),
     "adam": lambda data, rng: (GDClassifier(solver="adam", random_state=0), *data),
-    "dual": lambda data, rng: (GDClassifier(alpha=1e-2, random_state=0), *_light_rows(rng)),
-    "dual, then gd": lambda data, rng: (GDClassifier(alpha=1e-4, tol=1e-10, max_iter=3, random_state=0), *_light_rows(rng)),
+    "dual": lambda data, rng: (GDClassifier(alpha=1e-2, random_state=0), *_sparse_rows(rng)),
+    "dual, then gd": lambda data, rng: (GDClassifier(alpha=1e-4, tol=1e-10, max_iter=3, random_state=0), *_sparse_rows(rng)),
     "row space": lambda data, rng: (GDClassifier(), rng.normal(size=(40, 1500)), np.arange(40) % 2),
     "working sets": lambda data, rng: (GDClassifier(penalty="l1", alpha=0.05), rng.normal(size=(60, 3000)), np.arange(60) % 2),
     "not smooth": lambda data, rng: (GDClassifier("hinge"), *data),
@@ -64,7 +64,7 @@ FITS = {
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("fit", FITS)
 def test_every_iteration_is_a_task_with_a_model(fit, two_classes, rng):
-    """The last model is the one that the fit returns; the models' objectives are those of the loss curve."""
+    """There is one model for each entry of the loss curve after the first, and the last model is the result of the fit."""
     model, X, y = FITS[fit](two_classes, rng)
     recorder = Recorder()
     model.set_callbacks(recorder).fit(X, y)
@@ -72,17 +72,17 @@ def test_every_iteration_is_a_task_with_a_model(fit, two_classes, rng):
     assert recorder.begun == ["fit", *range(len(recorder.models) + 1)]
     assert recorder.ended == [*range(len(recorder.models) + 1), "fit"]
     assert recorder.torn_down == 1
-    if fit not in ("not smooth", "sgd", "adam", "explicit rate"):  # these may return an earlier point
+    if fit not in ("not smooth", "sgd", "adam", "explicit rate"):  # the result of these may differ from the last iterate
         assert_allclose(recorder.models[-1].coef_, model.coef_, rtol=1e-9, atol=1e-12)
     assert all(other.predict(X).shape == y.shape for other in recorder.models)
     alone = clone(model).set_callbacks().fit(X, y)
-    assert_array_equal(alone.coef_, model.coef_)  # watching changes nothing
+    assert_array_equal(alone.coef_, model.coef_)  # callbacks do not change the result
     assert alone.loss_curve_ == model.loss_curve_
 
 
 @pytest.mark.parametrize("fit", FITS)
 def test_a_callback_ends_a_fit(fit, two_classes, rng):
-    """After its first iteration, without a warning."""
+    """The callback ends the fit after the first iteration, without a warning."""
     model, X, y = FITS[fit](two_classes, rng)
     recorder = Recorder(ends_after=1)
     model.set_callbacks(recorder).fit(X, y)

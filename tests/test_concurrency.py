@@ -1,4 +1,4 @@
-"""Fits and predictions at the same time: in threads, under joblib, in forks, and at the first use of the cache."""
+"""Simultaneous fits and predictions: in threads, under joblib, in forked processes, and at the first use of the cache."""
 
 import json
 import multiprocessing
@@ -22,7 +22,7 @@ from skgd.compiled.threads import _blas, threads
 
 
 def problems():
-    """Of every solver; the first one is large enough for threads."""
+    """Estimators of every solver with data; the first two problems are large enough for threads."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20_000, 40))
     z = X[:, :3].sum(axis=1) + rng.normal(size=len(X))
@@ -44,7 +44,7 @@ def problems():
 
 
 def bits(estimator, X, y):
-    """Of coefficients and scores of a fit."""
+    """The bytes of the coefficients and scores of a fit."""
     model = clone(estimator).fit(X, y)
     scores = model.decision_function(X) if hasattr(model, "decision_function") else model.predict(X)
     return model.coef_.tobytes() + model.intercept_.tobytes() + scores.tobytes()
@@ -83,7 +83,7 @@ def under_joblib():
 
 
 def nested():
-    """Jobs of a grid search and of an ensemble, whose fits have jobs, in a thread."""
+    """A grid search in a thread and an ensemble at the same time; both have jobs, and their fits have jobs."""
     X, y = problems()[2][1:]
     expected = GridSearchCV(GDClassifier(), {"alpha": [1e-4, 1e-2, 1.0]}, cv=3).fit(X, y).cv_results_["mean_test_score"]
     search = GridSearchCV(GDClassifier(n_jobs=2), {"alpha": [1e-4, 1e-2, 1.0]}, cv=3, n_jobs=2)
@@ -96,7 +96,7 @@ def nested():
 
 
 def forks():
-    """After fits on threads, and while another thread holds BLAS to one thread."""
+    """Fork after fits on threads, and while another thread limits BLAS to one thread."""
     cases = problems()
     alone = [bits(*case) for case in cases]
     context = multiprocessing.get_context("fork")
@@ -120,21 +120,21 @@ def forks():
 
 
 def inside():
-    """Fits of this process that hold BLAS to one thread."""
+    """The number of fits of this process that limit BLAS to one thread."""
     return _blas().inside
 
 
 @pytest.mark.parametrize("scenario", [eight_threads, streams_in_threads, under_joblib, nested])
-def test_the_bits_are_those_of_fits_alone(scenario):
+def test_simultaneous_fits_give_the_same_bits_as_separate_fits(scenario):
     run_alone(scenario)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_forks_fit_too():
+def test_forked_processes_can_fit():
     run_alone(forks)
 
 
-def test_the_cache_stands_several_first_uses_at_once(tmp_path):
+def test_two_processes_can_fill_the_cache_at_the_same_time(tmp_path):
     with ThreadPoolExecutor(2) as pool:
         results = [pool.submit(fit_in_new_process, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
         objectives = {json.dumps(result.result()[0]["objective"]) for result in results}

@@ -1,4 +1,4 @@
-"""scikit-learn's own checks, for every solver and penalty, none of them skipped or expected to fail."""
+"""scikit-learn's own estimator checks, for every solver and penalty.  No check is skipped or expected to fail."""
 
 import warnings
 from inspect import getdoc, isfunction, signature
@@ -26,8 +26,8 @@ ESTIMATORS = [
     GDClassifier("perceptron"),
     GDRegressor("quantile"),
 ]
-# But one: its targets are negative, whatever the tags say.
-OF_COUNTS = [
+# All checks except one, whose targets are negative although the tags ask for positive ones.
+CHECKS_OF_COUNTS = [
     (estimator, check)
     for estimator, check in estimator_checks_generator(GDRegressor("poisson"), mark=None)
     if "check_regressor_multioutput" not in repr(check)
@@ -36,7 +36,7 @@ OF_COUNTS = [
 
 @pytest.fixture(autouse=True)
 def _unfinished_fits_may_warn():
-    """Checks set max_iter to a few epochs; what they then say of convergence is not their subject."""
+    """Ignore convergence warnings, because the checks set max_iter to a few epochs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
@@ -47,7 +47,7 @@ def test_estimator_checks(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize(("estimator", "check"), OF_COUNTS)
+@pytest.mark.parametrize(("estimator", "check"), CHECKS_OF_COUNTS)
 def test_estimator_checks_of_counts(estimator, check):
     check(estimator)
 
@@ -59,7 +59,7 @@ def test_further_checks(estimator, check):
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(GDClassifier, SGDClassifier), (GDRegressor, SGDRegressor)])
-def test_every_parameter_of_sgd_is_known(ours, theirs):
+def test_every_parameter_of_scikit_learns_sgd_estimators_exists(ours, theirs):
     assert theirs().get_params().keys() <= ours().get_params().keys()
     for method in ("fit", "partial_fit", "predict", "score", "densify", "sparsify"):
         assert signature(getattr(theirs, method)).parameters.keys() <= signature(getattr(ours, method)).parameters.keys()
@@ -67,7 +67,7 @@ def test_every_parameter_of_sgd_is_known(ours, theirs):
 
 @pytest.mark.parametrize("estimator", [GDClassifier, GDRegressor])
 def test_docstrings_describe_every_parameter(estimator):
-    """Also those whose description both estimators share, which a decorator puts into its place."""
+    """This includes the shared descriptions that the decorator `documented` inserts."""
     methods = [getattr(estimator, name) for name in dir(estimator) if not name.startswith("_")]
     for thing in (estimator, *filter(isfunction, methods)):
         entries = [line.partition(" : ")[0] for line in getdoc(thing).splitlines() if " : " in line]

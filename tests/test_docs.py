@@ -1,4 +1,4 @@
-"""The code of the README and of the guide runs and prints what the page says; links between files lead somewhere."""
+"""The documentation: its code runs and prints the output that it shows, and its links and paths exist."""
 
 import os
 import re
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 GUIDE = [ROOT / "README.md", *sorted(ROOT.glob("docs/guide/*.md"))]
 INSIDE = sorted(ROOT.glob("docs/how_it_works/*.md"))
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *GUIDE[1:], *INSIDE]
-CODE = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)  # and its output, if shown
+CODE = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)  # code, output
 MODULE = re.compile(r"`(skgd/[\w/]*(?:\.py|/))`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 
@@ -75,8 +75,8 @@ for learn in (
 """
 
 
-def test_the_rule_of_the_guide_is_a_solver_everywhere(tmp_path):
-    """A copy of the package with what the page on update rules says: every way to learn makes AdaGrad's steps."""
+def test_the_update_rule_of_the_guide_works_in_every_kind_of_fit(tmp_path):
+    """Add the rule of the page on update rules to a copy of the package: every way to fit makes AdaGrad's steps."""
     rule, solver, table, *_ = (code for code, _ in CODE.findall((ROOT / "docs/adding_an_update_rule.md").read_text()))
     package = shutil.copytree(ROOT / "skgd", tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__"))
     with (package / "solvers/updates.py").open("a") as updates:
@@ -117,8 +117,8 @@ for solver in ("gd", "sgd", "adam"):
 """
 
 
-def test_the_loss_of_the_guide_is_fitted(tmp_path):
-    """A copy of the package with what the page on losses says: the page's own test passes, and every solver takes the loss."""
+def test_the_loss_of_the_guide_works_with_every_solver(tmp_path):
+    """Add the loss of the page on losses to a copy of the package: the page's test passes, and every solver fits the loss."""
     loss, line, _, _, test = (code for code, _ in CODE.findall((ROOT / "docs/adding_a_loss.md").read_text()))
     package = shutil.copytree(ROOT / "skgd", tmp_path / "skgd", ignore=shutil.ignore_patterns("__pycache__"))
     regression, registry = package / "losses/regression.py", package / "losses/registry.py"
@@ -141,12 +141,12 @@ def test_the_loss_of_the_guide_is_fitted(tmp_path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_links_between_files_lead_somewhere(page):
+def test_links_between_files_are_not_broken(page):
     dead = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert not dead
 
 
 @pytest.mark.parametrize("page", INSIDE, ids=name)
-def test_modules_that_a_page_names_are_there(page):
+def test_modules_that_a_page_names_exist(page):
     missing = [path for path in MODULE.findall(page.read_text()) if not (ROOT / path).exists()]
     assert not missing

@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its linear models, with ours in the place of four of them; see drop_in.py."""
+"""scikit-learn's own tests of its linear models, four of which are replaced by ours; see drop_in.py."""
 
 import os
 import re
@@ -10,11 +10,11 @@ import pytest
 from problems import NIGHTLY, since
 
 OPTIONS = "-m pytest -q -W ignore -p no:cacheprovider -p drop_in --pyargs"
-SLOW = "test_ridge_cv_results_predictions and tall"  # by day: of wide data they take a fifth of the time
-LEAST = {"test_sgd": 120, "test_logistic": 150, "test_ridge": 450, "test_common": 15}  # tests that fit ours, and pass
+SLOW = "test_ridge_cv_results_predictions and tall"  # run only by night; the same tests on wide data take a fifth of the time
+# The smallest number of tests in each module that have to pass and to fit our estimators.
+LEAST = {"test_sgd": 120, "test_logistic": 150, "test_ridge": 450, "test_common": 15}
 
-
-listed = since("1.9", "drop_in.py lists which tests apply")
+listed = since("1.9", "drop_in.py lists the tests of this version")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Early stopping: which rows are held out, how they are scored, when a fit ends, and which coefficients it keeps."""
+"""Early stopping: the choice of the validation rows, their score, the end of the fit, and the coefficients that it keeps."""
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ def test_the_best_coefficients_are_kept(scoring, storage, solver, three_classes)
 
 @SOLVERS
 def test_rows_set_aside_are_not_used(solver, two_classes):
-    """The same split made by hand, in the order of the rows."""
+    """The fit equals a fit with the same split made by hand, whose rows stay in their order."""
     X, y = two_classes
     how = {"solver": solver, "early_stopping": True, "tol": 1e-3, "random_state": 3}
     model = GDClassifier(validation_fraction=0.3, **how).fit(X, y)
@@ -70,7 +70,7 @@ def test_separable_classes_score_one_whatever_their_labels(labels):
 
 
 def test_a_fit_ends_when_the_score_rises_no_more():
-    """Few rows, many columns: the training loss falls on while the validation loss rises."""
+    """With few rows and many columns, the training loss keeps falling while the validation loss rises."""
     X, y = make_classification(200, 150, n_informative=5, flip_y=0.2, random_state=0)
     how = {"solver": "sgd", "penalty": None, "scoring": "loss", "tol": 1e-4, "random_state": 0}
     model = GDClassifier(early_stopping=True, n_iter_no_change=4, **how).fit(X[:100], y[:100], X_val=X[100:], y_val=y[100:])
@@ -88,7 +88,7 @@ def test_a_fit_ends_when_the_score_rises_no_more():
 
 @pytest.mark.parametrize("estimator", [GDClassifier, GDRegressor])
 def test_the_tolerance_of_scores_is_an_absolute_difference(estimator):
-    """Whatever the size and sign of the scores.  The docstrings say so, because for the objective the tolerance is a share."""
+    """This holds for scores of any size and sign.  The docstrings say so, because for the objective `tol` is relative."""
     scores = iter([-1000.0, -999.0, -998.95, -998.5])
     validation = Validation(lambda W, b: next(scores), tol=0.1, patience=1)
     assert [validation(k, np.zeros((1, 1)), np.zeros(1)) for k in range(4)] == [False, False, True, False]
@@ -100,7 +100,7 @@ def test_the_tolerance_of_scores_is_an_absolute_difference(estimator):
     assert "an absolute difference" in " ".join(described[1].split())
 
 
-def test_without_a_tolerance_nothing_ends_it(two_classes):
+def test_without_a_tolerance_the_score_never_ends_a_fit(two_classes):
     X, y = two_classes
     model = GDClassifier(solver="sgd", early_stopping=True, tol=None, max_iter=30, random_state=0).fit(X, y)
     assert model.n_iter_ == len(model.validation_scores_) == 30
@@ -117,7 +117,7 @@ def test_without_early_stopping_there_are_no_scores(two_classes):
 @STORAGE
 @pytest.mark.parametrize("scoring", [None, "loss"])
 def test_weights_of_validation_rows_count(scoring, storage, solver, two_classes):
-    """Rows of weight zero are absent, and rows of weight two are there twice."""
+    """Validation rows of weight zero do not count, and rows of weight two count twice."""
     X, y = two_classes
     weights = np.arange(50) % 3
     fit = {"solver": solver, "early_stopping": True, "scoring": scoring, "random_state": 0}
@@ -184,7 +184,7 @@ def test_names_of_the_validation_set_are_checked(two_classes):
         ({"early_stopping": True, "scoring": lambda model, X, y: np.nan}, {}, "validation score is nan"),
     ],
 )
-def test_bad_validation_is_named(fit, arguments, message, two_classes):
+def test_errors_name_what_is_wrong_with_the_validation(fit, arguments, message, two_classes):
     X, y = two_classes
     arguments = {name: X if name == "X_val" else y for name in arguments}
     model = GDClassifier(**fit)
@@ -193,7 +193,7 @@ def test_bad_validation_is_named(fit, arguments, message, two_classes):
     assert not hasattr(model, "coef_")
 
 
-def test_unknown_labels_and_rare_classes_are_named(two_classes):
+def test_errors_name_unknown_labels_and_rare_classes(two_classes):
     X, y = two_classes
     with pytest.raises(ValueError, match=r"The label 2 is none of the classes \[0, 1\]"):
         GDClassifier(early_stopping=True).fit(X, y, X_val=X, y_val=y + 1)

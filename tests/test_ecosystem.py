@@ -1,4 +1,4 @@
-"""Inside scikit-learn's own tools: pipelines, searches, ensembles, selection, and processes that share memory maps."""
+"""The estimators in scikit-learn's tools: pipelines, searches, ensembles, feature selection, and memory maps of joblib."""
 
 import joblib
 import numpy as np
@@ -88,7 +88,7 @@ def test_grid_search_in_two_processes(two_classes):
         GridSearchCV(make_pipeline(StandardScaler(), GDClassifier()), grid, n_jobs=jobs, cv=3, scoring="neg_log_loss").fit(X, y)
         for jobs in (1, 2)
     ]
-    for name in ("mean_test_score", "std_test_score"):  # scoring multiplies by BLAS, whose threads are not ours
+    for name in ("mean_test_score", "std_test_score"):  # scores may differ by rounding, as BLAS computes them
         assert_allclose(searches[0].cv_results_[name], searches[1].cv_results_[name], rtol=1e-12)
     assert_array_equal(*(search.best_estimator_[-1].coef_ for search in searches))
     assert searches[0].best_params_ == searches[1].best_params_
@@ -177,7 +177,7 @@ def test_two_targets_equal_two_regressors(regression):
 
 
 def test_polynomial_features_of_raw_columns(regression):
-    """Columns from 1e-4 to 1e4 and nearly collinear, without a warning."""
+    """The columns have scales from 1e-4 to 1e4 and are nearly collinear; the fit converges without a warning."""
     X, y = regression
     model = make_pipeline(PolynomialFeatures(2, include_bias=False), GDRegressor()).fit(X, y)
     assert model.score(X, y) >= GDRegressor().fit(X, y).score(X, y)
@@ -190,7 +190,7 @@ def _mapped(array, folder, name):
 
 
 def _stored(X, y, weights, storage, folder):
-    """FitCache maps of everything that a fit reads."""
+    """Read-only memory maps of X, y and the weights."""
     if storage == "dense":
         return _mapped(X, folder, "X"), _mapped(y, folder, "y"), _mapped(weights, folder, "s")
     joblib.dump((sp.csr_matrix(X), y, weights), folder / "data.joblib")
@@ -202,7 +202,7 @@ def _stored(X, y, weights, storage, folder):
 @pytest.mark.parametrize("storage", ["dense", "csr"])
 @pytest.mark.parametrize("data", ["regression", "two_classes", "three_classes"])
 def test_read_only_memory_maps(data, storage, solver, request, rng, tmp_path):
-    """They give the same bits as arrays in memory, and compile nothing new."""
+    """Memory maps give the same bits as arrays in memory, and no kernel is compiled for them."""
     X, y = request.getfixturevalue(data)
     weights = rng.uniform(0.5, 2.0, len(y))
     model = (GDRegressor if data == "regression" else GDClassifier)(solver=solver, max_iter=3, random_state=0)
@@ -221,7 +221,7 @@ def test_read_only_memory_maps(data, storage, solver, request, rng, tmp_path):
 
 
 def test_models_on_memory_maps_predict(three_classes, tmp_path):
-    """A model that joblib maps has read-only coefficients; it predicts and goes on all the same."""
+    """A model that joblib loads as a memory map has read-only coefficients; it can predict and be fitted again."""
     X, y = three_classes
     model = GDClassifier(warm_start=True).fit(X, y)
     joblib.dump(model, tmp_path / "model.joblib")

@@ -1,4 +1,4 @@
-"""The guide's recipes for Ray and Spark, where these are installed."""
+"""The guide's recipes for Ray and Spark; a recipe is skipped if its package is not installed."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ FITS = """
 
 
 @pytest.mark.parametrize("package", RECIPES)
-def test_recipe(package, tmp_path, monkeypatch):
+def test_recipe_gives_the_model_of_a_local_fit(package, tmp_path, monkeypatch):
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
     monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)

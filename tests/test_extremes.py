@@ -1,4 +1,4 @@
-"""Input at the edge of what floats and models can hold: a finite answer, or an error or warning that names the cause."""
+"""Extreme input at the limits of floats and models: a fit has a finite result, or an error or warning names the cause."""
 
 import contextlib
 import re
@@ -20,7 +20,7 @@ unfinished = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 def columns(kind, rng):
-    """X of 60 rows at an extreme."""
+    """X with 60 rows and extreme columns of this kind."""
     Z = rng.normal(size=(60, 5))
     scales = np.array([1e-20, 1e-10, 1.0, 1e10, 1e20])
     return {
@@ -47,7 +47,7 @@ def targets(X, classes, rng):
 
 
 def assert_sound(model, tol=TOL):
-    """Finite parameters and an objective that did not rise; mini-batches may end `tol` above an optimal start."""
+    """The coefficients are finite, and the objective did not rise; with mini-batches it may rise by `tol` from an optimum."""
     assert np.isfinite(model.coef_).all()
     assert np.isfinite(model.intercept_).all()
     assert np.isfinite(model.loss_curve_).all()
@@ -82,7 +82,7 @@ def test_default_fits_of_extreme_columns_converge_in_silence(kind, solver, rng):
 
 @pytest.mark.parametrize("kind", ["scales", "shifted scales"])
 def test_scales_of_forty_decades_are_fitted_exactly(kind, rng):
-    """Least squares on the same columns, standardised."""
+    """The expected predictions come from least squares on the standardised columns."""
     X = columns(kind, rng)
     A = np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(len(X))])
     y = A @ [1.0, -1.0, 2.0, 0.5, 3.0, 4.0] + 0.1 * rng.normal(size=len(X))
@@ -107,7 +107,7 @@ def test_duplicated_columns_share_their_coefficient(rng):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_constant_features_leave_the_best_constant(solver):
+def test_constant_features_give_the_best_constant_prediction(solver):
     X, y = np.full((40, 2), -3.0), np.arange(40.0)
     assert_allclose(GDRegressor(solver=solver, random_state=0).fit(X, y).predict(X), 19.5, rtol=0.05)
     labels = (y >= 30).astype(int)
@@ -145,7 +145,7 @@ def test_an_offset_of_the_target_moves_the_intercept(regression):
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_separable_classes_without_a_penalty_warn(classes, solver, rng):
-    """There is no minimum: coefficients would grow without end."""
+    """There is no minimum, because the coefficients would grow without bound."""
     X = rng.normal(size=(60, 3))
     y = np.digitize(X[:, 0], [0.0, 0.8][: classes - 1])
     model = GDClassifier(solver=solver, penalty=None, max_iter=100, random_state=0)
@@ -260,7 +260,7 @@ def test_non_finite_values_raise(storage, value, estimator, two_classes):
 
 
 @pytest.mark.parametrize("estimator", [GDRegressor, GDClassifier])
-def test_weights_that_mean_nothing_raise(estimator, two_classes):
+def test_invalid_weights_raise(estimator, two_classes):
     X, y = two_classes
     with pytest.raises(ValueError, match=r"[Nn]egative values in .*sample_weight"):
         estimator().fit(X, y, np.where(np.arange(len(y)) == 2, -1.0, 1.0))
@@ -287,7 +287,7 @@ def test_wrong_shapes_raise(estimator, two_classes):
         estimator().fit(X, y).predict(X[:, :5])
 
 
-def test_targets_must_suit_the_estimator(two_classes):
+def test_invalid_targets_raise(two_classes):
     X, y = two_classes
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         GDClassifier().fit(X, y + 0.5 * X[:, 0])
@@ -299,7 +299,7 @@ def test_targets_must_suit_the_estimator(two_classes):
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_a_single_class_raises(hidden, two_classes):
-    """Also where weights of zero hide the other one."""
+    """This includes the case that all rows of the other class have weight zero (`hidden`)."""
     X, y = two_classes
     labels, weights = np.array(["no", "yes"])[y], y if hidden else None
     if not hidden:
@@ -330,7 +330,7 @@ def _in_calls(model, X, y):
         model.partial_fit(X, y)
 
 
-def _elsewhere(model, X, y):
+def _in_mapped_partitions(model, X, y):
     partitions = [(X[:80], y[:80]), (X[80:], y[80:])]
     model.fit_batches(mapped(lambda function: [function(*numbered) for numbered in enumerate(partitions)]))
 
@@ -338,14 +338,14 @@ def _elsewhere(model, X, y):
 WAYS = {
     "calls": _in_calls,
     "batches": lambda model, X, y: model.fit_batches([(X[:80], y[:80]), (X[80:], y[80:])]),
-    "elsewhere": _elsewhere,
+    "mapped partitions": _in_mapped_partitions,
 }
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("solver", ["auto", "sgd", "adam"])
 @pytest.mark.parametrize("way", WAYS)
-def test_rates_far_too_large_are_blamed_in_batches_too(way, solver, dtype, regression):
+def test_the_rate_is_blamed_in_batches_too(way, solver, dtype, regression):
     X, y = regression
     eta0 = 1e300 if solver == "adam" or dtype == np.float64 else 1e30
     model = GDRegressor(solver=solver, learning_rate="constant", eta0=eta0, max_iter=3, tol=None, random_state=0)
@@ -354,7 +354,7 @@ def test_rates_far_too_large_are_blamed_in_batches_too(way, solver, dtype, regre
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_values_far_too_large_are_not_blamed_on_the_rate(way, regression):
+def test_the_rate_is_not_blamed_for_values_far_too_large(way, regression):
     X, y = regression
     model = GDRegressor(learning_rate="constant", eta0=0.01, random_state=0)
     with pytest.raises(ValueError, match="squares exceed the range of floats"):
@@ -365,7 +365,7 @@ def test_values_far_too_large_are_not_blamed_on_the_rate(way, regression):
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive", "optimal"])
 @pytest.mark.parametrize("eta0", [1.0, 1e6])
 def test_no_rate_diverges_in_silence(eta0, learning_rate, solver, regression):
-    """An error, a warning, or a lower objective; on raw columns SGDRegressor returns an R2 of -1e28 without a word."""
+    """A fit raises, warns or lowers the objective.  SGDRegressor silently returns a model with an R2 of -1e28 here."""
     X, y = regression
     model = GDRegressor(solver=solver, learning_rate=learning_rate, max_iter=30, random_state=0)
     if learning_rate != "optimal":
@@ -397,14 +397,14 @@ def test_an_unfinished_fit_names_the_distance_and_the_remedy(estimator, solver, 
 @pytest.mark.parametrize("max_iter", [1, 2])
 @pytest.mark.parametrize("data", ["two_classes", "three_classes"])
 def test_the_named_distance_is_right(data, max_iter, request):
-    """Within a factor of ten of the true one."""
+    """The distance in the warning is within a factor of ten of the true one."""
     X, y = request.getfixturevalue(data)
     model = GDClassifier(solver="gd", max_iter=max_iter, tol=1e-9)
     with pytest.warns(ConvergenceWarning, match="without reaching tol") as caught:
         model.fit(X, y)
     said = float(re.search(r"about (\S+) ", str(caught[0].message))[1])
     best = GDClassifier(tol=1e-12).fit(X, y).loss_curve_[-1]
-    # The estimate is of before the last step: the step cannot have raised it.
+    # The distance is estimated before the last step, which cannot have increased it.
     assert model.loss_curve_[-1] / best - 1 <= 10 * said
     assert said <= 10 * (model.loss_curve_[-2] / best - 1)
 
@@ -447,7 +447,7 @@ def test_parameters_without_effect_warn(parameters, names, two_classes):
     assert all(name in str(caught[0].message) for name in names)
 
 
-def test_a_share_of_rows_to_hold_out_means_nothing_where_there_are_rows_to_validate_on(two_classes):
+def test_validation_fraction_has_no_effect_if_validation_rows_are_given(two_classes):
     X, y = two_classes
     own = {"X_val": X[:50], "y_val": y[:50]}
     model = GDClassifier(early_stopping=True, validation_fraction=0.3, scoring="loss")
@@ -458,13 +458,13 @@ def test_a_share_of_rows_to_hold_out_means_nothing_where_there_are_rows_to_valid
         model.fit_batches([(X[50:], y[50:])], **own)
 
 
-def test_what_online_learning_does_not_use_warns(two_classes):
+def test_parameters_without_effect_on_online_learning_warn(two_classes):
     with pytest.warns(UserWarning, match=r"l1_ratio=0.5, scoring='loss', validation_fraction=0.3 has no effect"):
         GDClassifier(l1_ratio=0.5, scoring="loss", validation_fraction=0.3).partial_fit(*two_classes, classes=[0, 1])
 
 
-def test_what_penalties_and_validation_use_does_not_warn(two_classes):
-    """Warnings are errors."""
+def test_parameters_with_effect_on_penalty_and_validation_do_not_warn(two_classes):
+    """Warnings are errors here."""
     X, y = two_classes
     GDClassifier(penalty="elasticnet", l1_ratio=0.5).fit(X, y)
     GDClassifier(early_stopping=True, validation_fraction=0.3, scoring="loss").fit(X, y)
@@ -472,8 +472,9 @@ def test_what_penalties_and_validation_use_does_not_warn(two_classes):
 
 
 @pytest.mark.parametrize("penalty", ["l2", "l1", None])
-def test_no_share_of_an_elastic_net_that_is_not_there(penalty, two_classes):
-    GDClassifier(penalty=penalty, l1_ratio=None).fit(*two_classes)  # warnings are errors
+def test_l1_ratio_may_be_none_without_an_elastic_net(penalty, two_classes):
+    """Warnings are errors here."""
+    GDClassifier(penalty=penalty, l1_ratio=None).fit(*two_classes)
 
 
 @pytest.mark.parametrize(
@@ -489,7 +490,7 @@ def test_no_share_of_an_elastic_net_that_is_not_there(penalty, two_classes):
     ids=str,
 )
 def test_parameters_with_effect_do_not_warn(parameters, two_classes):
-    """And change the result."""
+    """The parameters also change the result."""
     X, y = two_classes
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     model = GDClassifier(max_iter=6, tol=None, random_state=0, **parameters).fit(X, y)
@@ -510,7 +511,7 @@ def test_without_tol_all_epochs_are_run(max_iter, learning_rate, solver, two_cla
 
 
 @pytest.mark.parametrize("solver", ["auto", "gd"])
-def test_without_tol_full_batches_go_to_rounding(solver, two_classes):
+def test_without_tol_gd_reaches_the_minimum_up_to_rounding(solver, two_classes):
     X, y = two_classes
     model = GDClassifier(solver=solver, max_iter=50, tol=None).fit(X, y)
     assert_allclose(model.loss_curve_[-1], GDClassifier(tol=1e-12).fit(X, y).loss_curve_[-1], rtol=1e-12)
@@ -519,14 +520,14 @@ def test_without_tol_full_batches_go_to_rounding(solver, two_classes):
 # ---------------------------------------------------------------- warm start
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("data", ["regression", "two_classes", "three_classes"])
-def test_warm_start_goes_on(data, solver, request):
+def test_warm_start_continues_the_last_fit(data, solver, request):
     X, y = request.getfixturevalue(data)
     estimator = GDRegressor if data == "regression" else GDClassifier
     model = estimator(solver=solver, warm_start=True, tol=0.02, random_state=0).fit(X, y)
     value, iterations = model.loss_curve_[-1], model.n_iter_
     model.fit(X, y)
     assert_allclose(model.loss_curve_[0], value, rtol=1e-8)
-    fewest = 2 if solver in ("sgd", "adam") else 1  # epochs that can be compared
+    fewest = 2 if solver in ("sgd", "adam") else 1  # stochastic solvers need two epochs to compare
     assert model.n_iter_ <= max(iterations - 1, fewest)
     model.sparsify().fit(X, y)
     assert model.loss_curve_[0] <= 1.02 * value
@@ -552,7 +553,7 @@ def test_warm_start_refuses_what_it_cannot_go_on_from(two_classes, three_classes
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_float32_columns_of_1e20_are_squared_in_float64(solver):
-    """Their squares exceed float32, and the solvers' estimates of curvature square them."""
+    """The solvers' estimates of curvature square the columns, and these squares exceed the range of float32."""
     rng = np.random.default_rng(0)
     Z = rng.normal(size=(200, 3))
     y = (Z[:, 0] - Z[:, 1] + rng.logistic(size=200) > 0.0).astype(int)
@@ -564,9 +565,9 @@ def test_float32_columns_of_1e20_are_squared_in_float64(solver):
     assert_allclose(fits[1].loss_curve_, fits[0].loss_curve_, rtol=1e-6)
 
 
-# ---------------------------------------------------------------- found by drawing problems (test_fuzz.py)
-def test_l1_pulls_coefficients_back_where_no_row_pays():
-    """A column whose rows are all far on their side has no curvature there, and its coefficient is not to stay."""
+# ---------------------------------------------------------------- found by the random problems of test_fuzz.py
+def test_l1_shrinks_coefficients_whose_rows_have_no_loss():
+    """At the start, all rows are beyond their margins, so the loss has no curvature; the penalty still has to act."""
     n, alpha = 5, 0.01
     model = GDClassifier("squared_hinge", penalty="l1", alpha=alpha, fit_intercept=False, tol=1e-10)
     y = np.array([0, 1, 1, 0, 1])
@@ -576,7 +577,7 @@ def test_l1_pulls_coefficients_back_where_no_row_pays():
 
 @pytest.mark.parametrize("loss", ["quantile", "epsilon_insensitive"])
 @pytest.mark.parametrize("factor", [1e-116, 1e-12, 1e100])
-def test_losses_with_kinks_have_no_smallest_target(factor, loss, regression):
+def test_non_smooth_losses_allow_targets_of_any_size(factor, loss, regression):
     X, y = regression
     parameters = {"penalty": None, "tol": 1e-6, "epsilon": 0.1} if loss != "quantile" else {"penalty": None, "tol": 1e-6}
     model = GDRegressor(loss, **parameters).fit(X, y)
@@ -589,7 +590,7 @@ def test_losses_with_kinks_have_no_smallest_target(factor, loss, regression):
 
 @pytest.mark.parametrize("loss", ["squared_error", "quantile"])
 @unfinished
-def test_adam_steps_in_the_unit_of_the_targets(loss, regression):
+def test_the_steps_of_adam_scale_with_the_targets(loss, regression):
     X, y = regression
     parameters = {"solver": "adam", "alpha": 0.0, "max_iter": 20, "random_state": 0}
     model, scaled = (GDRegressor(loss, **parameters).fit(X, y * factor) for factor in (1.0, 1e10))
@@ -603,22 +604,22 @@ def test_an_intercept_that_float32_cannot_hold_warns(rng):
         GDRegressor().fit(X, Z[:, 0] + 0.01 * rng.normal(size=40))
 
 
-def test_what_float32_costs_is_told(objective):
-    """Found by drawing problems: one row outweighs all others, and rounding an intercept by 9e-5 made 26 times the minimum."""
-    y, weights, told = np.array([0.0, 8.0, 3.0, 0.0]), np.array([1e-7, 1.0, 1e-7, 1e-7]), 0
+def test_a_loss_of_accuracy_by_float32_is_reported(objective):
+    """One row outweighs all others.  Rounding the intercept by 9e-5 made the objective 26 times its minimum."""
+    y, weights, warned = np.array([0.0, 8.0, 3.0, 0.0]), np.array([1e-7, 1.0, 1e-7, 1e-7]), 0
     for seed in range(10):
         X = np.random.default_rng(seed).normal(-1e3, 1.5, size=(4, 3)).astype(np.float32)
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model = GDRegressor("poisson", alpha=1e-10).fit(X, y, weights)
         F = objective(model, X.astype(float), y, weights)
-        assert said or F <= model.loss_curve_[-1] * (1.0 + TOL) + 1e-6 * model.loss_curve_[0]
-        told += any("float32 holds the intercept" in str(warning.message) for warning in said)
-    assert told > 0
+        assert caught or F <= model.loss_curve_[-1] * (1.0 + TOL) + 1e-6 * model.loss_curve_[0]
+        warned += any("float32 holds the intercept" in str(warning.message) for warning in caught)
+    assert warned > 0
 
 
 def test_coefficients_below_the_normal_range_of_float32_warn():
-    """What drawing problems found: 2.7 % above the minimum, for want of digits."""
+    """Rounding to few digits left the objective 2.7 % above its minimum."""
     X, y = np.array([[0.12451606], [13.44368]], dtype=np.float32), np.array([-9.31937772e-44, 1.23526272e-41])
     model = GDRegressor("quantile", alpha=0.0, fit_intercept=False)
     with pytest.warns(ConvergenceWarning, match=r"float32 holds the coefficient 9\.19e-43 .* pass X as float64, or rescale y"):
@@ -628,15 +629,15 @@ def test_coefficients_below_the_normal_range_of_float32_warn():
 
 
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
-def test_far_columns_that_csr_stores_whole_keep_their_curvature(storage):
-    """What drawing problems found: sums of x^2 around zero had lost it, and the fit stopped above its minimum."""
+def test_columns_far_from_zero_keep_their_curvature_in_csr(storage):
+    """CSR stores all entries of the column.  Sums of x^2 lost its variance, and the fit stopped above the minimum."""
     x, y = np.array([-17.4, 0.0, 0.3] + 14 * [0.0])[:, None], np.array([0, 0] + 15 * [1])
     near, far = (GDClassifier(alpha=0.0, tol=1e-6).fit(A, y) for A in (x, storage(x + 1e6)))
     assert_allclose(far.loss_curve_[-1], near.loss_curve_[-1], rtol=1e-5)
 
 
 def test_float32_coefficients_are_rounded_around_the_means(rng):
-    """The intercept makes up for what rounding coefficients moves all scores by."""
+    """Rounding the coefficients changes the mean score; the intercept compensates for this."""
     Z = rng.normal(size=(40, 2))
     X = (Z + 1e4).astype(np.float32)
     y = Z @ [1.0, -1.0] + 1e-3 * rng.normal(size=40)
@@ -655,50 +656,50 @@ def test_offset_columns_without_an_intercept_warn(spread, rng):
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 @pytest.mark.parametrize("loss", ["huber", "epsilon_insensitive"])
 def test_slow_progress_is_not_taken_for_convergence(loss, solver, rng):
-    """Columns whose differences matter, and are a thousandth of them: epochs gain little, and much is left."""
+    """The target depends on differences of columns, which are a thousandth of the columns, so each epoch gains little."""
     X = rng.normal([0.0, -1e3, 0.0, -1e3, 0.0, -1e3], size=(53, 6))
     y = X[:, 1] - X[:, 3] + 0.1 * rng.normal(size=53)
-    assert_near_or_said(loss, solver, X, y)
+    assert_near_minimum_or_warned(loss, solver, X, y)
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_slow_progress_towards_nothing_is_not_taken_for_convergence(solver):
-    """Two rows that can be fitted exactly, and the first epochs gain a tenth: kinks have no curvature that would tell."""
+    """Two rows can be fitted exactly, but the first epochs gain only a tenth.  A non-smooth loss shows no curvature."""
     X = np.array([[-1000.0, -1000.0, -1000.0], [-999.2, -1000.0, -999.2]])
-    assert_near_or_said("epsilon_insensitive", solver, X, np.array([0.0, -2.0]))
+    assert_near_minimum_or_warned("epsilon_insensitive", solver, X, np.array([0.0, -2.0]))
 
 
-def assert_near_or_said(loss, solver, X, y):
-    """A fit by sgd or adam is near the minimum, or warns."""
+def assert_near_minimum_or_warned(loss, solver, X, y):
+    """A fit by sgd or adam ends near the minimum, or warns."""
     parameters = {"alpha": 1e-10, "epsilon": 0.2, "fit_intercept": False, "max_iter": 200, "random_state": 0}
     best = GDRegressor(loss, **parameters).fit(X, y).loss_curve_
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = GDRegressor(loss, solver=solver, **parameters).fit(X, y)
-    assert said or model.loss_curve_[-1] <= best[-1] * (1.0 + 30 * TOL) + TOL * best[0]
+    assert caught or model.loss_curve_[-1] <= best[-1] * (1.0 + 30 * TOL) + TOL * best[0]
 
 
 @pytest.mark.parametrize("max_iter", [100, 200])
-def test_slow_steps_at_kinks_are_told(max_iter):
-    """Two rows, of which one weighs next to nothing: steps gain a fiftieth of what is left, each in a new metric."""
+def test_slow_progress_at_non_smooth_points_is_reported(max_iter):
+    """One of two rows has nearly no weight.  Each step gains a fiftieth of the remaining distance, with a new metric."""
     X, y, s = np.array([[0.126, -0.132], [0.105, -0.536]]), np.array([1.02, 0.67]), np.array([2.0, 1e-3])
     model = GDRegressor("epsilon_insensitive", epsilon=0.1, max_iter=max_iter)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         F = model.fit(X, y, s).loss_curve_[-1]
     with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
         least = model.set_params(max_iter=10_000, tol=1e-9).fit(X, y, s).loss_curve_[-1]
-    told = float(re.search(r"about (\S+) \(relative\)", str(said[0].message))[1]) if said else TOL
-    assert F <= least * (1.0 + 2.0 * told)
+    distance = float(re.search(r"about (\S+) \(relative\)", str(caught[0].message))[1]) if caught else TOL
+    assert F <= least * (1.0 + 2.0 * distance)
 
 
-def test_a_model_at_kinks_is_not_believed_before_a_step():
-    """Found by drawing problems: one row at its kink held the whole fit, as its curvature there is all that a model sees."""
+def test_a_fit_does_not_stop_at_the_non_smooth_point_of_one_row():
+    """At the start only one row shows curvature, so a model of the objective suggested that the fit had converged."""
     x, y, s = np.zeros(23), np.ones(23, int), np.linspace(0.5, 1.8, 23)
     x[[2, 17]], y[[8, 10, 13, 16, 17, 22]] = [-1.5, 0.04], 0
     model = GDClassifier("hinge", alpha=0.0).fit(x[:, None], y, s)
-    # The minimum: row 17 is on its side, row 2 as well, and what the others cost a constant decides.
+    # At the minimum, rows 2 and 17 have no loss, and the intercept minimises the loss of the other rows.
     others = np.where(y > 0, s, -s)[x == 0.0].sum(), s[(x == 0.0) & (y == 0)].sum()
     least = 2.0 * others[1] / s.sum()
     assert others[0] > 0.0
@@ -706,16 +707,16 @@ def test_a_model_at_kinks_is_not_believed_before_a_step():
 
 
 @pytest.mark.parametrize("target", [1e-17, 0.1, -1e17])
-def test_targets_that_do_not_vary_have_a_unit(target):
-    """Found by drawing problems: without an intercept kinks were rounded a unit of one wide, where targets are 1e-17."""
+def test_constant_targets_set_the_unit_of_smoothing(target):
+    """Without an intercept, the loss was smoothed over a width of 1, although the targets are 1e-17."""
     X, y = np.array([[1.0], [1.0], [3.0]]), np.full(3, target)
     curve = GDRegressor("quantile", alpha=0.0, fit_intercept=False).fit(X, y).loss_curve_
-    assert_allclose(curve[-1], 0.5 * abs(target) * 4 / 9, rtol=TOL)  # the third row is met
+    assert_allclose(curve[-1], 0.5 * abs(target) * 4 / 9, rtol=TOL)  # the third row is fitted exactly
     assert max(curve) == curve[0]
 
 
 def test_small_slopes_are_followed_to_the_end():
-    """Found by drawing problems: classes that columns far from zero separate, by differences of a thousandth."""
+    """The columns are far from zero, and differences of a thousandth of their size separate the classes."""
     first = np.array([0.265, 1.318, -0.294, 0.85, -0.903, -0.834, -1.798, -0.802, -1.38, 0.907])
     second = np.array([-0.946, -1.313, -0.54, -0.749, -1.034, 1.178, 0.561, 0.328, 0.549, 0.775])
     X, y = np.column_stack([first, second, first]) - 1000.0, np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 0])
@@ -723,29 +724,29 @@ def test_small_slopes_are_followed_to_the_end():
     assert model.loss_curve_[-1] < 1e-9
 
 
-def test_rounding_is_no_slope_to_follow():
-    """Found by drawing problems: weights of eleven decades, a column twice, and coefficients of it that grew to 1e13."""
+def test_a_slope_that_is_only_rounding_is_not_followed():
+    """Weights span eleven decades and one column occurs twice; the coefficients of these columns grew to 1e13."""
     X = np.array([[1, 1, 0], [2.762, 1, 0.56], [1, 0.957, -0.367], [1, 1, 0], [1, -0.871, 0], [1, 1.163, 0]])
     y, s = list("bacdab"), np.array([2.35e4, 9.09e-7, 39.4, 8.33e-4, 0.679, 0.0113])
     model = GDClassifier(alpha=0.0).fit(sp.csr_matrix(X[:, [0, 1, 2, 0]]), y, s)
-    # All rows can be told apart but the first and the fourth, which are the same.
-    share = s[[0, 3]] / s[[0, 3]].sum()
-    least = -(s[[0, 3]] @ np.log(share)) / s.sum()
+    # All rows can be separated except the first and the fourth, which are equal.
+    probabilities = s[[0, 3]] / s[[0, 3]].sum()
+    least = -(s[[0, 3]] @ np.log(probabilities)) / s.sum()
     assert_allclose(model.loss_curve_[-1], least, rtol=5 * TOL)
 
 
-def test_steps_go_on_where_a_loss_is_straight():
-    """Found by drawing problems: two rows pull against each other, and what curvature they count with made steps short."""
+def test_steps_are_not_too_short_where_a_loss_is_linear():
+    """Two rows have slopes of opposite sign.  The curvature that the model assumed for them made the steps too short."""
     x, y, epsilon = np.array([-1000.8, -999.7]), np.array([-0.66, 0.26]), 0.07
     model = GDRegressor("epsilon_insensitive", epsilon=epsilon, alpha=0.0, fit_intercept=False).fit(x[:, None], y)
-    kinks = np.concatenate([(y - epsilon) / x, (y + epsilon) / x])  # between which the objective is linear
+    kinks = np.concatenate([(y - epsilon) / x, (y + epsilon) / x])  # the objective is linear between these points
     values = np.maximum(np.abs(kinks[:, None] * x - y) - epsilon, 0.0).mean(axis=1)
     assert_allclose(model.loss_curve_[-1], values.min(), rtol=TOL)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_rows_far_out_of_huber_s_parabola_come_in(seed):
-    """Found by drawing problems: more columns than rows, offset, of which light rows decide; all of them can be fitted."""
+def test_rows_far_from_the_quadratic_part_of_the_huber_loss_are_fitted(seed):
+    """There are more columns than rows, so all rows can be fitted; columns have an offset and some weights are small."""
     X = np.random.default_rng(seed).standard_t(2.0, size=(7, 70)) - 1e3
     y, s = np.array([5.0, -2.0, 19.0, -14.0, 1.0, 29.0, -31.0]), np.array([0.16, 0.18, 3e-3, 2e-4, 1.0, 0.05, 2e-4])
     model = GDRegressor("huber", epsilon=3.0, alpha=0.0, fit_intercept=False).fit(X, y, s)

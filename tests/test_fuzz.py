@@ -1,8 +1,8 @@
-"""Problems that nobody thought of: a fit ends at the minimum, or says why it does not.
+"""Random problems: a fit ends at the minimum, or an error or warning says why it does not.
 
-Hypothesis draws shapes, scales, storage, weights, labels and parameters; SciPy finds the minimum in standardised
-coordinates.  ``SKGD_NIGHTLY=1`` draws 10,000 problems instead of 500, from a new seed each time, and then a hundred larger ones
-that look like data.
+Hypothesis draws shapes, scales, storage, weights, labels and parameters.  SciPy computes the minimum in standardised
+coordinates.  With ``SKGD_NIGHTLY=1`` there are 10,000 problems instead of 500, from a new seed each time, and a hundred larger
+problems that resemble real data.
 """
 
 import faulthandler
@@ -24,15 +24,15 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skgd import GDClassifier, GDRegressor
 
-HANGS = 300  # seconds, which no small fit takes, cold kernels and a busy machine included
-SLACK = {"exact": 5.0, "stochastic": 30.0}  # times tol
-WEIGHTLESS = 1e-5  # share of all weight, whose kinks are not followed
-# Shares of the start that are nothing: kinks are not followed where only the penalty pays, nor rates to their end at zero, nor
-# directions whose curvature is a 1e-12th of another's.
-NEGLIGIBLE = {"kinked": 1e-4, "poisson": 1e-6, "float32": 1e-6, "float64": 1e-8}
+HANGS = 300  # seconds; a fit that takes longer hangs, even if kernels have to be compiled and the machine is busy
+SLACK = {"exact": 5.0, "stochastic": 30.0}  # the allowed relative gap, as a multiple of tol
+WEIGHTLESS = 1e-5  # rows with less than this fraction of all weight need not be fitted at their non-smooth points
+# A gap below this fraction of the objective at the start is allowed.  Fits need not resolve non-smooth points where almost only
+# the penalty counts, predicted rates that tend to zero, or directions with 1e-12 times the curvature of others.
+NEGLIGIBLE = {"non-smooth": 1e-4, "poisson": 1e-6, "float32": 1e-6, "float64": 1e-8}
 CLASSIFICATION = ["log_loss", "hinge", "squared_hinge", "modified_huber"]
 REGRESSION = ["squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive", "quantile", "poisson", "gamma"]
-# What an error may say: each of them names a parameter, a column or the classes.
+# The messages that an error may have.  Each of them names a parameter, a column or the classes.
 CAUSES = [
     r"Column \d+ of X holds values whose squares exceed the range of floats: rescale it\.",
     r"y holds values whose squares exceed the range of floats: rescale it\.",
@@ -45,7 +45,7 @@ CAUSES = [
 
 
 def fuzz(examples):
-    """So many examples: the same ones in every run, or a hundred-fold of new ones by night."""
+    """Settings with this number of examples, the same ones in every run; by night twenty times as many new ones."""
     return settings(
         max_examples=20 * examples if NIGHTLY else examples,
         derandomize=not NIGHTLY,
@@ -68,10 +68,10 @@ exponents = st.one_of(st.just(0), st.integers(-6, 6), st.integers(-150, 150))
 
 
 @st.composite
-def matrices(draw, dtype, kinked):
-    """X of shape (n, d) as float64: columns of any scale and offset, some constant, some equal, some nearly empty."""
-    n = draw(st.integers(2, 25 if kinked else 60))
-    d = draw(st.integers(1, 5 if kinked else 8) if kinked or draw(st.integers(0, 9)) else st.just(70))
+def matrices(draw, dtype, non_smooth):
+    """X of shape (n, d) in float64, with columns of any scale and offset, some of them constant, equal or nearly empty."""
+    n = draw(st.integers(2, 25 if non_smooth else 60))
+    d = draw(st.integers(1, 5 if non_smooth else 8) if non_smooth or draw(st.integers(0, 9)) else st.just(70))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     Z = rng.normal(size=(n, d)) if draw(st.booleans()) else rng.standard_t(2.0, size=(n, d))
     Z *= rng.random((n, d)) < draw(st.sampled_from([1.0, 1.0, 0.3, 0.05]))
@@ -112,7 +112,7 @@ LABELS = [np.array([0, 1, 2, 3]), np.array([-1, 1, 7, 9]), np.array(list("dbca")
 def problems(draw, losses, **parameters):
     """A problem of one of the losses."""
     loss = draw(st.sampled_from(losses))
-    # Every loss, storage and dtype costs seconds when kernels are compiled: by day only two losses have all of them.
+    # Each loss, storage and dtype takes seconds to compile, so by day only two losses are combined with all of them.
     common = NIGHTLY or loss in ("log_loss", "squared_error")
     dtype = draw(st.sampled_from([np.float64, np.float32])) if common else np.float64
     X, Z, rng = draw(matrices(dtype, loss in NON_SMOOTH))
@@ -130,7 +130,7 @@ def problems(draw, losses, **parameters):
         "random_state": 0,
     }
     if chosen["penalty"] != "elasticnet":
-        del chosen["l1_ratio"]  # it would warn
+        del chosen["l1_ratio"]  # it would have no effect, and cause a warning
     if loss in CLASSIFICATION:
         labels = LABELS[draw(st.integers(0, len(LABELS) - 1))]
         cuts = np.sort(rng.choice(z, draw(st.sampled_from([1, 1, 2, 3]))))
@@ -150,7 +150,7 @@ def problems(draw, losses, **parameters):
 
 # ---------------------------------------------------------------- the contract
 def fitted(model, X, y, weights):
-    """What fit says: a list of warnings, or the error that it raised after which the estimator is as it was."""
+    """Fit the model.  Return the list of its warnings, or its error after a check that the estimator has not changed."""
     before = dict(vars(model))
     faulthandler.dump_traceback_later(HANGS, exit=True)
     try:
@@ -189,21 +189,21 @@ def test_a_fit_ends_at_the_minimum_or_says_why_not(problem):
     v = reference.fitted()
     F = reference(v)
     if problem.X.dtype == np.float64:
-        scores = np.spacing((abs(problem.X) @ np.abs(model.coef_.T)).max())  # of slope 1 at kinks, elsewhere of curvature 1
+        scores = np.spacing((abs(problem.X) @ np.abs(model.coef_.T)).max())  # slope 1 if non-smooth, else curvature 1
         rounding = reference.rounding + (scores if model.loss in NON_SMOOTH else scores**2)
         assert F == pytest.approx(curve[-1], rel=1e-5, abs=1e-6 * curve[0] + rounding)
     if converged:
         best = min(reference.minimum(v), reference.minimum(np.zeros_like(v)))
         share = SLACK["exact" if exact else "stochastic"] * tol
         kind = "non-smooth" if model.loss in NON_SMOOTH else model.loss if model.loss in NEGLIGIBLE else problem.X.dtype.name
-        negligible = NEGLIGIBLE[kind] * curve[0] + (WEIGHTLESS * reference.size if kind == "kinked" else 0.0)
+        negligible = NEGLIGIBLE[kind] * curve[0] + (WEIGHTLESS * reference.size if kind == "non-smooth" else 0.0)
         assert F <= best * (1.0 + share) + negligible + reference.rounding, (F, best, F - best)
 
 
 # ---------------------------------------------------------------- problems that look like data
 @st.composite
 def problems_like_data(draw):
-    """A problem of a kind that real data are of: from a tenth of its usual rows to the most that it has."""
+    """A problem that resembles a kind of real data, with a tenth of its usual number of rows up to its largest number."""
     kind = draw(st.sampled_from(list(KINDS.values())))
     fewest = kind.rows // 10
     n = round(fewest * (kind.most / fewest) ** draw(st.floats(0.0, 1.0)))
@@ -227,7 +227,7 @@ def problems_like_data(draw):
 @pytest.mark.skipif(not NIGHTLY, reason="a large problem takes seconds")
 @fuzz(5)
 @given(problems_like_data())
-def test_a_fit_of_what_looks_like_data_ends_at_the_minimum_or_says_why_not(problem):
+def test_a_fit_of_realistic_data_ends_at_the_minimum_or_says_why_not(problem):
     note(str(problem.estimator))
     model = clone(problem.estimator)
     said = fitted(model, problem.X, problem.y, None)
@@ -278,7 +278,7 @@ OWN = {
 
 @st.composite
 def estimators(draw):
-    """An estimator with up to eight parameters that are not the defaults, nor all of them valid."""
+    """An estimator with up to eight random parameters, not all of which have to be valid."""
     cls = draw(st.sampled_from(list(OWN)))
     values = {**PARAMETERS, **OWN[cls]}
     chosen = draw(st.lists(st.sampled_from(sorted(values)), max_size=8, unique=True))

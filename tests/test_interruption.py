@@ -1,4 +1,4 @@
-"""Ctrl-C: a fit ends after the pass that it is in, as KeyboardInterrupt, and the estimator is as it was."""
+"""Ctrl-C: a fit raises KeyboardInterrupt after its present pass, and the estimator stays as it was before the fit."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from sklearn.base import clone
 from skgd import GDClassifier
 
 LONG = {"tol": 0.0, "max_iter": 10**9, "random_state": 0}
-ENDLESS = 60  # seconds, after which a fit was not interrupted
+ENDLESS = 60  # seconds after which a fit counts as not interrupted
 
 
 def problem():
@@ -27,12 +27,12 @@ def problem():
 
 
 def assert_interrupted(model, run):
-    """`run` ends by the signal that it gets half a second later, and the model is as it was."""
+    """Send SIGINT half a second after `run` begins: it has to raise KeyboardInterrupt and leave the model as it was."""
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     start, before = time.perf_counter(), {}
     try:
-        while True:  # again and again, should it end by itself
+        while True:  # start again if it ends before the signal comes
             before = dict(vars(model))
             run()
     except KeyboardInterrupt:
@@ -78,7 +78,7 @@ def predictions_and_streams():
 
 
 def other_handlers():
-    """What another signal's handler raises comes out as it is, too."""
+    """An exception that is raised by the handler of another signal is raised by the fit, too."""
     X, y = problem()
 
     def too_late(*_):
@@ -97,7 +97,7 @@ def fit_again_and_again(model, X, y):
 
 
 def first_fits():
-    """While kernels are compiled; the next fit has all of them."""
+    """Interrupt fits while kernels are compiled; the next fit still finds a complete kernel."""
     X, y = np.arange(12.0).reshape(6, 2) ** 1.5, [0, 0, 1, 0, 1, 1]
     for seconds in np.linspace(0.5, 3.0, 6):
         timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
@@ -110,10 +110,10 @@ def first_fits():
     assert GDClassifier(solver="gd").fit(X, y).score(X, y) > 0.5
 
 
-def test_compiling_is_not_torn(tmp_path):
+def test_an_interruption_while_compiling_leaves_no_incomplete_kernel(tmp_path):
     run_alone(first_fits, NUMBA_CACHE_DIR=str(tmp_path))
 
 
 @pytest.mark.parametrize("scenario", [fits, predictions_and_streams, other_handlers])
-def test_signals_end_what_runs(scenario):
+def test_signals_end_fits_and_predictions(scenario):
     run_alone(scenario)

@@ -1,4 +1,4 @@
-"""What must not matter: how X is stored, units of columns, weights against repetition, threads, types of labels."""
+"""Properties that must not change a fit: storage of X, units of columns, weights or repetition, threads, label types."""
 
 import itertools
 
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @pytest.fixture(params=["regression", "two_classes", "three_classes"])
 def case(request):
-    """An estimator with X and y."""
+    """An estimator class, X and y."""
     estimator = GDRegressor if request.param == "regression" else GDClassifier
     return (estimator, *request.getfixturevalue(request.param))
 
 
 def outputs(model, X):
-    """Predictions, or scores of the classes."""
+    """The scores of a classifier, or the predictions of a regressor."""
     return model.decision_function(X) if hasattr(model, "decision_function") else model.predict(X)
 
 
@@ -38,7 +38,7 @@ def assert_same_bits(a, b):
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("penalty", ["l2", "l1"])
 def test_dense_equals_csr(penalty, solver, case, rng):
-    """The same steps, to rounding: batches depend on the number of stored entries, so all are stored."""
+    """The steps are the same up to rounding.  Batch sizes depend on the number of stored entries, so CSR stores all of them."""
     estimator, X, y = case
     parameters = {"solver": solver, "penalty": penalty, "alpha": 1e-3, "max_iter": 8, "random_state": 0}
     dense, sparse = estimator(**parameters).fit(X, y), estimator(**parameters).fit(sp.csr_matrix(X), y)
@@ -48,7 +48,7 @@ def test_dense_equals_csr(penalty, solver, case, rng):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_dense_equals_csr_with_zeros(solver, rng):
-    """Rows that store a third of their entries, columns that store none or all; batches of one size."""
+    """CSR stores a third of the entries, and none or all of some columns.  All rows are in one batch."""
     X = rng.normal(size=(60, 8)) * (rng.random((60, 8)) < 0.3)
     X[:, 2], X[:, 5] = 0.0, 1.0 + X[:, 5]
     y = X @ rng.normal(size=8) + 3.0 + 0.1 * rng.normal(size=60)
@@ -65,7 +65,7 @@ def _csr_64(X):
 
 
 def _csr_with_duplicates(X):
-    """Every entry stored as two halves, in reverse order."""
+    """CSR in which every entry is stored as two halves, with the columns of a row in reverse order."""
     X = sp.csr_matrix(X)
     indptr = 2 * X.indptr
     order = np.concatenate([np.arange(a, b)[::-1] for a, b in zip(X.indptr[:-1], X.indptr[1:], strict=True)])
@@ -126,7 +126,7 @@ def test_storage_does_not_matter(store, case):
     ("storage", "dtype"),
     [
         *itertools.product([np.asarray, sp.csr_matrix], [np.int8, np.uint8, np.int32, np.int64, bool, np.longdouble]),
-        (np.asarray, np.float16),  # of which SciPy has no sparse matrices
+        (np.asarray, np.float16),  # SciPy has no sparse matrices of float16
         (np.asarray, object),
     ],
 )
@@ -178,7 +178,7 @@ def test_weights_equal_repetition(penalty, solver, case, rng):
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
 def test_weights_equal_repetition_in_one_batch(storage, solver, case, rng):
-    """Up to 64 rows are one batch: the same steps, to rounding."""
+    """Up to 64 rows are one batch, so the steps are the same up to rounding."""
     estimator, X, y = case
     weights, X_repeated, y_repeated = _repeated(rng, X[:36], y[:36])
     assert len(y_repeated) <= 64
@@ -191,7 +191,7 @@ def test_weights_equal_repetition_in_one_batch(storage, solver, case, rng):
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_weights_equal_repetition_to_tolerance(solver, case, rng, objective):
-    """Batches differ, the minimum does not: each is as good on the other's data."""
+    """The batches differ but the minimum does not: both fits come near it."""
     estimator, X, y = case
     weights, X_repeated, y_repeated = _repeated(rng, X, y)
     parameters = {"solver": solver, "alpha": 1e-2, "max_iter": 300, "random_state": 0}
@@ -203,7 +203,7 @@ def test_weights_equal_repetition_to_tolerance(solver, case, rng, objective):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
-def test_rows_of_weight_zero_do_not_exist(storage, solver, case, rng):
+def test_rows_of_weight_zero_do_not_count(storage, solver, case, rng):
     estimator, X, y = case
     weights = np.where(rng.random(len(y)) < 0.3, 0.0, rng.uniform(0.5, 2.0, len(y)))
     kept = weights > 0
@@ -215,7 +215,7 @@ def test_rows_of_weight_zero_do_not_exist(storage, solver, case, rng):
     assert_same_bits(model, estimator(**parameters).fit(storage(X[kept]), y[kept], weights[kept]))
 
 
-def test_classes_of_weight_zero_do_not_exist(three_classes):
+def test_classes_of_weight_zero_do_not_count(three_classes):
     X, y = three_classes
     model = GDClassifier().fit(X, y, (y != 1).astype(float))
     assert_array_equal(model.classes_, [0, 2])
@@ -240,7 +240,7 @@ CONSTRAINED = {"positive": [True, False] * 3, "alpha": np.geomspace(1e-3, 1e-1, 
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
 @pytest.mark.parametrize(("parameters", "soft"), [(CONSTRAINED, False), ({}, True)], ids=["constrained", "soft labels"])
 def test_weights_of_constrained_fits_and_soft_labels(parameters, soft, storage, solver, three_classes, rng):
-    """In one batch: no row of weight zero, weight two is twice, the unit of weights is free."""
+    """All rows are in one batch.  Weight zero does not count, weight two counts twice, and the unit of weights is free."""
     X, y = three_classes[0][:30], three_classes[1][:30]
     labels = rng.dirichlet(np.ones(3), 30) if soft else y
     weights = np.arange(30) % 3
@@ -255,7 +255,7 @@ def test_weights_of_constrained_fits_and_soft_labels(parameters, soft, storage, 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("change", ["units", "offsets"])
 def test_units_and_offsets_do_not_matter(change, solver, case):
-    """Without a penalty the steps are the same ones, in other units."""
+    """Without a penalty the steps are the same in other units."""
     estimator, X, y = case
     factors, shifts = np.ones(6), np.zeros(6)
     if change == "units":
@@ -272,7 +272,7 @@ def test_units_and_offsets_do_not_matter(change, solver, case):
 @pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
 @pytest.mark.parametrize("loss", ["squared_error", "huber", "epsilon_insensitive"])
 def test_units_at_the_ends_of_the_range_do_not_matter(loss, storage, units, rng):
-    """Found by drawing problems: curvature times squares of columns as they are had vanished, and fits stayed at zero."""
+    """Found by test_fuzz.py: curvature times squares of unscaled columns underflowed to zero, and fits stayed at zero."""
     x, y = units
     X = rng.normal(size=(60, 5)) * (rng.random((60, 5)) < 0.3)
     z = X.sum(axis=1) + rng.normal(size=60)
@@ -288,7 +288,7 @@ def test_units_at_the_ends_of_the_range_do_not_matter(loss, storage, units, rng)
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_unit_of_a_target_does_not_matter(solver, regression):
-    """Stopping included: `tol` is relative."""
+    """Even the number of iterations stays the same, because `tol` is relative."""
     X, y = regression
     model = GDRegressor(solver=solver, random_state=0, penalty=None, tol=1e-3)
     expected = model.fit(X, y).predict(X)
@@ -308,7 +308,7 @@ def test_the_order_of_columns_does_not_matter(case):
 # ---------------------------------------------------------------- seeds and threads
 @pytest.fixture(scope="module")
 def large():
-    """More than 65,536 entries: several parts for threads."""
+    """X with more than 65,536 entries, so that a pass has several chunks for threads."""
     rng = np.random.default_rng(7)
     X = rng.normal(size=(7000, 10)) * 10.0 ** rng.integers(-2, 3, 10)
     return X, X @ (rng.normal(size=10) / X.std(axis=0)) + rng.normal(size=7000)
@@ -337,7 +337,7 @@ def test_another_seed_is_another_order(solver, large):
 
 
 def test_a_generator_is_drawn_from(large):
-    """Two fits with one RandomState differ; two with equal ones do not."""
+    """Two fits with the same RandomState object differ; two fits with equal but separate objects do not."""
     X, y = large
     state = np.random.RandomState(0)
     first, second = (GDRegressor(solver="sgd", random_state=state, max_iter=1).fit(X, y).coef_ for _ in range(2))

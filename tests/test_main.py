@@ -30,7 +30,7 @@ def test_an_unknown_command_is_refused(capsys):
 
 
 def test_compile_fits_every_common_case_and_shows_its_progress():
-    """Without compilation, which makes it quick; test_cache.py tests what is compiled."""
+    """The test runs without the JIT, to be fast; test_cache.py tests the cache of compiled kernels."""
     done = subprocess.run(
         [sys.executable, "-m", "skgd", "compile"],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},

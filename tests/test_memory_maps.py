@@ -1,4 +1,4 @@
-"""Memory maps are read where they are, or a warning says why they are copied."""
+"""Memory maps are read without copying them into memory, or a warning says why they have to be copied."""
 
 import tracemalloc
 
@@ -13,7 +13,7 @@ N, D = 200_000, 20  # 16 MB of float32
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    """A file of float32 in C order."""
+    """The path of a file with a float32 array in C order."""
     path = tmp_path_factory.mktemp("maps") / "X.npy"
     rng = np.random.default_rng(0)
     np.save(path, (rng.normal(size=(N, D)) * np.logspace(-2, 2, D) + 1.0).astype(np.float32))
@@ -27,7 +27,7 @@ def z(path):
 
 
 def peak(function):
-    """Bytes allocated at one time, at most; the first call compiles."""
+    """The largest number of bytes that a second call allocates at one time; the first call compiles."""
     function()
     tracemalloc.start()
     try:
@@ -41,7 +41,7 @@ def peak(function):
 def test_a_fit_copies_nothing(solver, path, z):
     X, size = np.load(path, mmap_mode="r"), 4 * N * D
     regressor, classifier = GDRegressor(solver=solver, max_iter=2, tol=None), GDClassifier(solver=solver, max_iter=2, tol=None)
-    # Some vectors of N floats, and a sample of an eighth of the rows.
+    # The fit needs some vectors of N floats, and a sample of an eighth of the rows.
     assert peak(lambda: regressor.fit(X, z)) < 0.8 * size
     assert peak(lambda: classifier.fit(X, z > 0)) < 0.8 * size
 
@@ -83,6 +83,6 @@ def test_a_map_that_has_to_be_copied_warns(dtype, order, message, path, z, tmp_p
 
 
 def test_other_maps_do_not_warn(path, z):
-    """Warnings are errors here: of maps that are read in place, and of small ones."""
+    """Maps that need no copy and small maps cause no warning; warnings are errors here."""
     GDRegressor().fit(np.load(path, mmap_mode="r"), z)
     GDRegressor().fit(np.load(path, mmap_mode="r")[:100:2], z[:100:2])

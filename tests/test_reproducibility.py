@@ -1,4 +1,4 @@
-"""The same seed gives the same bits: in every process, on any number of threads; on another processor nearly the same."""
+"""The same seed gives the same bits in every process and on any number of threads, and nearly the same on other processors."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from skgd import GDClassifier, GDRegressor
 
 
 def digests():
-    """Print a digest of each fit, among them stochastic ones with early stopping, and of a stream."""
+    """Print a digest of each fit, also of stochastic fits and early stopping, and of online learning."""
     cases = problems()
     X, y = cases[2][1:]
     more = [
@@ -36,7 +36,7 @@ def digests():
 
 
 def objectives():
-    """Print objectives, probabilities and predictions of three fits by their defaults."""
+    """Print the objectives of three fits with default parameters, and probabilities and predictions of two of them."""
     warnings.simplefilter("ignore")
     X, y = load_breast_cancer(return_X_y=True)
     models = GDClassifier().fit(X, y), GDClassifier("hinge").fit(X, y), GDRegressor().fit(X[:, 1:], X[:, 0])
@@ -44,17 +44,17 @@ def objectives():
     print(json.dumps([[model.loss_curve_[-1] for model in models], *scores]))
 
 
-def test_the_bits_depend_on_the_seed_alone():
+def test_the_bits_depend_only_on_the_seed():
     first = json.loads(run_alone(digests, PYTHONHASHSEED="1", OPENBLAS_NUM_THREADS="1"))
     second = json.loads(run_alone(digests, PYTHONHASHSEED="2", OPENBLAS_NUM_THREADS="2"))
     assert first == second
     fits = np.reshape(first[:-1], (-1, 3))
-    assert (fits == fits[:, :1]).all()  # whatever the number of threads
+    assert (fits == fits[:, :1]).all()  # for every number of threads
     assert len(set(fits[:, 0])) == len(fits)
 
 
 def test_another_processor_gives_nearly_the_same(tmp_path):
-    """Without vector instructions sums are added in another order: rounding differs, and what it decides."""
+    """Without vector instructions sums are added in another order, so rounding errors differ, and with them decisions."""
     here = json.loads(run_alone(objectives))
     plain = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "OPENBLAS_CORETYPE": "Prescott"}
     there = json.loads(run_alone(objectives, NUMBA_CACHE_DIR=str(tmp_path), **plain))

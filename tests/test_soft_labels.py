@@ -1,4 +1,4 @@
-"""Labels that are probabilities, compared with rows that are repeated once for every class."""
+"""Soft labels: a row with probabilities of the classes counts as one row of each class, weighted by its probability."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["
 
 @pytest.fixture(params=[2, 3], ids=["two classes", "three classes"])
 def soft(request, three_classes, rng):
-    """X, probabilities and weights; and the same data as repeated rows with labels and weights."""
+    """X, probabilities and weights, and the same data with each row repeated for every class, with labels and weights."""
     X, _ = three_classes
     P = rng.dirichlet(np.ones(request.param), len(X))
     s = rng.uniform(0.5, 2.0, len(X))
@@ -33,26 +33,26 @@ def test_probabilities_are_weighted_labels(solver, storage, soft):
 
 
 @pytest.mark.parametrize("class_weight", ["balanced", {0: 2.0, 1: 0.5}])
-def test_class_weights_are_expected_ones(class_weight, soft):
+def test_the_class_weight_of_a_row_is_its_expected_class_weight(class_weight, soft):
     X, P, s, *_ = soft
     model = GDClassifier(class_weight=class_weight, tol=1e-11).fit(X, P, s)
     expected_counts = s @ P
-    of_classes = (
+    class_weights = (
         s.sum() / (P.shape[1] * expected_counts) if class_weight == "balanced" else np.array([2.0, 0.5, 1.0])[: P.shape[1]]
     )
-    expected = GDClassifier(tol=1e-11).fit(X, P, s * (P @ of_classes))
+    expected = GDClassifier(tol=1e-11).fit(X, P, s * (P @ class_weights))
     assert_allclose(model.coef_, expected.coef_, rtol=1e-6)
 
 
-def test_certain_labels_are_labels(three_classes):
+def test_probabilities_of_zero_and_one_are_labels(three_classes):
     X, y = three_classes
     soft, hard = GDClassifier(tol=1e-11).fit(X, np.eye(3)[y]), GDClassifier(tol=1e-11).fit(X, y)
     assert_allclose(soft.coef_, hard.coef_, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("columns", [2, 3])
-def test_the_dual_takes_them(columns, rng):
-    """Rows with few entries, and many columns."""
+def test_dual_coordinate_ascent_fits_soft_labels(columns, rng):
+    """X has many columns and few non-zeros in a row, so the default solver is dual coordinate ascent."""
     X = sp.random(400, 2000, density=0.01, format="csr", random_state=0)
     P = rng.dirichlet(np.ones(columns), 400)
     model = GDClassifier(alpha=0.01, tol=1e-8).fit(X, P)
@@ -80,7 +80,7 @@ def test_early_stopping_with_probabilities(three_classes):
         (lambda P: np.where(P == P[5, 1], np.nan, P), "NaN"),
     ],
 )
-def test_what_is_no_distribution_is_named(spoil, message, three_classes, rng):
+def test_errors_name_rows_and_classes_that_are_no_distribution(spoil, message, three_classes, rng):
     X, _ = three_classes
     with pytest.raises(ValueError, match=message):
         GDClassifier().fit(X, spoil(rng.dirichlet(np.ones(3), len(X))))

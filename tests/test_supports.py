@@ -1,8 +1,8 @@
-"""Which coefficients an L1 penalty leaves at zero: those that scikit-learn's own solvers leave there.
+"""Supports: with an L1 penalty, the same coefficients are zero as with scikit-learn's solvers.
 
-Columns are standardised, as the peers need it, and none depends on others, so that there is one minimiser and one support.
-A gap of 1e-8 leaves slopes free by about 1e-4 of the penalty: no slope of the exact minimum is that close to it, but where
-a test says so.
+Columns are standardised, because scikit-learn's solvers need it.  They are linearly independent, so that there is one minimiser
+and one support.  A gap of 1e-8 determines slopes up to about 1e-4 of the penalty.  No slope of a zero coefficient at the exact
+minimum is that close to the penalty, unless a test says so.
 """
 
 from functools import cache
@@ -21,17 +21,18 @@ from skgd import GDClassifier, GDRegressor
 TOL = 1e-8
 STORAGE = pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix], ids=["dense", "csr"])
 WEIGHTED = pytest.mark.parametrize("weighted", [False, True])
-SHARES = pytest.mark.parametrize("share", [0.3, 0.1, 0.01, 0.001])  # of the least penalty that leaves nothing
+# The penalty as a fraction of the smallest penalty for which all coefficients are zero.
+FRACTIONS = pytest.mark.parametrize("fraction", [0.3, 0.1, 0.01, 0.001])
 
 
 def bundled(name):
-    """Standardised columns that vary, with their targets."""
+    """A data set of scikit-learn with standardised columns, without constant columns."""
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     return StandardScaler().fit_transform(X[:, X.std(axis=0) > 0.0]), y
 
 
 def wide(n=50, d=200):
-    """Fewer rows than columns, half of whose entries are zero; three targets, of a few columns each."""
+    """More columns than rows, with half of the entries zero, and three targets that depend on two columns each."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.5)
     W = np.zeros((d, 3))
@@ -51,19 +52,19 @@ def weights_of(weighted, y):
 
 
 def largest_slope(X, residuals, weights=None):
-    """Of the mean loss at no coefficients: with a larger alpha, there are none."""
+    """The largest slope of the mean loss at coefficients of zero; with a larger alpha, all coefficients are zero."""
     s = np.ones(len(X)) if weights is None else weights
     return np.abs((X - np.average(X, axis=0, weights=s)).T @ (s[:, None] * residuals.reshape(len(X), -1))).max() / s.sum()
 
 
 def peer(X, y, alpha, l1_ratio=1.0, weights=None):
-    """The coefficients of coordinate descent, run until rounding; on dense X, as it stops early on sparse."""
+    """Coefficients of scikit-learn's coordinate descent, up to rounding.  X is dense: on sparse X it stops too early."""
     lasso = Lasso(alpha=alpha) if l1_ratio == 1.0 else ElasticNet(alpha=alpha, l1_ratio=l1_ratio)
     return lasso.set_params(tol=1e-14, max_iter=100_000).fit(X, y, weights).coef_
 
 
 def assert_same_support(coef, expected):
-    """With the signs; and there is something to compare."""
+    """The signs of all coefficients agree, and not all coefficients are zero."""
     assert_array_equal(np.sign(coef), np.sign(expected))
     assert expected.any()
 
@@ -71,20 +72,20 @@ def assert_same_support(coef, expected):
 # ---------------------------------------------------------------- least squares
 @STORAGE
 @WEIGHTED
-@SHARES
+@FRACTIONS
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
 @pytest.mark.parametrize("name", ["diabetes", "wide"])
-def test_support_of_least_squares(name, l1_ratio, share, weighted, storage):
+def test_support_of_least_squares(name, l1_ratio, fraction, weighted, storage):
     X, y = regression(name)
     weights = weights_of(weighted, y)
-    alpha = share * largest_slope(X, y - np.average(y, weights=weights), weights) / l1_ratio
+    alpha = fraction * largest_slope(X, y - np.average(y, weights=weights), weights) / l1_ratio
     model = GDRegressor(penalty="elasticnet", l1_ratio=l1_ratio, alpha=alpha, tol=TOL).fit(storage(X), y, weights)
     assert_same_support(model.coef_, peer(X, y, alpha, l1_ratio, weights))
 
 
 @STORAGE
 @pytest.mark.parametrize("fit_intercept", [False, True])
-def test_supports_of_targets_are_those_of_each(fit_intercept, storage):
+def test_supports_of_several_targets_equal_those_of_separate_fits(fit_intercept, storage):
     X, Y = wide()
     model = GDRegressor(penalty="l1", alpha=0.1, tol=TOL, fit_intercept=fit_intercept).fit(storage(X), Y)
     for coef, y in zip(model.coef_, Y.T, strict=True):
@@ -103,13 +104,13 @@ def test_a_penalty_that_leaves_one_coefficient_or_none(name, storage):
 
 
 @STORAGE
-@SHARES
+@FRACTIONS
 @pytest.mark.parametrize("name", ["diabetes", "wide"])
-def test_support_of_float32(name, share, storage):
-    """That of the rounded data; and of the exact data but for coefficients at the edge."""
+def test_support_of_float32(name, fraction, storage):
+    """The support is that of the rounded data, and that of the exact data except for coefficients close to the threshold."""
     X, y = regression(name)
     single = X.astype(np.float32)
-    alpha = share * largest_slope(X, y - y.mean())
+    alpha = fraction * largest_slope(X, y - y.mean())
     model = GDRegressor(penalty="l1", alpha=alpha, tol=TOL).fit(storage(single), y)
     assert_same_support(model.coef_, peer(single.astype(float), y, alpha))
     exact = peer(X, y, alpha)
@@ -120,8 +121,8 @@ def test_support_of_float32(name, share, storage):
 
 # ---------------------------------------------------------------- logistic regression
 @cache
-def classification(name, weighted, share):
-    """Data with an alpha for it, and the coefficients of saga, which take longer than all else here."""
+def classification(name, weighted, fraction):
+    """Data, weights, alpha and the coefficients of saga; cached, because saga takes most of the time of these tests."""
     X, y = bundled(name) if name != "wide" else wide()
     if name == "wide":
         y = np.digitize(y[:, 0], np.quantile(y[:, 0], [0.3, 0.7]))
@@ -129,7 +130,7 @@ def classification(name, weighted, share):
         X, y = X[:200], y[:200] % 3
     weights = weights_of(weighted, y)
     indicators = (y[:, None] == np.unique(y)).astype(float)
-    alpha = share * largest_slope(X, indicators - np.average(indicators, axis=0, weights=weights), weights)
+    alpha = fraction * largest_slope(X, indicators - np.average(indicators, axis=0, weights=weights), weights)
     return X, y, weights, alpha, saga(X, y, weights, alpha, 1.0)
 
 
@@ -142,10 +143,10 @@ def saga(X, y, weights, alpha, l1_ratio):
 @STORAGE
 @WEIGHTED
 @pytest.mark.parametrize(
-    ("name", "share"), [("breast_cancer", 0.3), ("breast_cancer", 0.1), ("wine", 0.1), ("digits", 0.2), ("wide", 0.2)]
+    ("name", "fraction"), [("breast_cancer", 0.3), ("breast_cancer", 0.1), ("wine", 0.1), ("digits", 0.2), ("wide", 0.2)]
 )
-def test_support_of_logistic_regression(name, share, weighted, storage):
-    X, y, weights, alpha, expected = classification(name, weighted, share)
+def test_support_of_logistic_regression(name, fraction, weighted, storage):
+    X, y, weights, alpha, expected = classification(name, weighted, fraction)
     model = GDClassifier(penalty="l1", alpha=alpha, tol=TOL).fit(storage(X), y, weights)
     assert_same_support(model.coef_, expected)
     assert not expected.all()
@@ -159,11 +160,11 @@ def test_support_of_the_elastic_net_of_logistic_regression(name):
 
 
 @STORAGE
-@pytest.mark.parametrize(("share", "tol"), [(0.5, TOL), (0.3, 1e-11), (0.1, TOL), (0.02, TOL)])
-def test_support_of_logistic_regression_without_an_intercept(share, tol, storage):
-    """By liblinear, which penalises it.  At a share of 0.3, a zero's slope is within 1.4e-4 of the penalty."""
+@pytest.mark.parametrize(("fraction", "tol"), [(0.5, TOL), (0.3, 1e-11), (0.1, TOL), (0.02, TOL)])
+def test_support_of_logistic_regression_without_an_intercept(fraction, tol, storage):
+    """Compare with liblinear, which penalises intercepts.  At 0.3, the slope of a zero is within 1.4e-4 of the penalty."""
     X, y = bundled("breast_cancer")
-    alpha = share * largest_slope(X, y - y.mean())
+    alpha = fraction * largest_slope(X, y - y.mean())
     expected = sparse_logistic_regression(
         C=1.0 / (alpha * len(y)), solver="liblinear", tol=1e-10, max_iter=10_000, fit_intercept=False
     ).fit(X, y)

@@ -1,4 +1,4 @@
-"""With an explicit rate solvers make the steps of the textbook, in raw coordinates: NumPy follows them from zero."""
+"""With an explicit rate, solvers make textbook steps in raw coordinates: NumPy computes the same steps, starting from zero."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ ALPHA = 0.05
 
 
 class Problem:
-    """Data, the estimator for it, and its loss in NumPy: mean values and residuals of scores Z (m, K)."""
+    """Data, an estimator, and its loss in NumPy: the values and the residuals of rows at scores Z (m, K)."""
 
     def __init__(self, estimator, y, columns, value, residual):
         rng = np.random.default_rng(0)
@@ -29,7 +29,7 @@ class Problem:
         )
 
     def gradient(self, theta, rows, l2, s):
-        """Gradient of the smooth part of the objective on a batch; the intercept, in the last row, has no penalty."""
+        """The gradient of the smooth part of the objective on a batch; the last row is the intercept's, without penalty."""
         A = np.column_stack([self.X[rows], np.ones(len(rows))])
         R = s[rows, None] * self.residual(A @ theta, rows)
         return A.T @ R / len(rows) + l2 * theta * (np.arange(D + 1) < D)[:, None]
@@ -89,7 +89,7 @@ def soft(w, threshold):
 
 
 def epoch_batches(batch, epochs, shuffle):
-    """Rows of every step, epoch after epoch."""
+    """The numbers of the rows of each step, epoch after epoch."""
     random_state = np.random.RandomState(SEED)
     for _ in range(epochs):
         order = random_state.permutation(N) if shuffle else np.arange(N)
@@ -108,7 +108,7 @@ def heavy_ball(theta, state, t, rate, gradient, momentum=0.9):
 
 
 def nesterov(theta, state, t, rate, gradient, momentum=0.9):
-    """Sutskever et al. (2013), equations 3 and 4, written for the points at which gradients are taken."""
+    """Sutskever et al. (2013), equations 3 and 4, written in terms of the points at which gradients are computed."""
     v = state.get("v", np.zeros_like(theta))
     w = theta - momentum * v
     state["v"] = momentum * v - rate * gradient(theta)
@@ -116,7 +116,7 @@ def nesterov(theta, state, t, rate, gradient, momentum=0.9):
 
 
 def adam(theta, state, t, rate, gradient, beta_1=0.9, beta_2=0.999, epsilon=1e-8, l1=0.0):
-    """Kingma and Ba (2015), algorithm 1; L1 by a proximal step in the same metric."""
+    """Kingma and Ba (2015), algorithm 1, followed by a proximal step for L1 in the same metric."""
     g = gradient(theta)
     state["m"] = beta_1 * state.get("m", 0.0) + (1.0 - beta_1) * g
     state["v"] = beta_2 * state.get("v", 0.0) + (1.0 - beta_2) * g**2
@@ -129,12 +129,12 @@ def plain_l1(theta, state, t, rate, gradient, l1):
 
 
 def shrunk(theta, rate, l1):
-    """The soft threshold; the intercept has no penalty."""
+    """The soft threshold of all coefficients except the intercept, which has no penalty."""
     return soft(theta, rate * l1 * (np.arange(D + 1) < D)[:, None])
 
 
 def follow(problem, rule, batches, rate=lambda t: 0.1, l2=ALPHA, s=None):
-    """Coefficients (D + 1, K), the intercepts in the last row, after each step."""
+    """The coefficients (D + 1, K) after each step, with the intercepts in the last row."""
     s = np.ones(N) if s is None else s
     theta, state, path = np.zeros((D + 1, problem.columns)), {}, []
     for t, rows in enumerate(batches, start=1):
@@ -254,10 +254,10 @@ def test_invscaling(problem, batch_size):
 
 @pytest.mark.parametrize("solver", ["gd", "sgd", "adam"])
 def test_optimal(problem, solver):
-    """1 / (alpha (t0 + t)), with t0 such that the first rate is a typical weight over a typical derivative."""
+    """The rate is 1 / (alpha (t0 + t)), where t0 makes the first rate a typical weight divided by a typical derivative."""
     alpha = 0.5
     weight = alpha**-0.25
-    derivative = 1.0 + weight if problem.columns == 2 else 1.0  # of the squared error at y = 1, z = -weight; at most 1 else
+    derivative = 1.0 + weight if problem.columns == 2 else 1.0  # squared error at y = 1, z = -weight; other losses: at most 1
     first = weight / derivative
     t0 = 1.0 / (alpha * first) - 1.0
     batch = N if solver == "gd" else 5
@@ -273,13 +273,13 @@ def test_optimal(problem, solver):
 # ---------------------------------------------------------------- averages, weights, storage, intercept
 @pytest.mark.parametrize(("average", "first"), [(True, 0), (1, 0), (100, 20)])
 def test_average_is_the_mean_of_the_iterates(problem, average, first):
-    """An integer counts rows: the 21st batch holds the 100th, because the 17th, the last of an epoch, has three rows."""
+    """An integer counts rows.  Row 100 is in batch 21, because batch 17, the last one of an epoch, has only three rows."""
     path = follow(problem, plain, epoch_batches(5, EPOCHS, True))
     model = problem.estimator(solver="sgd", max_iter=EPOCHS, batch_size=5, random_state=SEED).set_params(average=average)
     assert_follows(model.fit(problem.X, problem.y), np.mean(path[first:], axis=0))
 
 
-def test_average_that_was_not_reached_is_the_last_iterate(problem):
+def test_without_enough_rows_for_averaging_the_result_is_the_last_iterate(problem):
     path = follow(problem, plain, epoch_batches(5, 1, True))
     model = problem.estimator(solver="sgd", max_iter=1, batch_size=5, random_state=SEED).set_params(average=10 * N)
     assert_follows(model.fit(problem.X, problem.y), path[-1])
@@ -287,7 +287,7 @@ def test_average_that_was_not_reached_is_the_last_iterate(problem):
 
 @pytest.mark.parametrize("solver", ["gd", "sgd", "adam"])
 def test_sample_weights_multiply_the_gradients_of_rows(problem, solver):
-    """Relative to their mean."""
+    """The weights are divided by their mean."""
     s = problem.weights / problem.weights.mean()
     batch = N if solver == "gd" else 5
     path = follow(problem, adam if solver == "adam" else plain, epoch_batches(batch, EPOCHS, batch < N), s=s)
@@ -307,7 +307,7 @@ def test_csr_steps_are_the_same(problem, solver):
 
 
 @pytest.mark.parametrize("solver", ["gd", "sgd", "adam"])
-def test_without_an_intercept(problem, solver):
+def test_without_an_intercept_it_stays_zero(problem, solver):
     batch = N if solver == "gd" else 5
     whole = problem.gradient
     problem.gradient = lambda *args: whole(*args) * (np.arange(D + 1) < D)[:, None]
@@ -319,8 +319,8 @@ def test_without_an_intercept(problem, solver):
 
 
 @pytest.mark.parametrize("solver", ["gd", "sgd", "adam"])
-def test_warm_start_goes_on_from_the_coefficients(problem, solver):
-    """A second fit goes on from the coefficients of the first, with a new momentum and new moments."""
+def test_warm_start_continues_from_the_coefficients(problem, solver):
+    """A second fit starts from the coefficients of the first one, with a new momentum and new moments."""
     batch, rule = (N if solver == "gd" else 5), adam if solver == "adam" else plain
     model = problem.estimator(solver=solver, max_iter=1, shuffle=False, **({} if solver == "gd" else {"batch_size": batch}))
     start = coefficients(model.fit(problem.X, problem.y))
@@ -348,19 +348,19 @@ def test_binary_steps_are_those_of_sgdclassifier(rates, average):
     assert_follows(problem.estimator(solver="sgd", **params).fit(problem.X, problem.y), coefficients(expected))
 
 
-STEEP = {"squared_error", "squared_hinge", "modified_huber", "squared_epsilon_insensitive"}
+STEEP_LOSSES = {"squared_error", "squared_hinge", "modified_huber", "squared_epsilon_insensitive"}
 
 
 @pytest.mark.parametrize(
     ("loss", "learning_rate"),
     [(loss, "constant") for loss in sorted(set(CLASSIFICATION_LOSSES) - {"log_loss"})]
-    + [(loss, "optimal") for loss in sorted(set(CLASSIFICATION_LOSSES) - STEEP)],
+    + [(loss, "optimal") for loss in sorted(set(CLASSIFICATION_LOSSES) - STEEP_LOSSES)],
 )
 def test_steps_of_every_loss_are_those_of_sgdclassifier(loss, learning_rate):
-    """Steps begin at zero coefficients, where the perceptron has its kink; three classes are three problems.
+    """Steps start at zero coefficients, where the perceptron is not smooth.  Three classes are three separate problems.
 
-    Not of steep losses with optimal rates: there SGDClassifier takes the typical derivative with its sign, so that it
-    never counts, and the first steps go astray.
+    Losses whose derivative is not bounded by one are not compared at optimal rates.  For them SGDClassifier uses the signed
+    typical derivative, which is negative and therefore ignored, and its first steps are too long.
     """
     problem = multinomial()
     params = {"loss": loss, "shuffle": False, "max_iter": EPOCHS, "tol": None, "learning_rate": learning_rate, "alpha": 0.1}

@@ -1,4 +1,4 @@
-"""BLAS has one thread while fits run, in whichever threads, and gets back what it had."""
+"""BLAS is limited to one thread while fits run in any threads, and gets its former number of threads back."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,13 +11,13 @@ from skgd.compiled.threads import threads
 
 
 def blas():
-    """Threads of each BLAS library."""
+    """The number of threads of each BLAS library."""
     return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
 
 @pytest.fixture(autouse=True)
 def two_threads():
-    """BLAS of two threads on any machine."""
+    """Let BLAS use two threads on any machine."""
     before = blas()
     _set([2] * len(before))
     yield
@@ -25,16 +25,16 @@ def two_threads():
 
 
 def _set(counts):
-    """Set the threads of BLAS for good, and leave it to any thread to set them next."""
+    """Set the number of threads of each BLAS library such that any thread may change it later."""
     for library, count in zip(ThreadpoolController().select(user_api="blas").lib_controllers, counts, strict=True):
         library.set_num_threads(count)
-    if hasattr(OpenBLASController, "clear_controlling_thread"):  # of later versions of threadpoolctl
+    if hasattr(OpenBLASController, "clear_controlling_thread"):  # only later versions of threadpoolctl have it
         OpenBLASController.clear_controlling_thread(force=True)
 
 
 @pytest.fixture
 def elsewhere():
-    """A thread that lives on between two calls."""
+    """A function that runs functions in another thread, the same one for all calls."""
     with ThreadPoolExecutor(1) as pool:
         yield lambda function, *args: pool.submit(function, *args).result()
 
@@ -82,7 +82,7 @@ def test_overlapping_threads_restore_in_any_order(first_in, first_out, elsewhere
 
 
 def test_a_fit_leaves_blas_to_other_threads(two_classes, elsewhere):
-    """OpenBLAS takes limits from one thread only, until that one lets go."""
+    """OpenBLAS accepts limits only from the thread that controls it, until that thread gives up the control."""
     GDClassifier().fit(*two_classes)
 
     def limited():

@@ -1,4 +1,4 @@
-"""The versions that skgd runs on: their floors, what it does without what came later, and what could go at any time."""
+"""Versions of the dependencies: the oldest ones, the behaviour without newer features, and imports of private functions."""
 
 import ast
 import json
@@ -12,9 +12,9 @@ from packaging.requirements import Requirement
 import skgd
 
 ROOT = Path(__file__).parents[1]
-# Whatever scikit-learn does not promise to keep, and skgd imports all the same: look here when a new version breaks it.
+# The private functions of scikit-learn that skgd imports.  A new version of scikit-learn may change or remove them.
 PRIVATE = {
-    "sklearn.base._fit_context",  # validates parameters, and tears callbacks down
+    "sklearn.base._fit_context",  # validates parameters and tears down callbacks
     "sklearn.utils._optional_dependencies.check_matplotlib_support",
     "sklearn.utils._param_validation.Interval",
     "sklearn.utils._param_validation.StrOptions",
@@ -50,7 +50,7 @@ def test_the_oldest_versions_tested_are_the_oldest_allowed():
         assert f"{floor.version}.0" == pin.version
 
 
-def test_all_that_is_imported_of_the_inside_of_scikit_learn_is_listed():
+def test_private_imports_of_scikit_learn_are_listed():
     names = set()
     for path in Path(skgd.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -59,7 +59,7 @@ def test_all_that_is_imported_of_the_inside_of_scikit_learn_is_listed():
     assert {name for name in names if "._" in name} == PRIVATE
 
 
-def test_before_callbacks_came_estimators_fit_and_say_what_callbacks_need():
+def test_without_callbacks_in_scikit_learn_estimators_fit_and_name_the_version_that_callbacks_need():
     done = subprocess.run([sys.executable, "-c", WITHOUT_CALLBACKS], capture_output=True, text=True, timeout=300, check=True)
     there, said, labels = json.loads(done.stdout)
     assert not there

@@ -1,4 +1,4 @@
-"""With NUMBA_DISABLE_JIT=1 all kernels run as plain Python, and give what they give compiled."""
+"""With NUMBA_DISABLE_JIT=1 all kernels run as plain Python, and give the same results as compiled kernels."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Numba's part: how functions are compiled and cached, and the threads that run them.
+"""Compilation of functions by Numba, the cache of compiled kernels, and the threads that run them.
 
 No other folder imports Numba.
 """

@@ -1,10 +1,10 @@
-"""The cache of compiled kernels: where it lies, for whom, and what becomes of a fit when the disk fails it.
+"""The cache of compiled kernels: its folder, who may write to it, and how a fit survives an error of the disk.
 
-Numba's cache consists of pickles: whoever can write there can run code as the one who reads.  So it lies in a folder of the
-user's own, and where that is not to be had, kernels are compiled in memory.
+Numba's cache consists of pickles.  Whoever can write to it can run code with the rights of the user who reads it.  So the
+cache is a folder to which only the user can write.  If there is no such folder, kernels are compiled in memory.
 
-The folder is named by a digest of all that is compiled: Numba itself checks the file of a kernel only, not the losses, rows
-and rules that were compiled into it.
+The name of the folder is a digest of all compiled code.  Numba itself only checks whether the source file of a kernel has
+changed, and not the files of the losses, rows and update rules that are compiled into it.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ import numba
 from llvmlite import binding as llvm
 from numba.core.caching import FunctionCache
 
-config: Any = numba.config  # whose settings are made at run time
+config: Any = numba.config  # typed as Any because its attributes are created at run time
 NUMBA_VERSION: str = numba.__version__
 
 
 def digest() -> str:
-    """Of all compiled sources, of Numba and of the processor: what was compiled of or for others must never run.
+    """A digest of all compiled sources, of the version of Numba and of the processor.
 
-    Modules without compiled functions do not count.  All modules of the losses do, because they share methods and constants.
-    So do the modules that say how functions are compiled.
+    Code that was compiled from other sources or for another processor must never run.  Modules without compiled functions do
+    not count.  All modules of the losses count, because they share methods and constants, and so do the modules that set the
+    options of the compiler.
     """
-    parts = numba.__version__, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-    total = hashlib.sha256(" ".join(parts).encode())
+    platform = numba.__version__, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    total = hashlib.sha256(" ".join(platform).encode())
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         source = path.read_bytes()
         marked = re.search(rb"^@(kernel|linked|struct|separable)\b|\bstruct\(cls\)", source, re.MULTILINE)
@@ -45,7 +46,10 @@ def digest() -> str:
 
 
 def cache_folder() -> Path | None:
-    """The folder of compiled kernels: inside NUMBA_CACHE_DIR if set, else the user's cache; None if neither will do."""
+    """The folder of compiled kernels, in NUMBA_CACHE_DIR if it is set, else in the user's cache folder.
+
+    It is created if it does not exist.  None, with a warning, if it cannot be created or if other users can write to it.
+    """
     if config.CACHE_DIR:
         base = Path(config.CACHE_DIR)
     elif sys.platform == "win32":
@@ -72,12 +76,12 @@ def cache_folder() -> Path | None:
 
 
 def _refuse_what_others_can_write(folder: Path) -> None:
-    """Raise PermissionError where others could put a file of theirs into the folder, or a folder of theirs in its place.
+    """Raise PermissionError if other users could put files into the folder, or replace the folder by their own.
 
-    A group may write to the folders above, as many users are the only member of theirs, and to one that root opened to it,
-    as for containers that run under any user.
+    The parent folders may be writable for their group, because many users are the only member of their group.  The folder
+    itself may be writable for its group if it belongs to root, as in containers that run under any user.
     """
-    if sys.platform == "win32":  # where folders of a user are the user's own, and have no mode
+    if sys.platform == "win32":  # there a user's folders belong to the user alone, and have no mode
         return
     owner = folder.stat().st_uid
     if owner not in (os.getuid(), 0):
@@ -93,7 +97,7 @@ CACHE_FOLDER = cache_folder()
 
 
 class Cache(FunctionCache):
-    """Numba's cache of a kernel in `CACHE_FOLDER`, but a file that cannot be read or written costs time, and no fit."""
+    """Numba's cache of a kernel, in `CACHE_FOLDER`.  If a file cannot be read or written, the kernel is compiled again."""
 
     _unsaved = False
 
@@ -106,18 +110,18 @@ class Cache(FunctionCache):
             config.CACHE_DIR = configured
 
     def load_overload(self, sig, target_context):
-        """What was compiled for a signature, if it is there and whole."""
+        """The compiled code for a signature; None if the cache does not have it or the file is damaged."""
         try:
             found = super().load_overload(sig, target_context)
-        except Exception:  # whatever a damaged pickle may raise
+        except Exception:  # a damaged pickle may raise any exception
             with suppress(OSError):
                 self.flush()
             return None
-        # Of two processes that start a cache, one may have named the file and the other filled it.
+        # If two processes create a cache at the same time, the index of one may name a file that the other has written.
         return found if found is not None and found.signature.args == sig else None
 
     def save_overload(self, sig, data) -> None:
-        """Keep what was compiled, if the disk takes it."""
+        """Save compiled code; if that fails, warn once."""
         try:
             super().save_overload(sig, data)
         except OSError as error:

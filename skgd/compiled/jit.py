@@ -31,7 +31,8 @@ FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 # Without reassoc: where the order of sums is the point, and for the short dot products of sparse rows, which LLVM would
 # turn into slow vector gathers.
 ORDERED = FASTMATH - {"reassoc"}
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}  # no C callback of a kernel is ever taken
+# Of all compiled functions, so that Numba compiles a callee once.  No function is ever called back from C.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 DISABLE_JIT = bool(getattr(numba.config, "DISABLE_JIT", False))
 
 
@@ -39,7 +40,7 @@ def kernel(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -
     """Compile a loop: no GIL, NumPy's rules for division, cached in `CACHE_FOLDER` where there is one."""
     if function is None:
         return lambda function: kernel(function, fastmath=fastmath)
-    compiled: Any = numba.njit(nogil=True, fastmath=fastmath, **OPTIONS)(function)
+    compiled: Any = numba.njit(fastmath=fastmath, **OPTIONS)(function)
     if CACHE_FOLDER is not None and compiled is not function:  # which it is with NUMBA_DISABLE_JIT=1
         compiled._cache = Cache(function)
     return compiled

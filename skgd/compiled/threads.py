@@ -1,7 +1,7 @@
-"""Threads: a pool for passes over X, and BLAS held to one thread meanwhile.
+"""Threads for passes over X, during which BLAS is limited to one thread.
 
-Kernels call BLAS on tiles, far too small to share out, and from threads of their own: more of them would only fight
-for the cores, and could change the order of sums.
+Kernels call BLAS from several threads, on tiles that are too small for BLAS to divide among threads.  More threads would only
+compete for the cores, and could change the order of sums.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ from threadpoolctl import ThreadpoolController
 
 
 class Team(NamedTuple):
-    """Threads that share work: how many, and their `map`."""
+    """Threads that work together: their number, and a `map` that runs on them."""
 
     size: int
     map: Callable[..., Any]
 
 
 ALONE = Team(1, map)
-SHARED = 600_000  # entries of X in memory order, times columns of scores, from which threads pay by default
+SHARED = 600_000  # entries of X, times columns of scores, from which a pass by default uses several threads
 
 
 def thread_count(n_jobs: int | None, work: int) -> int:
-    """Threads for passes of so much work: `n_jobs` as joblib counts; None: all cores where that pays, one inside joblib."""
+    """The number of threads for a pass, from the parameter `n_jobs` as joblib reads it.
+
+    None means all cores if the `work`, counted as for `SHARED`, is large enough, but one thread inside joblib's workers.
+    """
     if n_jobs is not None:
         return effective_n_jobs(n_jobs)
     nested = get_active_backend()[0].nesting_level or 0
@@ -40,14 +43,14 @@ def thread_count(n_jobs: int | None, work: int) -> int:
 
 @contextmanager
 def threads(count: int) -> Iterator[Team]:
-    """A team of `count` threads, BLAS held to one each."""
+    """A team of `count` threads, with BLAS limited to one thread."""
     with _blas(), team_of(count) as team:
         yield team
 
 
 @contextmanager
 def team_of(count: int) -> Iterator[Team]:
-    """A team of `count` threads, for work without BLAS."""
+    """A team of `count` threads for work without BLAS."""
     if count == 1:
         yield ALONE
     else:
@@ -56,14 +59,17 @@ def team_of(count: int) -> Iterator[Team]:
 
 
 def _shared_map(pool: ThreadPoolExecutor, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    """function(item) of all items, in their order; the first is done here, which spares one thread its waking."""
+    """The results function(item) in the order of the items; the first is computed here, so one thread fewer has to wake."""
     first, *rest = items
     others = [pool.submit(function, item) for item in rest]
     return [function(first), *(other.result() for other in others)]
 
 
 class _SingleThreadedBLAS:
-    """Limits BLAS while anybody is inside: the first sets the limit, the last restores what was before."""
+    """A context that limits BLAS to one thread.
+
+    It may be entered several times at once.  The first entry sets the limit, and the last exit restores the former one.
+    """
 
     def __init__(self) -> None:
         self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers
@@ -86,15 +92,15 @@ class _SingleThreadedBLAS:
     def _set(self, counts: list[int]) -> None:
         for library, count in zip(self.libraries, counts, strict=True):
             library.set_num_threads(count)
-            if hasattr(library, "clear_controlling_thread"):  # else OpenBLAS would listen to this thread alone from now on
+            if hasattr(library, "clear_controlling_thread"):  # else OpenBLAS obeys only this thread from now on
                 library.clear_controlling_thread()
 
 
 @cache
 def _blas() -> _SingleThreadedBLAS:
-    """The one limiter of this process, made when first needed: looking for BLAS libraries takes milliseconds."""
+    """The only limiter of this process, created on first use because the search for BLAS libraries takes milliseconds."""
     return _SingleThreadedBLAS()
 
 
-if hasattr(os, "register_at_fork"):  # a thread that was in a fit is not there to release what it held
+if hasattr(os, "register_at_fork"):  # a forked process has no threads that could release the limiter, so it gets a new one
     os.register_at_fork(after_in_child=_blas.cache_clear)

@@ -1,4 +1,4 @@
-"""What both estimators for Dask share: the client, fits of collections, lazy predictions, scores."""
+"""The base class of both estimators for Dask: the client, fits of collections, lazy predictions, scores."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ..estimators.inputs import Start
 from .partitions import check_collection, collected, whole_rows
 from .scores import Sums, on_partition
 
-NOT_LOCAL = ("client", "_sklearn_version")  # attributes in the state of a Dask estimator that a local one does not have
+NOT_LOCAL = ("client", "_sklearn_version")  # attributes of the state of a Dask estimator that a local estimator lacks
 
 
 def with_parameters_of(local: Any) -> Callable[[Any], Any]:
-    """A decorator that gives a class the constructor of a local estimator, with `client` as one more, last parameter.
+    """Make a decorator that gives a class the constructor of a local estimator, with `client` as an additional parameter.
 
-    The descriptions of the parameters are copied from the local estimator's docstring.
+    The decorator also copies the descriptions of the parameters from the docstring of the local estimator.
     """
 
     def initialise(self: Any, *args: Any, client: Any = None, **parameters: Any) -> None:
@@ -38,7 +38,7 @@ def with_parameters_of(local: Any) -> Callable[[Any], Any]:
 
     def decorate(cls: Any) -> Any:
         cls.__init__, title = initialise, "Parameters\n----------\n"
-        if cls.__doc__:  # which python -OO drops
+        if cls.__doc__:  # python -OO drops docstrings
             described = str(getdoc(local)).split(title)[1].split("\n\nAttributes\n")[0]
             cls.__doc__ = str(getdoc(cls)).replace(title, f"{title}{described}\n") + "\n"
         return cls
@@ -47,7 +47,7 @@ def with_parameters_of(local: Any) -> Callable[[Any], Any]:
 
 
 class DaskEstimator(_GDEstimator):
-    """An estimator that is fitted to collections of Dask, and whose predictions are computed when they are asked for."""
+    """An estimator that is fitted to Dask collections and predicts lazily: Dask computes the predictions later."""
 
     _local: Any  # GDClassifier or GDRegressor
     client: Any
@@ -56,23 +56,23 @@ class DaskEstimator(_GDEstimator):
         return super().__getstate__() | {"client": None}
 
     def __sklearn_clone__(self) -> Any:
-        """An unfitted estimator with copies of all parameters but the client, which is shared."""
+        """An unfitted estimator with copies of all parameters; only the client is not copied but shared."""
         parameters = self.get_params(deep=False)
         client = parameters.pop("client")
         return type(self)(**{name: clone(value, safe=False) for name, value in parameters.items()}, client=client)
 
     @property
     def client_(self) -> Client:
-        """The client that fits use: the one that was given, or the current one."""
+        """The client for fits: the parameter `client`, or the current client if it is None."""
         return get_client() if self.client is None else self.client
 
     def to_local(self) -> Any:
-        """The same model as a `GDClassifier` or `GDRegressor`, which does not need Dask.
+        """Convert the model to a `GDClassifier` or `GDRegressor`, which does not need Dask.
 
         Returns
         -------
         estimator : GDClassifier or GDRegressor
-            With all fitted attributes.
+            An estimator with the same parameters and fitted attributes.
         """
         local = self._local()
         local.__dict__.update({name: value for name, value in self.__getstate__().items() if name not in NOT_LOCAL})
@@ -97,18 +97,18 @@ class DaskEstimator(_GDEstimator):
         y_val: Any = None,
         sample_weight_val: Any = None,
     ) -> Any:
-        """Fit the model to rows on a cluster.
+        """Fit the model to rows on a Dask cluster.
 
         Parameters
         ----------
         X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
-            Raw features.  Blocks are NumPy arrays or CSR matrices, and their numbers of rows need not be known.
+            Features in their original units.  Blocks are NumPy arrays or CSR matrices.  Their numbers of rows may be unknown.
         y : dask.array.Array, dask.dataframe.Series or DataFrame
-            Labels or targets, in the same partitions.
+            Labels or targets, in the same partitions as X.
         sample_weight : dask.array.Array or dask.dataframe.Series, default=None
-            Non-negative weights of the rows.
+            Non-negative weights of the rows, in the same partitions as X.
         coef_init, intercept_init, X_val, y_val, sample_weight_val : default=None
-            As for the local `fit`, in memory.  `early_stopping` needs X_val and y_val.
+            As in the `fit` of the local estimator, as arrays in memory.  `early_stopping` needs X_val and y_val.
 
         Returns
         -------
@@ -118,9 +118,10 @@ class DaskEstimator(_GDEstimator):
         Raises
         ------
         TypeError
-            If X, y or sample_weight is not a collection of Dask.
+            If X, y or sample_weight is not a Dask collection.
         ValueError
-            As the local `fit`, naming the partition; or if X, y and sample_weight are not in the same partitions.
+            As in the `fit` of the local estimator, with the number of the partition in the message.  Also if X, y and
+            sample_weight are not in the same partitions.
         """
         self._open_tasks()
         with unchanged_on_error(self):
@@ -129,7 +130,7 @@ class DaskEstimator(_GDEstimator):
         return self
 
     def _lazily(self, method: str, X: Any, dtype: Any, columns: int | None) -> da.Array:
-        """What a method of the local model returns for all partitions of X, computed later: (n,), or (n, columns)."""
+        """The lazy result of a method of the local model for all rows of X, of shape (n,) or (n, columns)."""
         check_collection("X", X)
         function = partial(_predicted, self.to_local(), method, dtype, columns)
         shape: tuple[float, ...] = (np.nan,) if columns is None else (np.nan, columns)
@@ -141,13 +142,13 @@ class DaskEstimator(_GDEstimator):
         return da.concatenate([da.from_delayed(partition, shape, dtype) for partition in partitions])
 
     def _sums_over(self, X: Any, y: Any, sample_weight: Any, sums: Sums) -> PartialSums:
-        """sums(local model, X, y, weights) over all partitions.  One pass."""
+        """The total of sums(local model, X, y, weights) over all partitions.  One pass."""
         partitions = collected(self.client_, X, y, sample_weight)
         return total_of(partitions.map(partial(on_partition, sums, self.to_local())))
 
 
 def _predicted(model: Any, method: str, dtype: Any, columns: int | None, X: Any) -> np.ndarray:
-    """What a method of a local model returns for a partition, which may be empty."""
+    """The result of a method of a local model for one partition, which may have no rows."""
     if X.shape[0] == 0:
         return np.empty((0,) if columns is None else (0, columns), dtype)
     return getattr(model, method)(X)

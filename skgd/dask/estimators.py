@@ -1,4 +1,4 @@
-"""The two estimators for arrays and frames of Dask."""
+"""The two estimators for arrays and data frames of Dask."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .scores import deviances, explained_deviance, explained_variance, hits, squ
 
 @with_parameters_of(GDClassifier)
 class DaskGDClassifier(DaskEstimator, GDClassifier):
-    """`GDClassifier` for Dask's arrays and frames.
+    """`GDClassifier` for arrays and data frames of Dask.
 
-    ``solver="gd"`` and ``"auto"`` end where the local fit of all rows would end.  ``"sgd"`` and ``"adam"`` make local epochs:
-    every partition makes an epoch from the same coefficients, and the results are averaged, weighted by rows (local SGD).
-    They do well if partitions have thousands of rows and are alike.
+    ``solver="gd"`` and ``"auto"`` give the same model as a local fit of all rows.  ``"sgd"`` and ``"adam"`` make local epochs
+    (local SGD): every partition makes an epoch from the same coefficients, and the results are averaged, weighted by the
+    numbers of rows.  They work well if each partition has thousands of rows and the partitions are similar.
 
     Parameters
     ----------
     client : distributed.Client, default=None
-        The client of the cluster to fit on; None: the current one.  Pickles leave it out.
+        The client of the cluster.  None: the current client.  It is not pickled with the estimator.
 
     Attributes
     ----------
@@ -29,19 +29,19 @@ class DaskGDClassifier(DaskEstimator, GDClassifier):
 
     See Also
     --------
-    skgd.GDClassifier : The local one.
+    skgd.GDClassifier : The local estimator.
     """
 
     _local = GDClassifier
     _parameter_constraints = {**GDClassifier._parameter_constraints, "client": [object]}
 
     def decision_function(self, X):
-        """Scores of the rows, computed lazily.
+        """Compute the scores of rows lazily.
 
         Parameters
         ----------
         X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
-            Raw features.
+            Features in their original units.
 
         Returns
         -------
@@ -51,12 +51,12 @@ class DaskGDClassifier(DaskEstimator, GDClassifier):
         return self._lazily("decision_function", X, self.coef_.dtype, None if len(self.classes_) == 2 else len(self.classes_))
 
     def predict(self, X):
-        """Labels, computed lazily.
+        """Predict labels lazily.
 
         Parameters
         ----------
         X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
-            Raw features.
+            Features in their original units.
 
         Returns
         -------
@@ -66,42 +66,42 @@ class DaskGDClassifier(DaskEstimator, GDClassifier):
         return self._lazily("predict", X, self.classes_.dtype, None)
 
     def predict_proba(self, X):
-        """Probabilities of the classes, computed lazily.
+        """Predict the probabilities of the classes lazily.
 
         Parameters
         ----------
         X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
-            Raw features.
+            Features in their original units.
 
         Returns
         -------
         dask.array.Array of shape (n_samples, n_classes)
-            In the order of `classes_`.
+            One column for each class, in the order of `classes_`.
         """
         return self._lazily("predict_proba", X, self.coef_.dtype, len(self.classes_))
 
     def predict_log_proba(self, X):
-        """Logarithms of the probabilities, computed lazily.
+        """Predict the logarithms of the probabilities lazily.
 
         Parameters
         ----------
         X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
-            Raw features.
+            Features in their original units.
 
         Returns
         -------
         dask.array.Array of shape (n_samples, n_classes)
-            In the order of `classes_`.
+            One column for each class, in the order of `classes_`.
         """
         return self._lazily("predict_log_proba", X, self.coef_.dtype, len(self.classes_))
 
     def score(self, X, y, sample_weight=None):
-        """Accuracy, in one pass.
+        """Compute the accuracy, in one pass.
 
         Parameters
         ----------
         X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
-            Raw features.
+            Features in their original units.
         y : dask.array.Array or dask.dataframe.Series of shape (n_samples,)
             Labels.
         sample_weight : dask.array.Array or dask.dataframe.Series, default=None
@@ -110,7 +110,7 @@ class DaskGDClassifier(DaskEstimator, GDClassifier):
         Returns
         -------
         float
-            The share of the weight that is labelled right.
+            The weight of the rows with a correctly predicted label, divided by the weight of all rows.
         """
         right, weight = self._sums_over(X, y, sample_weight, hits)
         return float(right / weight)
@@ -118,15 +118,15 @@ class DaskGDClassifier(DaskEstimator, GDClassifier):
 
 @with_parameters_of(GDRegressor)
 class DaskGDRegressor(DaskEstimator, GDRegressor):
-    """`GDRegressor` for Dask's arrays and frames.
+    """`GDRegressor` for arrays and data frames of Dask.
 
-    ``solver="gd"`` and ``"auto"`` end where the local fit of all rows would end.  ``"sgd"`` and ``"adam"`` make local epochs,
-    as for `DaskGDClassifier`.
+    ``solver="gd"`` and ``"auto"`` give the same model as a local fit of all rows.  ``"sgd"`` and ``"adam"`` make local epochs,
+    as in `DaskGDClassifier`.
 
     Parameters
     ----------
     client : distributed.Client, default=None
-        The client of the cluster to fit on; None: the current one.  Pickles leave it out.
+        The client of the cluster.  None: the current client.  It is not pickled with the estimator.
 
     Attributes
     ----------
@@ -135,36 +135,36 @@ class DaskGDRegressor(DaskEstimator, GDRegressor):
 
     See Also
     --------
-    skgd.GDRegressor : The local one.
+    skgd.GDRegressor : The local estimator.
     """
 
     _local = GDRegressor
     _parameter_constraints = {**GDRegressor._parameter_constraints, "client": [object]}
 
     def predict(self, X):
-        """Targets, computed lazily.
+        """Predict targets lazily.
 
         Parameters
         ----------
         X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
-            Raw features.
+            Features in their original units.
 
         Returns
         -------
         dask.array.Array of shape (n_samples,) or (n_samples, n_targets)
-            As the local `predict` returns them.
+            The predictions of the local estimator.
         """
         return self._lazily("predict", X, self.coef_.dtype, None if len(self.intercept_) == 1 else len(self.coef_))
 
     def score(self, X, y, sample_weight=None):
-        """R^2, or D^2 where `loss` is "poisson" or "gamma", in one pass.
+        """Compute R^2, or D^2 if `loss` is "poisson" or "gamma", in one pass.
 
-        Of several targets it is the mean of their scores, as for `GDRegressor.score`.
+        With several targets it is the mean of their scores, as in `GDRegressor.score`.
 
         Parameters
         ----------
         X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
-            Raw features.
+            Features in their original units.
         y : dask.array.Array, dask.dataframe.Series or DataFrame
             Targets.
         sample_weight : dask.array.Array or dask.dataframe.Series, default=None
@@ -173,7 +173,7 @@ class DaskGDRegressor(DaskEstimator, GDRegressor):
         Returns
         -------
         float
-            As `sklearn.metrics.r2_score` or `sklearn.metrics.d2_tweedie_score`.
+            The score as `sklearn.metrics.r2_score` or `sklearn.metrics.d2_tweedie_score` define it.
         """
         if self.loss in LOG_LINK:
             return explained_deviance(LOG_LINK[self.loss], *self._sums_over(X, y, sample_weight, deviances))

@@ -1,4 +1,4 @@
-"""Partitions on the workers of a cluster, and how collections of Dask become such partitions."""
+"""Partitions on the workers of a cluster, and the conversion of Dask collections to such partitions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..data.partitions import PartitionFunction, Partitions, Query, require_rows
 from ..data.table import Table
 from ..data.tree_sum import Node, PartialSums, TreeSum
 
-LARGE_QUERY = 1 << 20  # bytes of a pickled query, beyond which it goes to the workers directly and not through the scheduler
+LARGE_QUERY = 1 << 20  # bytes; a larger pickled query is sent to the workers directly and not through the scheduler
 
 
 class DaskPartitions(Partitions):
@@ -27,24 +27,23 @@ class DaskPartitions(Partitions):
     Parameters
     ----------
     client : Client
-        Of the cluster.
+        The client of the cluster.
     futures : list of Future
-        One for each partition; this waits until all of them are there.
+        One future for each partition.  The constructor waits until all of them are computed.
     """
 
     def __init__(self, client: Client, futures: list[Any]) -> None:
         self.client, self.futures = client, futures
         wait(futures)
-        self._shares: list[
-            tuple[str, list[int]]
-        ] = []  # workers, and the numbers of the partitions that each of them answers for
+        # Workers, each with the numbers of the partitions for which it answers queries.  Empty before the first query.
+        self._assignments: list[tuple[str, list[int]]] = []
 
     def map(self, function: PartitionFunction) -> list[Any]:
         with self._submitted(function) as futures:
             return self.client.gather(futures)
 
     def transformed(self, function: PartitionFunction) -> DaskPartitions:
-        """The partitions function(number, partition) of these, made once and kept on the workers.  One pass."""
+        """The partitions function(number, partition), which are computed once and kept on the workers.  One pass."""
         with self._submitted(function) as futures:
             return DaskPartitions(self.client, futures)
 
@@ -52,8 +51,11 @@ class DaskPartitions(Partitions):
         self.futures = []
 
     def total(self, query: Query) -> PartialSums:
-        """The answer for the rows of all partitions.  One task for each worker; if a worker is lost, others take its task."""
-        self._shares = self._shares or self._located()
+        """The sum of the answers for all partitions.  One pass, with one task for each worker.
+
+        If a worker is lost, other workers take over its task.
+        """
+        self._assignments = self._assignments or self._assigned()
         sent = dumps(query)
         if len(sent) > LARGE_QUERY:
             sent = self.client.scatter(sent, broadcast=True, hash=False)
@@ -67,7 +69,7 @@ class DaskPartitions(Partitions):
                 allow_other_workers=True,
                 pure=False,
             )
-            for worker, numbers in self._shares
+            for worker, numbers in self._assignments
         ]
         tree_sum = TreeSum()
         with self._cancelling(tasks) as futures:
@@ -75,24 +77,24 @@ class DaskPartitions(Partitions):
                 tree_sum.merge(nodes)
         return require_rows(tree_sum.total())
 
-    def _located(self) -> list[tuple[str, list[int]]]:
-        """Workers, and the numbers of the partitions that lie there."""
-        holders, shares = self.client.who_has(self.futures), dict[str | None, list[int]]()
+    def _assigned(self) -> list[tuple[str, list[int]]]:
+        """Workers, each with the numbers of the partitions that it holds; lost partitions go to the first worker."""
+        holders, assignments = self.client.who_has(self.futures), dict[str | None, list[int]]()
         for number, future in enumerate(self.futures):
             workers = sorted(holders.get(future.key, ()))
-            shares.setdefault(workers[0] if workers else None, []).append(number)
+            assignments.setdefault(workers[0] if workers else None, []).append(number)
         anywhere = sorted(self.client.scheduler_info(n_workers=-1)["workers"])[:1]
-        return [(worker or anywhere[0], numbers) for worker, numbers in shares.items()]
+        return [(worker or anywhere[0], numbers) for worker, numbers in assignments.items()]
 
     @contextmanager
     def _submitted(self, function: PartitionFunction) -> Iterator[list[Any]]:
-        """The futures of function(number, partition) for all partitions, for a block that waits for them."""
+        """The futures of function(number, partition) for all partitions, cancelled if the block raises."""
         with self._cancelling(self.client.map(function, range(len(self.futures)), self.futures, pure=False)) as futures:
             yield futures
 
     @contextmanager
     def _cancelling(self, futures: list[Any]) -> Iterator[list[Any]]:
-        """Cancel the tasks if the block raises, as it does when Ctrl-C is pressed."""
+        """Cancel the tasks if the block raises an exception, for example on Ctrl-C."""
         try:
             yield futures
         except BaseException:
@@ -101,14 +103,14 @@ class DaskPartitions(Partitions):
 
 
 def collected(client: Client, X: Any, y: Any, sample_weight: Any) -> DaskPartitions:
-    """The partitions (X, y) or (X, y, sample_weight) of collections of Dask, computed on the workers.
+    """Compute the partitions (X, y) or (X, y, sample_weight) of Dask collections, and keep them on the workers.
 
     Raises
     ------
     TypeError
-        If one of them is not a collection of Dask.
+        If one of the arguments is not a Dask collection.
     ValueError
-        If they do not have the same number of partitions.
+        If the collections do not have the same number of partitions.
     """
     collections = {"X": X, "y": y} | ({} if sample_weight is None else {"sample_weight": sample_weight})
     for name, collection in collections.items():
@@ -124,7 +126,7 @@ def collected(client: Client, X: Any, y: Any, sample_weight: Any) -> DaskPartiti
 
 
 def check_collection(name: str, value: Any) -> None:
-    """Raise TypeError if a value is not a collection of Dask."""
+    """Raise TypeError if a value is not a Dask collection."""
     if not is_dask_collection(value):
         raise TypeError(
             f"{name} has to be a dask array or dataframe, but is a {type(value).__name__}: for data in memory use to_local(), "
@@ -133,12 +135,12 @@ def check_collection(name: str, value: Any) -> None:
 
 
 def whole_rows(X: da.Array) -> da.Array:
-    """An array whose blocks hold all columns of their rows."""
+    """The array, rechunked so that each block holds all columns of its rows."""
     return X.rechunk({1: -1}) if X.ndim == 2 and len(X.chunks[1]) > 1 else X
 
 
 def _delayed(collection: Any, chunks: tuple[int, ...] | None) -> list[Any]:
-    """The partitions of a collection; an array is cut into the given chunks of rows, if both numbers of rows are known."""
+    """The partitions of a collection.  An array is rechunked to these `chunks` of rows, if all numbers of rows are known."""
     if not isinstance(collection, da.Array):
         return list(collection.to_delayed())
     collection = whole_rows(collection)
@@ -148,7 +150,7 @@ def _delayed(collection: Any, chunks: tuple[int, ...] | None) -> list[Any]:
 
 
 def _answer(sent: bytes, numbers: list[int], *tables: Table | None) -> dict[Node, PartialSums | None]:
-    """A worker's answer to a pickled query, for its partitions with these numbers, on as many threads as the worker has."""
+    """The answer of a worker to a pickled query for its partitions with these numbers, using all threads of the worker."""
     query, tree_sum = loads(sent), TreeSum()
     with threads(get_worker().state.nthreads) as team, np.errstate(over="ignore", invalid="ignore"):
         for number, table in zip(numbers, tables, strict=True):

@@ -1,4 +1,4 @@
-"""Rows of X with their targets and weights, in memory or in partitions, and sums over them.
+"""Rows of X with their targets and weights, in memory or in partitions, and sums over these rows.
 
-`queries.py` lists the sums that an objective may ask for.
+`queries.py` defines the sums that an objective may ask for.
 """

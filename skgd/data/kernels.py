@@ -46,15 +46,6 @@ class Chunks(NamedTuple):
     last: int
 
 
-class Sums(NamedTuple):
-    """Sums of a pass over C chunks, which are zero at first.  A pass makes those whose arrays are not empty."""
-
-    losses: np.ndarray  # (C, K) by column of scores; those of a coupled loss are in the first column
-    gradient: np.ndarray  # (C, d + 1, K) by W and, in the last row, b; it needs the losses
-    hessian: np.ndarray  # (C, P, D, D) of s_i (second derivative by two scores) x~_i x~_i'
-    diagonal: np.ndarray  # (C, K, D) of s_i (second derivative by one score) x~_i^2
-
-
 @linked
 def next_tile(whole, rows, targets, K, start, stop):
     """The rows from `start` on, at most a whole tile of them and none beyond `stop`, with their targets and weights."""
@@ -78,7 +69,7 @@ def add_gradient(rows, tile, G):
 
 @kernel
 def loss_sums(rows, loss, targets, coefficients, columns, sums, by_row, chunks, size):
-    """Fill the sums of each chunk of the rows, in tiles of `size` rows.  One pass, however many of them are wanted.
+    """Fill the `Sums` of each chunk of the rows, in tiles of `size` rows.  One pass, however many of them are wanted.
 
     The P blocks of the Hessian belong to the first pairs (0, 0), (1, 1), ... of scores, or, if they are more than the K scores,
     to all pairs (0, 0), (1, 0), (1, 1), (2, 0), ...  Unless `by_row` (K, n) is empty, it is filled with the second derivatives

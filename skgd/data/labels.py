@@ -1,12 +1,12 @@
-"""Class labels as codes: y = classes[codes], with the classes sorted; and labels that are probabilities."""
+"""Encoding of class labels: y = classes[codes], with sorted classes.  Soft labels are probabilities of the classes."""
 
 from __future__ import annotations
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
-SUM_TOLERANCE = 1e-6  # by which the sum of a row's probabilities may miss 1: float32 rounds them to about 1e-7
-CASTABLE = 2.0**31  # floats of smaller size are cast to integers without overflow, on platforms of 32 bits, too
+SUM_TOLERANCE = 1e-6  # the sum of a row's probabilities may differ from 1 by this; float32 rounds them to about 1e-7
+CASTABLE = 2.0**31  # floats of smaller magnitude can be cast to integers without overflow, even on 32-bit platforms
 
 
 def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -20,14 +20,14 @@ def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     integers = _as_integers(y)
     if integers is not None:
         low, high = int(integers.min()), int(integers.max())
-        if high - low < len(y) // 2:  # where more classes are possible, scikit-learn may warn that there are too many
+        if high - low < len(y) // 2:  # beyond that, scikit-learn may have to warn of too many classes
             return _look_up(integers, low, y.dtype)
     check_classification_targets(y)
     return np.unique(y, return_inverse=True)
 
 
 def encode_as(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The code (n,) of each row's class among known classes; for y (n, K), its rows as probabilities (n, K).
+    """The code (n,) of each row's class among known classes; if y is of shape (n, K), the probabilities (n, K) of classes.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def class_probabilities(y: np.ndarray, n_classes: int | None = None) -> tuple[np
     Raises
     ------
     ValueError
-        If a row of y is not a probability distribution, a class has probability 0 everywhere, or K is not `n_classes`.
+        If a row of y is not a probability distribution, if a class has probability 0 in all rows, or if K is not `n_classes`.
     """
     P = y.astype(np.float64)
     if n_classes is not None and P.shape[1] != n_classes:
@@ -68,12 +68,12 @@ def class_probabilities(y: np.ndarray, n_classes: int | None = None) -> tuple[np
 
 
 def most_likely(labels: np.ndarray) -> np.ndarray:
-    """The code (n,) of each row's most likely class, of codes (n,) or probabilities (n, K)."""
+    """The code (n,) of each row's most likely class, from codes (n,) or probabilities (n, K)."""
     return labels if labels.ndim == 1 else labels.argmax(axis=1)
 
 
 def signs(codes: np.ndarray, n_classes: int) -> np.ndarray:
-    """Targets -1 and 1: the second class against the first (1, n), or each class against the rest (n_classes, n)."""
+    """Targets 1 for a class and -1 for others: (1, n) for the second of two classes, else (n_classes, n) for each class."""
     positive = np.array([1]) if n_classes == 2 else np.arange(n_classes)
     return np.where(codes == positive[:, None], 1.0, -1.0)
 
@@ -89,7 +89,7 @@ def _as_integers(y: np.ndarray) -> np.ndarray | None:
 
 
 def _look_up(integers: np.ndarray, low: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Classes and codes from a table of all integers in the range: several times faster than sorting or hashing."""
+    """Find classes and codes with a table of all integers in the range, several times faster than by sorting or hashing."""
     offsets = integers - low
     occurs = np.bincount(offsets) > 0
     classes = (np.flatnonzero(occurs) + low).astype(dtype)

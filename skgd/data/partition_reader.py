@@ -1,6 +1,6 @@
-"""Reads a partition as the user has it, (X, y) or (X, y, sample_weight), and makes a table of its rows as `fit` would.
+"""Reading of the user's partitions (X, y) or (X, y, sample_weight): each becomes a table, validated as `fit` validates rows.
 
-This runs where the partition lies: in this process, or on another machine.  What is sent there is pickled, so it holds an
+A reader runs on the machine of the partition, in this process or in another one.  It is pickled and sent there, so it holds an
 unfitted copy of the estimator and no rows.
 """
 
@@ -16,12 +16,12 @@ from .table import Table
 
 
 class PartitionMetadata(NamedTuple):
-    """What is known of one partition after reading its labels and the size of its X."""
+    """The labels and the size of one partition."""
 
-    n: int  # rows with a weight
-    entries: int  # stored entries of X
+    n: int  # the number of rows with a weight
+    entries: int  # the number of stored entries of X
     n_features: int
-    feature_names: np.ndarray | None  # (n_features,), if X has names
+    feature_names: np.ndarray | None  # (n_features,); None if X has no names
     labels: np.ndarray  # the distinct labels, sorted; empty for regression
     label_totals: np.ndarray  # the sum of the weights of each of these labels
 
@@ -36,12 +36,12 @@ class PartitionMetadata(NamedTuple):
 
 
 class ReadingEstimator(Protocol):
-    """What an estimator does for the partitions of a fit: it validates their rows as `fit` validates all rows."""
+    """The methods of an estimator that a reader uses; they validate the rows of a partition as `fit` validates all rows."""
 
-    n_features_in_: int  # once the columns are known
+    n_features_in_: int  # exists once the columns are known
 
     def _partition_metadata(self, X: Any, y: Any, sample_weight: Any) -> PartitionMetadata:
-        """What can be told without validating the entries of X."""
+        """The metadata of a partition, without a validation of the entries of X."""
 
     def _partition_table(
         self,
@@ -53,22 +53,25 @@ class ReadingEstimator(Protocol):
         reset: bool,
         first_row: int,
     ) -> tuple[Table, np.ndarray]:
-        """The rows with a weight, and the sum of the weights of each class; `reset`: learn the columns from this X."""
+        """The table of the rows with a weight, and the sum of the weights of each class.
+
+        With `reset`, the estimator takes the number of columns and their names from this X.  Otherwise X has to have them.
+        """
 
 
 class PartitionReader:
-    """A function of the number of a partition and the partition that returns the table of its rows.
+    """A function that is called with the number of a partition and the partition, and returns the table of its rows.
 
     Parameters
     ----------
     estimator : ReadingEstimator
-        An unfitted copy.  It has `n_features_in_` if the columns are known already; else the first partition sets it.
+        An unfitted copy.  It has `n_features_in_` if the columns are known already; otherwise the first partition sets it.
     classes : ndarray of shape (classes,) or None
         All class labels, sorted; None for regression.
     class_weights : ndarray of shape (classes,) or None
-        Factors of the weights of the rows of each class; None: there are none.
+        The factor of the weights of each class's rows; None if there are no class weights.
     edges : list of int or None
-        Partition p holds the rows edges[p], ..., edges[p + 1] - 1 among all rows with a weight; None: this is not known yet.
+        Partition p holds the rows edges[p], ..., edges[p + 1] - 1 among all rows with a weight.  None: not known yet.
     """
 
     def __init__(
@@ -81,20 +84,20 @@ class PartitionReader:
         self.estimator, self.classes, self.class_weights, self.edges = estimator, classes, class_weights, edges
 
     def __call__(self, number: int, partition: Any) -> Table | None:
-        """The table of a partition that was read before; None if no row has a weight."""
+        """The table of a partition that has been read before; None if no row has a weight."""
         return self.read_again(number, partition)[0]
 
     def with_edges(self, edges: list[int]) -> PartitionReader:
-        """A reader of the same partitions that knows which rows they hold."""
+        """A reader of the same partitions with these `edges`."""
         return PartitionReader(self.estimator, self.classes, self.class_weights, edges)
 
     def read_again(self, number: int, partition: Any) -> tuple[Table | None, np.ndarray]:
-        """As `read`, of a partition that was read before.
+        """The same as `read` for a partition that has been read before, with a check of its number of rows.
 
         Raises
         ------
         ValueError
-            If there are more partitions than before, or this one has another number of rows.
+            If there are more partitions than before, or if this one has another number of rows.
         """
         edges = self.edges or [0]
         if number >= len(edges) - 1:
@@ -113,11 +116,11 @@ class PartitionReader:
         Parameters
         ----------
         number : int
-            Of the partition.
+            The number of the partition.
         partition : tuple
             (X, y) or (X, y, sample_weight).
         first_row : int
-            The number of its first row among all rows with a weight.
+            The number of the partition's first row among all rows with a weight.
 
         Returns
         -------
@@ -135,7 +138,7 @@ class PartitionReader:
 
 
 def unpacked(number: int, partition: Any) -> tuple[Any, Any, Any]:
-    """X, y and the weights of a partition; weights are None where the user gave none."""
+    """X, y and the weights of a partition; the weights are None if the user gave none."""
     if not isinstance(partition, tuple | list) or len(partition) not in (2, 3):
         raise ValueError(
             f"Partition {number} has to be a tuple (X, y) or (X, y, sample_weight), but is a {type(partition).__name__}."
@@ -145,7 +148,7 @@ def unpacked(number: int, partition: Any) -> tuple[Any, Any, Any]:
 
 
 def _frame(X: Any) -> Any:
-    """X as scikit-learn can read it: a record batch of pyarrow as a table of pyarrow."""
+    """X in a form that scikit-learn can read: a record batch of pyarrow becomes a table of pyarrow."""
     if type(X).__name__ == "RecordBatch" and type(X).__module__.startswith("pyarrow"):
         import pyarrow
 
@@ -161,7 +164,7 @@ def _has_rows(X: Any, weights: Any) -> bool:
 
 @contextmanager
 def _naming(number: int) -> Iterator[None]:
-    """Let errors begin with the partition that they are about."""
+    """Add the number of the partition to the message of an error."""
     try:
         yield
     except (ValueError, TypeError) as error:

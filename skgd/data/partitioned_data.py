@@ -1,4 +1,4 @@
-"""The rows of all partitions as an objective sees them: it asks the same of a table in memory."""
+"""Rows in partitions with the interface of a `Table`, so that an objective can use either."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ class PartitionedData:
     Parameters
     ----------
     partitions : Partitions
-        Tables; their weights may have any mean.
+        The partitions, as tables; their weights may have any mean.
     summary : Summary
-        Of all of them.
+        The summary of all partitions.
     distinct : (ndarray of shape (T, classes), ndarray of shape (classes,)) or None
-        The targets that stand for each class, and the sum of the weights of each class; None: targets are numbers.
+        For classification, the targets of each class and the sum of its weights.  None: targets are numbers.
     """
 
-    expensive = True  # a pass reads and validates all rows again, or takes a round over a cluster
+    expensive = True  # a pass reads and validates all rows again, or needs messages to all workers of a cluster
 
     def __init__(self, partitions: Partitions, summary: Summary, distinct: tuple[np.ndarray, np.ndarray] | None) -> None:
         self.partitions, self.summary, self.distinct = partitions, summary, distinct
         self.n, self.d, self.entries = summary.n, len(summary.low), summary.entries
         self.sparse, self.dtype = summary.sparse, summary.dtype
-        self.weight_scale = summary.n / summary.columns.weight  # weights times this have the mean one
+        self.weight_scale = summary.n / summary.columns.weight  # the factor that scales the weights to mean one
 
     def shared_by(self, team: Team) -> PartitionedData:
-        """The same rows; those that are read in this process are read with a team of threads."""
+        """The same rows; if partitions are read in this process, a team of threads works on each."""
         shared = copy(self)
         shared.partitions = self.partitions.shared_by(team)
         return shared
 
     def total(self, query: Query) -> PartialSums:
-        """The answer for all rows.  One pass.
+        """The sum of the answers to a query for all rows.  One pass.
 
-        All answers are linear in the weights, so these are scaled after the sum, when their mean is known.
+        All answers are linear in the weights.  So the weights are not scaled to mean one, but the sum is.
         """
         return tuple(self.weight_scale * value for value in self.partitions.total(query))
 
     def columns(self, index: np.ndarray) -> PartitionedData:
-        """The same rows with some of their columns alone."""
+        """The same rows with only some of their columns."""
         return PartitionedData(self.partitions.columns(index), self.summary.of_columns(index), self.distinct)
 
     def thins(self, stride: int) -> bool:
-        """Whether the sample holds every `stride`-th row."""
+        """Whether the sample of the summary holds every `stride`-th row, so that `thinned` can return them."""
         return stride % self.summary.stride == 0
 
     def thinned(self, stride: int) -> Table:
-        """The rows whose numbers are multiples of `stride`, out of the sample."""
+        """The rows whose numbers are multiples of `stride`, taken from the sample.  No pass."""
         return self.summary.sample(stride)
 
     @cached_property
     def representative(self) -> Table:
-        """The sample of the rows, which stands for all of them."""
+        """The sample of the rows, which represents all of them."""
         return self.summary.sample(self.summary.stride)
 
     @property
@@ -85,9 +85,10 @@ class PartitionedData:
         return self.weight_scale * self.summary.smallest_weight
 
     def intercept_only_scores(self, loss: Any) -> np.ndarray:
-        """The best scores (K,) that ignore X: exact for classes, and for numbers those of the sample.
+        """The scores (K,) of the best model that has only an intercept.  No pass.
 
-        Where the sample has none, because its counts are all zero, say, they are the best scores of the mean target.
+        They are exact for classification, and come from the sample for regression.  If they are not finite there, for example
+        because all counts of the sample are zero, they are the best scores for the mean target.
         """
         if self.distinct is not None:
             return np.asarray(loss.intercept_only_scores(*self.distinct))

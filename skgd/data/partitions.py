@@ -1,14 +1,14 @@
 """Rows in partitions: batches of a stream in this process, or partitions on other machines.
 
-A partition is what the user has: a tuple (X, y) or (X, y, sample_weight).  A fit never asks for the rows of all partitions.  It
-sends a function to them, and small results come back in the order of the partitions.  These are its passes:
+The user's partitions are tuples (X, y) or (X, y, sample_weight).  A fit never collects the rows of all partitions.  It sends a
+function to them, and small results come back in the order of the partitions.  A fit makes these passes:
 
-1. `preparation.read_metadata` reads labels and sizes; a stream is spared this pass where the classes are known.
-2. `preparation.summarise` reads all rows, for a `Summary`.  On a stream, this pass may be an epoch of stochastic steps, too.
+1. `metadata.read_metadata` reads labels and sizes.  A stream does not need this pass if its classes are known.
+2. `preparation.summarise` reads all rows, for a `Summary`.  On a stream, this pass may also be an epoch of stochastic steps.
 3. The solver asks for sums (`Partitions.total`, one pass each) or makes epochs (`Partitions.advance`, one pass each).
 
-In every pass each partition is read once.  Partitions of a stream, and those that a function of the user reaches, are validated
-anew in every pass.  On a Dask cluster the validated tables stay on the workers.
+Every pass reads each partition once.  Partitions of a stream and `MappedPartitions` are validated again in every pass.  On a
+Dask cluster the validated tables stay on the workers.
 """
 
 from __future__ import annotations
@@ -24,48 +24,52 @@ from ..compiled.threads import Team
 from .table import Table
 from .tree_sum import PartialSums, TreeSum
 
-PartitionFunction = Callable[[int, Any], Any]  # of the number of a partition, and the partition
-Query = Callable[[Table], PartialSums]  # its answer for several tables is the sum of its answers for each
-Step = Callable[[PartialSums, Table], PartialSums]  # from the state of a stochastic solver and a table to the next state
+PartitionFunction = Callable[[int, Any], Any]  # a function of the number of a partition and of the partition
+Query = Callable[[Table], PartialSums]  # the answer for several tables is the sum of the answers for each table
+Step = Callable[[PartialSums, Table], PartialSums]  # maps the state of a stochastic solver and a table to the next state
 Found = TypeVar("Found")
 
 
 class Partitions(ABC):
-    """Partitions 0, 1, 2, ..., wherever they are; some may have no rows.  Subclasses define `map`."""
+    """Partitions 0, 1, 2, ..., in this process or elsewhere; some may have no rows.  Subclasses define `map`."""
 
     @abstractmethod
     def map(self, function: PartitionFunction) -> Iterable[Any]:
         """function(number, partition) for all partitions, in their order.  One pass."""
 
     def transformed(self, function: PartitionFunction) -> Partitions:
-        """The partitions function(number, partition) of these, made anew in every pass."""
+        """The partitions function(number, partition), which are computed again in every pass."""
         return _Transformed(self, function)
 
     def release(self) -> None:  # noqa: B027  most partitions are not kept
-        """Free the memory of these partitions where they are kept: from now on, only partitions made of them are read."""
+        """Free the memory of these partitions if it is kept.  From now on, only `transformed` partitions may be read."""
 
     def columns(self, index: np.ndarray) -> Partitions:
-        """Some columns alone of partitions that are tables."""
+        """The same partitions, which have to be tables, with only some of their columns."""
         return self.transformed(partial(_columns, index))
 
     def shared_by(self, team: Team) -> Partitions:
-        """The same tables for a team of threads, if they are read in this process.  Workers have threads of their own."""
+        """The same tables, on which a team of threads works if they are read in this process; workers have their own."""
         return self
 
     def total(self, query: Query) -> PartialSums:
-        """The answer for the rows of all partitions, which are tables, added in a fixed order.  One pass."""
+        """The sum of the answers for all partitions, which have to be tables, added in a fixed order.  One pass."""
         return total_of(self.map(partial(_answer, query)))
 
     def advance(self, step: Step, state: PartialSums) -> PartialSums:
-        """One epoch: each partition, a table, steps from `state`; the mean of the results, weighted by rows.  One pass."""
+        """Make one epoch of local steps, and return the new state.  One pass.
+
+        On each partition, which has to be a table, steps start from `state`.  The new state is the mean of the results,
+        weighted by the numbers of rows.
+        """
         rows, *sums = self.total(_WeightedStep(step, state))
         return tuple(values / rows for values in sums)
 
 
 class SequentialPartitions(Partitions):
-    """Partitions that come one after another in this process, as the batches of a stream do.
+    """Partitions that come one after another in this process, such as the batches of a stream.
 
-    Stochastic steps on a partition go on from where they ended on the one before.
+    Stochastic steps on a partition start where they ended on the partition before.
     """
 
     def __iter__(self) -> Iterator[Any]:
@@ -76,7 +80,7 @@ class SequentialPartitions(Partitions):
         return _TransformedSequence(self, function)
 
     def advance(self, step: Step, state: PartialSums) -> PartialSums:
-        """One epoch over all partitions, which are tables.  One pass."""
+        """Make one epoch of steps over all partitions, which have to be tables, and return the new state.  One pass."""
         for table in self:
             if table is not None:
                 state = step(state, table)
@@ -84,7 +88,7 @@ class SequentialPartitions(Partitions):
 
 
 class _Transformed(Partitions):
-    """Partitions that a function makes of others whenever they are read."""
+    """Partitions that a function computes from other partitions, again in every pass."""
 
     def __init__(self, partitions: Partitions, function: PartitionFunction) -> None:
         self.partitions, self.function = partitions, function
@@ -101,17 +105,17 @@ class _TransformedSequence(_Transformed, SequentialPartitions):
 
 
 class Stream(SequentialPartitions):
-    """Batches in this process, of which one is in memory at a time.
+    """Batches in this process, one of which is in memory at a time.
 
     Parameters
     ----------
     batches : iterable or callable
-        Of partitions; a callable returns a new iterable for every pass.
+        An iterable of partitions, or a callable that returns a new iterable for every pass.
 
     Raises
     ------
     ValueError
-        In a pass that would be the second one of an iterator, or that finds another number of partitions than the one before.
+        By a second pass if `batches` is an iterator, and by a pass with another number of partitions than the pass before.
     """
 
     def __init__(self, batches: Iterable[Any] | Callable[[], Iterable[Any]]) -> None:
@@ -121,7 +125,7 @@ class Stream(SequentialPartitions):
                 f"{type(batches).__name__}."
             )
         self.batches, self.passes = batches, 0
-        self.count: int | None = None  # of partitions, known after one pass
+        self.count: int | None = None  # the number of partitions, known after one pass
 
     def map(self, function: PartitionFunction) -> Iterator[Any]:
         if self.passes and isinstance(self.batches, Iterator):
@@ -139,7 +143,7 @@ class Stream(SequentialPartitions):
 
 
 class MappedPartitions(Partitions):
-    """Partitions that a function of the user reaches, wherever they are.
+    """Partitions that are read by a function of the user, for example on the workers of Ray or Spark.
 
     Parameters
     ----------
@@ -155,27 +159,27 @@ class MappedPartitions(Partitions):
 
 
 def partitions_of(batches: Any) -> Partitions:
-    """The partitions that users mean by `batches`: an iterable, a callable, or what `skgd.batches.mapped` returns."""
+    """The partitions for the argument `batches`: an iterable, a callable, or the result of `skgd.batches.mapped`."""
     return batches if isinstance(batches, Partitions) else Stream(batches)
 
 
 def total_of(sums: Iterable[PartialSums | None]) -> PartialSums:
-    """The sum of what partitions 0, 1, 2, ... contribute; one without rows contributes None.  ValueError if all do."""
+    """The total of the sums over partitions 0, 1, 2, ...; None stands for no rows.  ValueError if no partition has rows."""
     tree_sum = TreeSum()
-    for number, of_partition in enumerate(sums):
-        tree_sum.add(of_partition, number)
+    for number, partial_sums in enumerate(sums):
+        tree_sum.add(partial_sums, number)
     return require_rows(tree_sum.total())
 
 
 def require_rows(found: Found | None) -> Found:
-    """What the partitions gave; ValueError if it is None, because no row has a weight."""
+    """Return the result of the partitions; ValueError if it is None, which means that no row has a weight."""
     if found is None:
         raise ValueError("There are no rows with a weight in any partition.")
     return found
 
 
 class _WeightedStep:
-    """The query whose answer is the number of rows of a table, and the state after steps on it times that number."""
+    """A query whose answer is the number n of a table's rows, and n times the state after steps on the table."""
 
     def __init__(self, step: Step, state: PartialSums) -> None:
         self.step, self.state = step, state
@@ -184,7 +188,7 @@ class _WeightedStep:
         return table.n, *(table.n * np.asarray(values) for values in self.step(self.state, table))
 
 
-# What is sent to partitions is pickled: functions of a module and their `partial`, and no closures.
+# The functions that are sent to partitions are pickled.  So they are functions of a module and `partial`s, not closures.
 def _answer(query: Query, number: int, table: Table | None) -> PartialSums | None:
     return None if table is None else query(table)
 

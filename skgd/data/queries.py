@@ -1,8 +1,7 @@
-"""Queries: what objectives ask of rows.  The answer to a query is a tuple of partial sums, which add up.
+"""Queries: the sums over rows that objectives ask for.  ``query(table)`` returns the sums over the rows of a table.
 
-Threads, partitions and machines all answer the same queries, and their partial sums are added in a fixed order.  The division
-by the weight and the penalty come once, at the end.  A query is small, and can be sent anywhere; ``query(table)`` is the answer
-of a table.
+The answers for several tables, or partitions on several machines, are added in a fixed order.  Only then the objective divides
+by the total weight and adds the penalty.  A query is small, so it can be sent to other machines.
 """
 
 from __future__ import annotations
@@ -13,18 +12,19 @@ from typing import Any
 import numpy as np
 
 from .kernels import Coefficients
-from .table import FEW_CHUNKS, MAX_CHUNKS, Table, Wanted, chunk_edges
+from .sums import Wanted
+from .table import FEW_CHUNKS, MAX_CHUNKS, Table, chunk_edges
 from .tree_sum import PartialSums
 
 
 def _edges(table: Table, K: int) -> np.ndarray:
-    """Chunks of the rows for a pass that makes gradients of K columns of scores."""
+    """The edges of chunks of rows for a pass that computes gradients of K columns of scores."""
     return chunk_edges(table.n, table.entries * K, MAX_CHUNKS, (table.d + 1) * K)
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The sum of s_i loss(y_i, x_i W + b), of each (loss, W, b) among several.  One pass for each."""
+    """The sum of s_i loss(y_i, x_i W + b) for each of several points (loss, W, b).  One pass for each."""
 
     points: list[tuple[Any, np.ndarray, np.ndarray]]
 
@@ -38,7 +38,11 @@ class Losses:
 
 @dataclass(frozen=True)
 class Gradient:
-    """The sums (K,) of s_i loss(y_i, x_i W + b) by column, and their gradient (d + 1, K) by W and, in its last row, b."""
+    """The sums of s_i loss(y_i, x_i W + b), and their gradient.  One pass.
+
+    The sums have the shape (K,), one for each column of scores.  The gradient has the shape (d + 1, K); its last row is the
+    gradient by b.
+    """
 
     loss: Any
     W: np.ndarray  # (d, K)
@@ -52,10 +56,10 @@ class Gradient:
 
 @dataclass(frozen=True)
 class Curvature:
-    """The Hessian (P, D, D) of the loss in standardised coordinates, and the weight of the rows that it is made of.
+    """The Hessian (P, D, D) of the summed loss in standardised coordinates, and the weight of the rows that it sums over.
 
-    These are the rows whose numbers are multiples of the stride, among those of all tables.  Blocks are the first `diagonal`
-    ones (k, k) of the Hessian in the scores, or all (k, l) with l <= k, row by row, where `diagonal` is 0.
+    These are the rows whose numbers, counted over all tables, are multiples of `stride`.  The P blocks are the blocks (k, k)
+    of the first `diagonal` columns of scores.  If `diagonal` is 0, they are all blocks (k, l) with l <= k, row by row.
     """
 
     loss: Any
@@ -78,7 +82,7 @@ class Curvature:
         return table.loss_sums(self.loss, Coefficients(self.W, self.b), wanted, edges, columns, index).hessian, weight
 
     def _of_curved_rows(self, table: Table, index: np.ndarray) -> np.ndarray:
-        """Blocks (K, D, D) of a loss most of whose rows may have no curvature: these cost nothing."""
+        """The blocks (K, D, D) for a loss with many rows of zero curvature, which are skipped."""
         c = np.zeros((len(self.b), table.n))
         c[:, index] = table.row_curvatures(self.loss, self.W, self.b)[:, index]
         return np.array([table.gram(row, self.mean, self.scale) for row in c])
@@ -86,7 +90,7 @@ class Curvature:
 
 @dataclass(frozen=True)
 class CurvatureDiagonal:
-    """The diagonal (D, K) of the Hessian of the loss in standardised coordinates."""
+    """The diagonal (D, K) of the Hessian of the summed loss in standardised coordinates.  One pass."""
 
     loss: Any
     W: np.ndarray
@@ -103,7 +107,7 @@ class CurvatureDiagonal:
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """A quadratic loss at constant scores b (K,): its sum, its gradient (D, K) and its Hessian (D, D).  X is read once."""
+    """The sum of a quadratic loss at constant scores b (K,), its gradient (D, K) and its Hessian (D, D).  One pass."""
 
     loss: Any
     b: np.ndarray
@@ -120,7 +124,7 @@ class NormalEquations:
 
 @dataclass(frozen=True)
 class Together:
-    """Several queries in one pass over partitions: their answers one after another."""
+    """Several queries in one pass over partitions; the answer is the concatenation of their answers."""
 
     queries: list[Any]
 

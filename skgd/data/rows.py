@@ -1,4 +1,4 @@
-"""How X is stored, dense or CSR."""
+"""The storage of X: dense arrays or CSR matrices."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..compiled.jit import writable
 from .csr import CSR
 from .dense import Dense
 
-FIRST_ROWS = 1000  # rows that mostly tell already that no column is stored by all
+FIRST_ROWS = 1000  # rows that are checked first; usually they show already that no column is stored in all rows
 
 
 def canonical(X):
-    """X, or a copy whose CSR entries are sorted and have no duplicates."""
+    """X itself, or a copy of a CSR matrix whose entries were not sorted or had duplicates."""
     if sp.issparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
@@ -22,7 +22,7 @@ def canonical(X):
 
 
 def rows_of(X) -> Dense | CSR:
-    """The rows of a validated X: a C-contiguous array, or a CSR matrix; nothing is copied but duplicate CSR entries."""
+    """The rows of a validated X, a C-contiguous array or a CSR matrix.  Only CSR in non-canonical form is copied."""
     if sp.issparse(X):
         X = canonical(X)
         return CSR(writable(X.data), unsigned(X.indices), unsigned(X.indptr))
@@ -35,12 +35,12 @@ def column_ranges(X) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unsigned(index: np.ndarray) -> np.ndarray:
-    """The same memory as unsigned integers: compiled code need not ask whether they count from the end."""
+    """The same memory as unsigned integers, so that compiled code need not check for negative indices."""
     return writable(index).view(f"u{index.itemsize}")
 
 
 def stored_entries(X) -> int:
-    """Entries of X that a pass reads."""
+    """The number of entries of X that a pass reads."""
     return X.nnz if sp.issparse(X) else X.size
 
 
@@ -51,7 +51,7 @@ def dense_row(X, i: int) -> np.ndarray:
 
 
 def whole_columns(X) -> np.ndarray:
-    """Which of the columns every row stores an entry of, (d,)."""
+    """Whether each column (d,) has a stored entry in every row."""
     n, d = X.shape
     whole = np.ones(d, np.bool_)
     if sp.issparse(X):

@@ -1,8 +1,8 @@
-"""What a fit has to know of all rows before its first iteration, found in one pass over the partitions.
+"""Summaries of partitions: the properties of all rows that a fit needs before its first iteration, found in one pass.
 
-Each partition is summarised by itself, and summaries are merged in the order of the partitions.  A summary holds a sample of
-the rows, from which starting points and Hessians come: the rows whose numbers are multiples of a stride.  The stride doubles
-whenever the sample has grown too large for memory.
+Each partition is summarised separately, and summaries are merged in the order of the partitions.  A summary holds a sample of
+the rows, from which starting points and Hessians are computed.  The sample consists of the rows whose numbers are multiples of
+a stride.  The stride doubles whenever the sample becomes too large.
 """
 
 from __future__ import annotations
@@ -15,30 +15,31 @@ import scipy.sparse as sp
 from ..coordinates import ColumnMoments
 from .table import Table
 
-# Entries of X in the sample, at most: 16 MiB of float64.  As long as every eighth row fits, gd on partitions samples the same
-# rows as gd on a table.
+# The largest number of entries of X in the sample: 16 MiB of float64.  As long as every eighth row fits into it, gd on
+# partitions samples the same rows as gd on a table.
 LARGEST_SAMPLE = 1 << 21
 
 
 class Summary(NamedTuple):
-    """What is known of consecutive rows."""
+    """The summary of consecutive rows."""
 
-    n: int  # rows
-    entries: int  # stored entries of X
-    dtype: np.dtype  # of X
-    sparse: bool  # whether X is CSR everywhere
+    n: int  # the number of rows
+    entries: int  # the number of stored entries of X
+    dtype: np.dtype  # the dtype of X
+    sparse: bool  # whether X is a CSR matrix in all partitions
     smallest_weight: float
-    columns: ColumnMoments  # of X
+    columns: ColumnMoments  # the moments of the columns of X
     low: np.ndarray  # (d,), the smallest entry of each column
     high: np.ndarray  # (d,), the largest entry of each column
-    targets: ColumnMoments  # of the T targets
+    targets: ColumnMoments  # the moments of the T targets
     class_totals: np.ndarray  # (classes,), the sum of the weights of each class; of shape (0,) for regression
-    stride: int  # the rows of the sample are those whose numbers are multiples of it
-    samples: list[tuple[int, Table]]  # pieces of the sample, each after its first row's number divided by the stride
+    stride: int  # the sample consists of the rows whose numbers are multiples of the stride
+    # Pieces of the sample, each with the number of its first row within the sample: its row number divided by the stride.
+    samples: list[tuple[int, Table]]
 
     @classmethod
     def of(cls, table: Table, class_totals: np.ndarray, stride: int = 1) -> Summary:
-        """The summary of a table, read once for moments and once for ranges."""
+        """The summary of a table.  Two passes over the table, for the moments and for the ranges of its columns."""
         low, high = table.ranges()
         return cls(
             n=table.n,
@@ -74,7 +75,7 @@ class Summary(NamedTuple):
         )._within_memory()
 
     def of_columns(self, index: np.ndarray) -> Summary:
-        """The summary of the same rows with some of their columns alone."""
+        """The summary of the same rows with only some of their columns."""
         weight, mean, squares = self.columns
         return self._replace(
             columns=ColumnMoments(weight, mean[index], squares[index]),
@@ -92,14 +93,14 @@ class Summary(NamedTuple):
         return Table(X, Y, s)
 
     def _samples_in(self, stride: int) -> list[tuple[int, Table]]:
-        """The pieces of the sample in a stride that is a multiple of the present one."""
+        """The pieces of the sample for a larger `stride`, which has to be a multiple of the present one."""
         times = stride // self.stride
         if times == 1:
             return self.samples
         return [(-(-first // times), _every(table, first, times)) for first, table in self.samples]
 
     def _within_memory(self) -> Summary:
-        """The same summary, its stride doubled until the sample is small enough or has a single row."""
+        """The same summary, with its stride doubled until the sample is small enough or has a single row."""
         summary = self
         while _entries(summary.samples) > LARGEST_SAMPLE and sum(table.n for _, table in summary.samples) > 1:
             stride = 2 * summary.stride
@@ -112,5 +113,5 @@ def _entries(samples: list[tuple[int, Table]]) -> int:
 
 
 def _every(table: Table, first: int, times: int) -> Table:
-    """Every `times`-th row of a sample, out of a piece of it whose first row has the number `first` in the sample."""
+    """Every `times`-th row of a sample, from a piece of it whose first row has the number `first` within the sample."""
     return Table(table.X, table.Y, table.s, first=first).thinned(times)

@@ -1,4 +1,4 @@
-"""What both estimators share: the ways to fit, the fitted attributes, linear scores."""
+"""The base class of both estimators: fits of rows and of partitions, online learning, fitted attributes, linear scores."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .parameters import LOG_LINK, Parameterised
 
 @contextmanager
 def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Restore all attributes if the block raises: a failed fit loses nothing."""
+    """Restore all attributes of the estimator if the block raises an exception, so that a failed fit changes nothing."""
     before = vars(estimator).copy()
     try:
         with interruptible():
@@ -48,22 +48,22 @@ def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
 
 
 def learns_online(estimator: Any) -> bool:
-    """Whether there is `partial_fit`; AttributeError says why there is none."""
+    """Return True if the estimator has `partial_fit`; otherwise raise AttributeError with the reason."""
     if estimator.learning_rate == "auto" and estimator.solver == "gd":
         raise AttributeError("solver='gd' needs all rows at once: use 'auto', 'sgd' or 'adam', or an explicit learning_rate.")
     if estimator.learning_rate == "auto" and estimator.loss in LOG_LINK:
         raise AttributeError(
-            f"loss={estimator.loss!r}, of unbounded curvature, learns online with an explicit learning_rate only."
+            f"loss={estimator.loss!r} has unbounded curvature, so it learns online with an explicit learning_rate only."
         )
     return True
 
 
 class _GDEstimator(CallbackSupportMixin, Parameterised):
-    """Fits linear scores X W + b.  Subclasses encode targets and turn scores into predictions."""
+    """Fits linear scores X W + b.  Subclasses encode the targets and turn scores into predictions."""
 
-    # Means and scales by which the last fit standardised columns; `partial_fit` begins with them.
+    # The means and scales with which the last fit standardised the columns; `partial_fit` begins with them.
     _standardisation: tuple[np.ndarray, ...] | None = None
-    _online: Online  # what partial_fit has learned
+    _online: Online  # the state of partial_fit
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -78,7 +78,7 @@ class _GDEstimator(CallbackSupportMixin, Parameterised):
 
     # ------------------------------------------------------------ coefficients and scores
     def densify(self):
-        """Make `coef_` a dense array, as after `fit`.
+        """Convert `coef_` to a dense array, as it is after `fit`.
 
         Returns
         -------
@@ -91,7 +91,7 @@ class _GDEstimator(CallbackSupportMixin, Parameterised):
         return self
 
     def sparsify(self):
-        """Make `coef_` a CSR matrix, which saves memory where an L1 penalty left many zeros.
+        """Convert `coef_` to a CSR matrix, which saves memory if an L1 penalty has set many coefficients to zero.
 
         Returns
         -------
@@ -103,7 +103,7 @@ class _GDEstimator(CallbackSupportMixin, Parameterised):
         return self
 
     def _shaped(self, coef: np.ndarray) -> np.ndarray:
-        """`coef_` of coefficients (K, d)."""
+        """The shape of `coef_` for coefficients (K, d); a regressor with one target drops the first axis."""
         return coef
 
     def _scores(self, X) -> np.ndarray:
@@ -121,7 +121,7 @@ class _GDEstimator(CallbackSupportMixin, Parameterised):
 
     # ------------------------------------------------------------ fits
     def _open_tasks(self) -> None:
-        """Set up callbacks before anything can fail: scikit-learn tears down what was set up, whatever comes."""
+        """Set up callbacks before anything can fail; scikit-learn tears them down however the fit ends."""
         if hasattr(self, "_skl_callbacks"):
             self._init_callback_context(max_subtasks=self.max_iter + 1)
 
@@ -139,14 +139,14 @@ class _GDEstimator(CallbackSupportMixin, Parameterised):
         start = self._start(d, loss.n_outputs, init)
         penalty, options = self._penalty(d), self._options(loss, splits=held_out is not None and held_out.set_aside)
         problem = Problem(rows.table(Y), loss, penalty, options, start, cache)
-        self._solve(problem, rows.of_hooks(), held_out, classes)
+        self._solve(problem, rows.hook_data(), held_out, classes)
         if cache is not None:
             self._fit_cache = cache
 
     def _fit_partitions(
         self, partitions: Partitions, classes: Any, init: Start, X_val: Any, y_val: Any, sample_weight_val: Any
     ) -> None:
-        """Fit rows that come, or lie, in partitions, and set the attributes of the fit."""
+        """Fit the rows of partitions, and set the attributes of the fit."""
         validation_set = ValidationSet(X_val, y_val, sample_weight_val)
         validation_set.check(self.early_stopping)
         if self.early_stopping and not validation_set.given:
@@ -158,14 +158,14 @@ class _GDEstimator(CallbackSupportMixin, Parameterised):
         held_out = self._held_out(validation_set, metadata) if validation_set.given else None
         self._solve(problem, {"X": None, "y": None}, held_out, metadata.classes)
 
-    def _solve(self, problem: Problem, of_hooks: dict[str, Any], held_out: HeldOut | None, classes: np.ndarray | None) -> None:
-        """Solve the problem and set the attributes of the fit, all of them after it has ended.
+    def _solve(self, problem: Problem, hook_data: dict[str, Any], held_out: HeldOut | None, classes: np.ndarray | None) -> None:
+        """Solve the problem, and then set all attributes of the fit.
 
-        `of_hooks` is the data that callbacks are given; `classes` are the labels of a classifier.
+        `hook_data` is the data that callbacks are given; `classes` are the labels of a classifier.
         """
         attributes = partial(self._attributes, dtype=problem.data.dtype, classes=classes)
         validation = None if held_out is None else validation_of(self, held_out, problem.loss, attributes)
-        tasks = Tasks(self, of_hooks, attributes) if hasattr(self, "_skl_callbacks") else None
+        tasks = Tasks(self, hook_data, attributes) if hasattr(self, "_skl_callbacks") else None
         fit = minimise(problem, tuple(watcher for watcher in (validation, tasks) if watcher is not None))
         if validation is not None:
             validation.finish(fit.W, fit.b)
@@ -185,7 +185,7 @@ class _GDEstimator(CallbackSupportMixin, Parameterised):
     def _attributes(
         self, W: np.ndarray, b: np.ndarray, dtype: np.dtype, classes: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """The fitted attributes that predictions depend on, at raw coefficients W (d, K) and intercepts b (K,)."""
+        """The fitted attributes that predictions depend on, for raw coefficients W (d, K) and intercepts b (K,)."""
         with np.errstate(over="ignore"):
             coef, intercept = W.T.astype(dtype, order="C"), b.astype(dtype)
         attributes = {"coef_": self._shaped(coef), "intercept_": intercept}
@@ -199,9 +199,9 @@ class _GDEstimator(CallbackSupportMixin, Parameterised):
         self.__dict__.update(attributes)
 
     def _start(self, d: int, n_outputs: int, init: Start, resume: bool = False) -> Coefficients | None:
-        """Coefficients (d, K) and intercepts (K,) to start from, if any: given ones, or those of the last fit.
+        """Coefficients (d, K) and intercepts (K,) to start from: the user's, else those of the last fit, else None.
 
-        `resume` asks for those of the last fit, as `warm_start` does.
+        The last fit is used with `warm_start`, or if `resume` is True.
         """
         if init.coef is not None or init.intercept is not None:
             coef = initial("coef_init", init.coef, (n_outputs, d))
@@ -224,21 +224,21 @@ class _GDEstimator(CallbackSupportMixin, Parameterised):
     def _learn(self, rows: Rows, Y: np.ndarray, loss: Any) -> None:
         """Learn from one batch with targets Y (T, m), and update the fitted attributes."""
         (m, d), options = rows.X.shape, self._options(loss)
-        start = self._start(d, loss.n_outputs, Start(None, None), resume=True)  # which checks the shape of what was learned
+        start = self._start(d, loss.n_outputs, Start(None, None), resume=True)  # it also checks the shape of `coef_`
         online = self._online.copied() if hasattr(self, "_online") else self._begin_online(start, d, loss.n_outputs, options)
         online.learn(rows.X, Y, rows.weights, loss, self._penalty(d), options)
         self._online = online
         self._set_after_batch(online.W, online.b, rows.X.dtype, getattr(self, "t_", 1) + m)
 
     def _begin_online(self, start: Coefficients | None, d: int, n_outputs: int, options: Options) -> Online:
-        """Begin at the coefficients of a fit, if there was one, else at zero."""
+        """The state of online learning before its first batch: at the coefficients of the last fit, else at zero."""
         W, b = (np.zeros((d, n_outputs)), np.zeros(n_outputs)) if start is None else start
         visits = getattr(self, "t_", 1) - 1
         known = None if self._standardisation is None else Coordinates(*self._standardisation)
         return Online(W, b, visits, visits // getattr(self, "n_iter_", 1), known, options.random_state)
 
     def _learn_nothing(self, rows: Rows, n_outputs: int) -> None:
-        """From a batch without a row that counts; a first one makes coefficients of zero."""
+        """Handle a batch in which no row has a weight: if it is the first batch, set the coefficients to zero."""
         d = rows.X.shape[1]
         if self._start(d, n_outputs, Start(None, None), resume=True) is None:
             self._set_after_batch(np.zeros((d, n_outputs)), np.zeros(n_outputs), rows.X.dtype, 1)
@@ -246,9 +246,9 @@ class _GDEstimator(CallbackSupportMixin, Parameterised):
     def _set_after_batch(self, W: np.ndarray, b: np.ndarray, dtype: np.dtype, t: int) -> None:
         self._set(self._attributes(W, b, dtype) | {"n_iter_": 1, "t_": t} | _gap_attributes(False, np.nan, False))
 
-    # ------------------------------------------------------------ what the preparation of partitions asks for
+    # ------------------------------------------------------------ for the preparation of partitions
     def _in_memory(self) -> _GDEstimator:
-        """The estimator that predicts from rows in memory."""
+        """An estimator with the same model that predicts from rows in memory; estimators for Dask return a local one."""
         return self
 
     def _held_out(self, validation_set: ValidationSet, metadata: Metadata) -> HeldOut:
@@ -256,11 +256,11 @@ class _GDEstimator(CallbackSupportMixin, Parameterised):
         raise NotImplementedError
 
     def _unfitted_copy(self) -> _GDEstimator:
-        """A local estimator with the same parameters and nothing fitted: it is sent to where the partitions are."""
+        """A local estimator with the same parameters and without fitted attributes, to be sent to the partitions."""
         return type(self)(**self.get_params(deep=False))
 
     def _set_features(self, n_features: int, names: Any) -> None:
-        """Set what scikit-learn's validation sets: the number of columns, and their names if they have any."""
+        """Set the attributes that scikit-learn's validation sets: the number of columns, and their names if they have any."""
         self.__dict__.pop("feature_names_in_", None)
         self.n_features_in_ = n_features
         if names is not None:
@@ -273,13 +273,13 @@ class _GDEstimator(CallbackSupportMixin, Parameterised):
         return seen.n_features_in_, getattr(seen, "feature_names_in_", None)
 
     def _objective(self, table: Table, loss: Any, W: np.ndarray, b: np.ndarray) -> float:
-        """The objective of a table, whose weights have mean one, at raw coefficients."""
+        """The objective of a table with weights of mean one, at raw coefficients.  One pass."""
         penalty = self._penalty(table.d)
         return Objective(table, loss, penalty, identity(table.d, True)).mean_loss(W, b) + penalty_value(W, penalty)
 
 
 def _attributes_of(fit: Fit, n: int) -> dict[str, Any]:
-    """The fitted attributes that tell how a fit of n rows went."""
+    """The fitted attributes that describe the course of a fit of n rows."""
     return {
         **_gap_attributes(fit.converged, fit.gap, fit.gap_is_bound),
         "n_iter_": fit.iterations,

@@ -29,7 +29,7 @@ from .early_stopping import HeldOut, split
 from .inputs import NUMBERS, Rows, Start, ValidationSet, validated
 from .parameters import defaults_of
 
-WITH_PROBABILITIES = ("log_loss", "modified_huber")  # losses
+WITH_PROBABILITIES = ("log_loss", "modified_huber")  # the losses that have `predict_proba`
 
 
 def _has_probabilities(classifier) -> bool:
@@ -44,36 +44,36 @@ def _has_probabilities(classifier) -> bool:
 
 @documented
 class GDClassifier(ClassifierMixin, _GDEstimator):
-    """Logistic regression, support vector machines and others, fitted by gradient methods that need no tuning.
+    """Logistic regression, support vector machines and other linear classifiers, fitted without tuning a learning rate.
 
-    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha ((1 - r)/2 ||W||^2 + r ||W||_1)`` with sample
-    weights s, multiplied by class weights, and the L1 ratio r.  X may have columns of any scale: steps are taken in
-    implicitly standardised coordinates, without a copy of X, and the objective stays the one above.
+    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha ((1 - r)/2 ||W||^2 + r ||W||_1)``, where s are the
+    sample weights times the class weights, and r is `l1_ratio`.  The columns of X may have any scale: the solvers work in
+    standardised coordinates without making a copy of X, and still minimise the objective above.
 
     Parameters
     ----------
     loss : str, default="log_loss"
         "log_loss" is the cross-entropy, which means logistic regression for two classes and softmax regression for more.
-        The other losses judge a score z by whether a row is in a class, y = 1, or not, y = -1.  With more than two classes,
-        each class is set against the rest, and all classes are fitted at once.
+        The other losses compare a score z with y = 1 if the row is in a class, and with y = -1 if it is not.  With more than
+        two classes, each class is fitted against the rest, and all classes are fitted at the same time.
 
         - "hinge": ``max(0, 1 - y z)``, the linear support vector machine.
-        - "squared_hinge": its square.
-        - "modified_huber": the same where ``y z >= -1``, and ``-4 y z`` beyond; it has probabilities.
-        - "perceptron": ``max(0, -y z)``.  Zero coefficients are its minimum, so with ``learning_rate="auto"`` steps have a
-          constant rate and are averaged, until their objective falls no more.
+        - "squared_hinge": the square of the hinge.
+        - "modified_huber": the squared hinge if ``y z >= -1``, else ``-4 y z``.  It has probabilities.
+        - "perceptron": ``max(0, -y z)``.  Its minimum is at zero coefficients.  With ``learning_rate="auto"``, the fit
+          therefore averages steps at a constant rate, and stops when the objective no longer falls.
         - "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive": as in `GDRegressor`.
     solver : {"auto", "gd", "sgd", "adam"}, default="auto"
         The algorithm:
 
-        - "gd": descent on all rows in a metric of the curvature, such as Newton, quasi-Newton and proximal Newton steps.  It
-          makes few passes over X, and is exact.
-        - "sgd": steps on mini-batches, whose iterates are averaged.  Where `penalty` is "l2", columns are many and rows
-          have few non-zeros, as in text, it is dual coordinate ascent.
-        - "adam": steps on mini-batches with Adam's rule.
-        - "auto": "sgd" where `learning_rate`, `momentum`, `average` or `batch_size` ask for stochastic steps, and for the
-          perceptron, which "gd" takes only with an explicit `learning_rate`.  Else it is dual coordinate ascent where that
-          suits, as for "sgd", and "gd" everywhere else.
+        - "gd": descent on all rows with a model of the curvature: Newton, quasi-Newton and proximal Newton steps.  It makes
+          few passes over X and reaches small values of `tol`.
+        - "sgd": steps on mini-batches, whose iterates are averaged.  If `penalty` is "l2", X has many columns and its rows
+          have few non-zeros, as in text, "sgd" is dual coordinate ascent instead.
+        - "adam": steps on mini-batches with Adam's update rule.
+        - "auto": "sgd" if `learning_rate`, `momentum`, `average` or `batch_size` ask for stochastic steps, and for the
+          perceptron, because "gd" supports it only with an explicit `learning_rate`.  Otherwise "auto" is dual coordinate
+          ascent for the same data as "sgd", and "gd" for all other data.
     %(penalty)s
     %(alpha)s
     %(l1_ratio)s
@@ -85,7 +85,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     %(batch_size)s
     %(verbose)s
     epsilon : float, default=0.1
-        The error beyond which the Huber loss is linear, and up to which the insensitive losses are zero.
+        The error beyond which the Huber loss is linear, and up to which the epsilon-insensitive losses are zero.
     %(n_jobs)s
     %(random_state)s
     %(learning_rate)s
@@ -100,14 +100,14 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     %(early_stopping)s
     %(validation_fraction)s
     scoring : str, callable or None, default=None
-        The validation score.  None: that of `score`, which is the accuracy.  "loss": the loss without the penalty, with its
-        sign changed.  Other values are those of `sklearn.metrics.check_scoring`.
+        The validation score.  None: the accuracy, as `score` computes it.  "loss": the negative of the mean loss, without
+        the penalty.  Other values have the same meaning as in `sklearn.metrics.check_scoring`.
     %(n_iter_no_change)s
     %(warm_start)s
     %(average)s
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, by which sample weights are multiplied.  "balanced": inversely proportional to the total
-        sample weight of the class in the data.
+        Weights of the classes, by which sample weights are multiplied.  "balanced": each weight is inversely proportional
+        to the total sample weight of the class.
 
     Attributes
     ----------
@@ -130,7 +130,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
 
     See Also
     --------
-    GDRegressor : The same for regression.
+    GDRegressor : Linear models for regression.
 
     Examples
     --------
@@ -207,11 +207,11 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         ----------
         %(X of fit)s
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
-            Labels of any type; or, with ``loss="log_loss"``, probabilities of the classes 0, 1, ..., which are non-negative and
-            sum to one in every row.
+            Labels of any type.  With ``loss="log_loss"``, y may instead hold the probabilities of the classes 0, 1, ..., which
+            are non-negative and sum to one in every row.
         %(sample_weight)s
         coef_init : array-like of shape (n_features,) or (n_classes, n_features), default=None
-            Coefficients to start from, whatever `warm_start` says.  None: zero if `intercept_init` is given.
+            Coefficients to start from; they take precedence over `warm_start`.  None: zero if `intercept_init` is given.
         intercept_init : array-like of shape (n_classes,), default=None
             Intercepts to start from.  None: zero if `coef_init` is given.
         %(X_val, y_val, sample_weight_val)s
@@ -224,8 +224,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         Raises
         ------
         ValueError
-            If the data is invalid, has a single class, the solver does not take the loss, or squares exceed the range of
-            floats.  The estimator stays as it was.
+            If the data is invalid, if it has a single class, if the solver does not support the loss, or if squares exceed the
+            range of floats.  The estimator then stays as it was.
         """
         self._open_tasks()
         with unchanged_on_error(self):
@@ -241,7 +241,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
             watched = None
             if held_out is not None:
                 labels = encode_as(rows.y, classes)
-                given = validation_set.given  # else these are rows of X, whose weights have the class weights in them
+                given = validation_set.given  # else these are rows of X, whose weights include the class weights already
                 watched = self._watched(held_out, classes, class_weights if given else None, set_aside=not given)
             Y = self._targets(labels, len(classes))
             loss, init = self._loss(labels, Y, rows.weights), Start(coef_init, intercept_init)
@@ -252,7 +252,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     @documented
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Learn from a batch of rows, and go on from what was learned before.
+        """Update the model with a batch of rows.
 
         %(what partial_fit does)s
 
@@ -262,7 +262,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         y : array-like of shape (n_samples,)
             Labels.
         classes : array-like of shape (n_classes,), default=None
-            All labels that may ever come.  The first call needs them, later ones do not.
+            All labels that may occur in the stream.  The first call needs them, later calls do not.
         %(sample_weight of partial_fit)s
 
         Returns
@@ -273,8 +273,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         Raises
         ------
         ValueError
-            If the data is invalid or does not suit what was learned, `classes` are missing, or numbers leave the range of
-            floats.  The estimator stays as it was.
+            If the data is invalid or does not fit the model, if `classes` are missing, or if numbers exceed the range of
+            floats.  The estimator then stays as it was.
         """
         with unchanged_on_error(self):
             self._refuse_early_stopping()
@@ -303,16 +303,16 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     def fit_batches(
         self, batches, *, classes=None, coef_init=None, intercept_init=None, X_val=None, y_val=None, sample_weight_val=None
     ):
-        """Fit the model to more rows than memory holds.
+        """Fit the model to more rows than fit into memory.
 
         Parameters
         ----------
         batches : iterable or callable
-            Batches ``(X, y)`` or ``(X, y, sample_weight)``, each as for `fit`, with labels; X may be a record batch of pyarrow,
-            too.  They are read several times: pass a list, another iterable that can be read again, or a callable that returns
-            a new iterator for every pass.  See `skgd.batches` for files.
+            Batches ``(X, y)`` or ``(X, y, sample_weight)``, each in a form that `fit` takes, with y as labels.  X may also be a
+            record batch of pyarrow.  The batches are read several times: pass a list, another iterable that can be read again,
+            or a callable that returns a new iterator for every pass.  `skgd.batches` has functions for files.
         classes : array-like of shape (n_classes,), default=None
-            All labels.  Where they are not given, a first pass finds them.
+            All labels.  If they are not given, an additional first pass finds them.
         %(coef_init, intercept_init, X_val, y_val, sample_weight_val)s
 
         Returns
@@ -323,8 +323,8 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         Raises
         ------
         ValueError
-            As `fit`, with the number of the batch in the message; or if batches have to be read again and cannot be, or have
-            changed.
+            As in `fit`, with the number of the batch in the message.  Also if batches cannot be read again, or if they have
+            changed since the pass before.
         """
         self._open_tasks()
         with unchanged_on_error(self):
@@ -335,7 +335,10 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     # ------------------------------------------------------------ predictions
     @documented
     def decision_function(self, X):
-        """Scores of the rows: of the second class (log-odds, for log_loss), or one score for each class.
+        """Compute the scores of rows.
+
+        With two classes, the score is for the second class; for log_loss it is the log-odds.  With more classes, there is one
+        score for each class.
 
         Parameters
         ----------
@@ -377,10 +380,10 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     @available_if(_has_probabilities)
     @documented
     def predict_proba(self, X):
-        """Probabilities of the classes, for the losses "log_loss" and "modified_huber".
+        """Predict the probabilities of the classes, for the losses "log_loss" and "modified_huber".
 
-        Probabilities of "modified_huber" are scores clipped to [-1, 1] and mapped to [0, 1] (Zhang, 2004).  With more than
-        two classes they are divided by their sum, and all classes are equally likely where the sum is zero.
+        The probabilities of "modified_huber" are scores that are clipped to [-1, 1] and mapped to [0, 1] (Zhang, 2004).  With
+        more than two classes they are divided by their sum.  If the sum is zero, all classes get the same probability.
 
         Parameters
         ----------
@@ -403,7 +406,9 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     @available_if(_has_probabilities)
     @documented
     def predict_log_proba(self, X):
-        """Logarithms of the probabilities; for log_loss they are exact even where the probabilities round to 0 or 1.
+        """Predict the logarithms of the probabilities.
+
+        For log_loss they are accurate even if the probabilities round to 0 or 1.
 
         Parameters
         ----------
@@ -422,7 +427,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
 
     # ------------------------------------------------------------ classes and targets
     def _are_probabilities(self, y) -> bool:
-        """Whether y is a matrix, which log_loss takes for probabilities of the classes."""
+        """Whether y has several columns, which log_loss reads as probabilities of the classes."""
         shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
         matrix = len(shape) == 2 and shape[1] > 1
         if matrix and self.loss != "log_loss":
@@ -430,7 +435,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         return matrix
 
     def _check_classes(self, classes: np.ndarray, found: str = "the partitions have one class") -> None:
-        """Raise ValueError if there is one class alone, or if there are other classes than in a fit to go on from."""
+        """Raise ValueError if there is only one class, or if `warm_start` finds other classes than the last fit."""
         if len(classes) < 2:
             raise ValueError(f"GDClassifier needs at least two classes, but {found}: {classes[0]}.")
         if self.warm_start and not np.array_equal(getattr(self, "classes_", classes), classes):
@@ -450,7 +455,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         return class_weights
 
     def _targets(self, labels: np.ndarray, classes: int) -> np.ndarray:
-        """Targets (T, n) of a loss: codes or probabilities of the classes for log_loss, else signs of each against the rest."""
+        """Targets (T, n) for the loss: class codes or probabilities for log_loss, else -1 and 1 for each class."""
         if self.loss != "log_loss":
             return signs(labels, classes)
         if labels.ndim == 1:
@@ -458,30 +463,30 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         return np.ascontiguousarray(labels.T[1:] if classes == 2 else labels.T)
 
     def _loss(self, labels: np.ndarray, Y: np.ndarray, weights: np.ndarray) -> Any:
-        """The loss for rows with these labels, whose targets are Y (T, n)."""
+        """The loss for rows with these labels and the targets Y (T, n)."""
         if self.loss != "log_loss":
             return self._separable_loss(CLASSIFICATION_LOSSES[self.loss], Y, weights)
-        share = (np.bincount(labels, weights) if labels.ndim == 1 else weights @ labels) / weights.sum()
-        if len(share) == 2:
+        frequencies = (np.bincount(labels, weights) if labels.ndim == 1 else weights @ labels) / weights.sum()
+        if len(frequencies) == 2:
             return LogLoss(1)
         cls = Softmax if labels.ndim == 1 else SoftLabels
-        return cls(len(share), float(np.max(share * (1.0 - share))))
+        return cls(len(frequencies), float(np.max(frequencies * (1.0 - frequencies))))
 
     def _loss_of_any_batch(self, Y: np.ndarray, weights: np.ndarray, K: int) -> Any:
-        """The loss for `partial_fit`, where the shares of the classes are unknown: the one of largest curvature."""
+        """The loss for `partial_fit`, which does not know the class frequencies: it assumes those of largest curvature."""
         if self.loss == "log_loss":
             return LogLoss(1) if K == 2 else Softmax(K, 0.25)
         return self._separable_loss(CLASSIFICATION_LOSSES[self.loss], Y, weights)
 
     def _watched(self, rows: Rows, classes: np.ndarray, class_weights: np.ndarray | None, set_aside: bool) -> HeldOut:
-        """Rows for early stopping with their targets, weighted by class weights if these are not yet in the weights."""
+        """Rows for early stopping with their targets; `class_weights` is None if the weights include them already."""
         labels = encode_as(rows.y, classes)
         rows = _class_weighted(rows, labels, class_weights)
         return HeldOut(rows._replace(y=classes[most_likely(labels)]), self._targets(labels, len(classes)), set_aside)
 
-    # ------------------------------------------------------------ what the preparation of partitions asks for
+    # ------------------------------------------------------------ for the preparation of partitions
     def _partition_metadata(self, X, y, sample_weight) -> PartitionMetadata:
-        """What a partition tells without its entries being read: numbers of rows and entries, and labels with their weights."""
+        """The size and the labels of a partition with their total weights; the entries of X are not read."""
         y = column_or_1d(y)
         weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
         labels, codes = np.unique(y[weights != 0.0], return_inverse=True)
@@ -497,7 +502,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
     def _partition_table(
         self, X, y, sample_weight, classes, class_weights, reset: bool, first_row: int
     ) -> tuple[Table, np.ndarray]:
-        """The rows of a partition, of which the first has the number `first_row`, and the total weights of the classes."""
+        """The rows of a partition, numbered from `first_row`, and the total weight of each class."""
         rows = validated(self, X, y, sample_weight, reset=reset)
         labels = encode_as(rows.y, classes)
         rows = _class_weighted(rows, labels, class_weights)
@@ -505,14 +510,14 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
         return table, np.bincount(labels, rows.weights, len(classes))
 
     def _distinct_targets(self, summary: Summary, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Targets (T, n_classes) of the classes, and the weights of the classes; ValueError if no row is in one of them."""
+        """The targets (T, n_classes) and the total weight of each class; ValueError if a class has no row."""
         absent = np.flatnonzero(summary.class_totals == 0.0)
         if len(absent):
             raise ValueError(f"The class {classes[absent[0]]} is in no partition: leave it out of classes.")
         return self._targets(np.arange(len(classes)), len(classes)), summary.class_totals
 
     def _loss_of(self, summary: Summary) -> Any:
-        """The loss for the rows of a summary."""
+        """The loss for rows with this summary."""
         codes = np.arange(len(summary.class_totals))
         return self._loss(codes, self._targets(codes, len(codes)), summary.class_totals)
 
@@ -522,7 +527,7 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
 
 
 def _class_weighted(rows: Rows, labels: np.ndarray, class_weights: np.ndarray | None) -> Rows:
-    """The rows with their weights multiplied by the weights of their classes, expected ones where labels are probabilities."""
+    """The rows, with weights times class weights; if labels are probabilities, times the expected class weight."""
     if class_weights is None:
         return rows
     factors = class_weights[labels] if labels.ndim == 1 else labels @ class_weights

@@ -1,4 +1,4 @@
-"""Early stopping: which rows a fit does not see, and how they are scored."""
+"""Early stopping: the choice of the validation rows, and their score."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ Attributes = Callable[[np.ndarray, np.ndarray], dict[str, Any]]
 
 
 class HeldOut(NamedTuple):
-    """Rows that the fit does not see."""
+    """Validation rows, which the fit does not use."""
 
     rows: Rows
-    Y: np.ndarray  # (T, n), their targets
-    set_aside: bool  # whether they are rows of X; else the user passed them as X_val
+    Y: np.ndarray  # (T, n), the targets of the rows
+    set_aside: bool  # whether the rows were taken from X; otherwise the user passed them as X_val
 
 
 def split(
     estimator: Any, rows: Rows, validation_set: ValidationSet, groups: np.ndarray | None, **targets: Any
 ) -> tuple[Rows, Rows | None]:
-    """Rows to train on, and rows for validation if there is early stopping.
+    """Rows to train on, and rows for validation; the latter are None without early stopping.
 
     Parameters
     ----------
     estimator : GDClassifier or GDRegressor
     rows : Rows
-        Of X.
+        All rows of X.
     validation_set : ValidationSet
-        The rows that the user passed for validation, if any; else a share of the rows of X is set aside.
+        The rows that the user passed for validation.  If there are none, some of the rows of X are set aside.
     groups : ndarray of shape (n,) or None
-        The same share of every group is set aside.
+        The group of each row.  The same fraction of every group is set aside.
     **targets
-        How `validate_data` checks the targets.
+        Arguments of `validate_data` for the targets.
     """
     validation_set.check(estimator.early_stopping)
     if not estimator.early_stopping:
         return rows, None
     if validation_set.given:
         return rows, validated(estimator, *validation_set, reset=False, **targets)
-    train, test = _drawn(estimator, len(rows.y), groups)
+    train, test = _random_split(estimator, len(rows.y), groups)
     return rows.of(train), rows.of(test)
 
 
-def _drawn(estimator: Any, n: int, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted numbers of the rows to train on and of the rows to set aside, out of n."""
-    from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit  # which takes long to import
+def _random_split(estimator: Any, n: int, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Split n rows at random: the sorted numbers of the rows to train on, and of the rows to set aside."""
+    from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit  # imported here because it takes long
 
     splitter = ShuffleSplit if groups is None else StratifiedShuffleSplit
     try:
@@ -68,7 +68,7 @@ def _drawn(estimator: Any, n: int, groups: np.ndarray | None) -> tuple[np.ndarra
 
 
 def validation_of(estimator: Any, held_out: HeldOut, loss: Any, attributes: Attributes) -> Validation:
-    """A watcher that scores the held-out rows.
+    """A watcher that scores the validation rows after each iteration.
 
     `attributes` makes the fitted attributes of the estimator from raw coefficients W (d, K) and intercepts b (K,).
     """
@@ -77,15 +77,15 @@ def validation_of(estimator: Any, held_out: HeldOut, loss: Any, attributes: Attr
 
 
 def _negative_loss(held_out: HeldOut, loss: Any) -> Callable[[np.ndarray, np.ndarray], float]:
-    """The mean loss of the held-out rows without the penalty, its sign changed."""
+    """A score: the negative of the mean loss of the validation rows, without the penalty.  One pass over these rows."""
     d = held_out.rows.X.shape[1]
     objective = Objective(held_out.rows.table(held_out.Y), loss, elastic_net(0.0, 0.0, d), identity(d, True))
     return lambda W, b: -objective.mean_loss(W, b)
 
 
 def _scorer(estimator: Any, rows: Rows, attributes: Attributes) -> Callable[[np.ndarray, np.ndarray], float]:
-    """The `scoring` of the estimator, asked of a copy that has the coefficients."""
-    from sklearn.metrics import check_scoring  # which takes long to import
+    """A score: the `scoring` of the estimator, computed with a copy of the estimator that has the coefficients."""
+    from sklearn.metrics import check_scoring  # imported here because it takes long
 
     local = estimator._in_memory()
     scorer = check_scoring(local, estimator.scoring)
@@ -93,7 +93,7 @@ def _scorer(estimator: Any, rows: Rows, attributes: Attributes) -> Callable[[np.
 
     def score(W: np.ndarray, b: np.ndarray) -> float:
         model = copy(local)
-        model.__dict__.pop("feature_names_in_", None)  # they were checked, and rows.X has none
+        model.__dict__.pop("feature_names_in_", None)  # the names are checked already, and rows.X is an array without names
         model.__dict__.update(attributes(W, b))
         return scorer(model, rows.X, rows.y, **weights)
 

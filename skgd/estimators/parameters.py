@@ -1,4 +1,4 @@
-"""The parameters of both estimators: what values they may have, and what they say to solvers and penalties."""
+"""The parameters of both estimators: their constraints, and their translation into options and a penalty."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from ..penalties import Penalty, elastic_net
 from ..solvers.rules import STOCHASTIC_SOLVERS, stochastic_solver
 from ..training import supporting_solvers
 
-LOG_LINK = {"poisson": 1, "gamma": 2}  # losses whose scores are logarithms of predictions; power of the mean in the variance
-OF_LOSSES = ("epsilon", "quantile")  # parameters that only some losses have
-L1_SHARES = {"l2": 0.0, "l1": 1.0, None: 0.0}  # the L1 share of penalties that leave no choice of it
+# The losses whose scores are logarithms of predictions.  The variance of y is proportional to its mean to this power.
+LOG_LINK = {"poisson": 1, "gamma": 2}
+LOSS_PARAMETERS = ("epsilon", "quantile")  # parameters that only some losses have
+FIXED_L1_RATIO = {"l2": 0.0, "l1": 1.0, None: 0.0}  # the L1 ratio of the penalties that have no parameter for it
 
 
 def defaults_of(constructor: Callable[..., None]) -> dict[str, Any]:
-    """The parameters of a constructor with their default values."""
+    """The default value of each parameter of a constructor."""
     _, *parameters = signature(constructor).parameters.values()
     return {parameter.name: parameter.default for parameter in parameters}
 
 
 class Parameterised(BaseEstimator):
-    """Keeps and validates the parameters, and translates them into `Options` and a `Penalty`."""
+    """Stores and validates the parameters, and translates them into `Options` and a `Penalty`."""
 
-    _defaults: dict[str, Any]  # of GDClassifier or GDRegressor; subclasses inherit them
+    _defaults: dict[str, Any]  # the defaults of GDClassifier or GDRegressor, which subclasses inherit
 
     _parameter_constraints: dict[str, list[Any]] = {
         "solver": [StrOptions({"auto", "gd", *STOCHASTIC_SOLVERS})],
@@ -69,13 +70,13 @@ class Parameterised(BaseEstimator):
     }
 
     def _keep(self, arguments: dict[str, Any]) -> None:
-        """Keep the arguments of a constructor, its `locals()`, as scikit-learn wants them: unchanged, under their names."""
+        """Store the arguments of a constructor, its `locals()`, unchanged and under their names, as scikit-learn requires."""
         self.__dict__.update({name: value for name, value in arguments.items() if name != "self"})
 
     def _validate_params(self) -> None:
-        """Let scikit-learn validate the parameters that are not the defaults, which are valid.
+        """Let scikit-learn validate the parameters that differ from their defaults.
 
-        Validating all of them takes longer than the passes of a small fit.
+        The defaults are valid, and validating all parameters takes longer than the passes of a small fit.
         """
         parameters = ((name, getattr(self, name)) for name in sorted(self._parameter_constraints))
         changed = {name: value for name, value in parameters if value is not self._defaults.get(name, Parameter.empty)}
@@ -83,14 +84,14 @@ class Parameterised(BaseEstimator):
 
     def _penalty(self, d: int) -> Penalty:
         """The penalty on d coefficients."""
-        l1_ratio = self.l1_ratio if self.penalty == "elasticnet" else L1_SHARES[self.penalty]
+        l1_ratio = self.l1_ratio if self.penalty == "elasticnet" else FIXED_L1_RATIO[self.penalty]
         if l1_ratio is None:
             raise ValueError("l1_ratio must be set when penalty is 'elasticnet'.")
         alpha = self._of_features("alpha", d) if self.penalty is not None else 0.0
         return elastic_net(alpha * l1_ratio, alpha * (1.0 - l1_ratio), d).positive(self._of_features("positive", d))
 
     def _of_features(self, name: str, d: int) -> np.ndarray:
-        """The value of `alpha` or `positive`: one, of shape (), or one for each of d features, of shape (d,)."""
+        """The value of `alpha` or `positive` as an array: of shape () for one value, of shape (d,) for one per feature."""
         kind, words = (bool, "True and False") if name == "positive" else (float, "finite numbers, none of them negative")
         values = np.asarray(getattr(self, name))
         if values.shape not in ((), (d,)):
@@ -105,14 +106,14 @@ class Parameterised(BaseEstimator):
         return values.astype(kind)
 
     def _separable_loss(self, cls: Any, Y: np.ndarray, weights: np.ndarray) -> Any:
-        """A loss of this class for targets Y (K, n), with the parameters of this estimator."""
+        """The loss of class `cls` for targets Y (K, n), with the parameters of this estimator."""
         if self.loss == "huber" and self.epsilon == 0.0:
             raise ValueError("loss='huber' needs epsilon > 0; loss='epsilon_insensitive' with epsilon=0 is the absolute error.")
-        parameters = {name: float(getattr(self, name)) for name in OF_LOSSES if hasattr(self, name)}
+        parameters = {name: float(getattr(self, name)) for name in LOSS_PARAMETERS if hasattr(self, name)}
         return loss_for(cls, Y, weights, **parameters)
 
     def _options(self, loss: Any, splits: bool = False) -> Options:
-        """The options of a solver for this loss, and a warning of parameters that have no effect.
+        """The options of the solver for this loss.  Warns of parameters that have no effect.
 
         `splits` says whether rows of X are set aside for validation.
         """
@@ -147,7 +148,7 @@ class Parameterised(BaseEstimator):
         return options
 
     def _solver(self, options: Options, able: list[str]) -> str:
-        """The solver, which has to be one of those that are able to minimise the loss."""
+        """The name of the solver; ValueError if it is not in `able`, the solvers that can minimise the loss."""
         if self.solver == "auto" and options.unspecific:
             return "auto" if "gd" in able else able[0]
         solver = "sgd" if self.solver == "auto" else self.solver
@@ -160,7 +161,7 @@ class Parameterised(BaseEstimator):
         return solver
 
     def _warn_of_unused(self, solver: str, loss: Any, splits: bool) -> None:
-        """Warn of parameters that were changed, but have no effect beside the others."""
+        """Warn of parameters that differ from their defaults but have no effect with the other parameters."""
         unused = self._unused(solver, loss, splits)
         changed = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != self._defaults[name]]
         if changed:
@@ -172,9 +173,9 @@ class Parameterised(BaseEstimator):
             )
 
     def _unused(self, solver: str, loss: Any, splits: bool) -> list[str]:
-        """Names of the parameters that have no effect with this solver and loss, and the other parameters."""
+        """Names of the parameters that have no effect with this solver, this loss and the other parameters."""
         explicit = self.learning_rate != "auto"
-        unused = [name for name in OF_LOSSES if name in self._defaults and name not in loss._fields]
+        unused = [name for name in LOSS_PARAMETERS if name in self._defaults and name not in loss._fields]
         if self.learning_rate in ("auto", "optimal"):
             unused += ["eta0"]
         if self.learning_rate != "invscaling":
@@ -183,7 +184,7 @@ class Parameterised(BaseEstimator):
         unused += [name for module in STOCHASTIC_SOLVERS.values() for name in module.PARAMETERS if name not in used]
         if solver == "gd":
             unused += ["batch_size"] if explicit else ["batch_size", "average"]
-        if self.penalty != "elasticnet" and self.l1_ratio not in (None, L1_SHARES[self.penalty]):
+        if self.penalty != "elasticnet" and self.l1_ratio not in (None, FIXED_L1_RATIO[self.penalty]):
             unused += ["l1_ratio"]
         if not self.early_stopping:
             unused += ["scoring"]

@@ -27,37 +27,37 @@ from .parameters import LOG_LINK, defaults_of
 
 @documented
 class GDRegressor(RegressorMixin, _GDEstimator):
-    """Linear, quantile, Poisson and other regression fitted by gradient methods that need no tuning.
+    """Linear, quantile, Poisson and other regression, fitted without tuning a learning rate.
 
-    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha ((1 - r)/2 ||W||^2 + r ||W||_1)`` with sample
-    weights s and the L1 ratio r.  X may have columns of any scale: steps are taken in implicitly standardised
-    coordinates, without a copy of X, and the objective stays the one above.
+    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha ((1 - r)/2 ||W||^2 + r ||W||_1)``, where s are the
+    sample weights, and r is `l1_ratio`.  The columns of X may have any scale: the solvers work in standardised
+    coordinates without making a copy of X, and still minimise the objective above.
 
     Parameters
     ----------
     loss : str, default="squared_error"
-        What a score z costs where the target is y:
+        The loss of a score z for a target y:
 
         - "squared_error": ``(z - y)^2 / 2``.
-        - "huber": the same where ``|z - y| <= epsilon``, and linear beyond.
+        - "huber": the squared error if ``|z - y| <= epsilon``, and linear beyond.
         - "epsilon_insensitive": ``max(0, |z - y| - epsilon)``, support vector regression.
-        - "squared_epsilon_insensitive": its square.
-        - "quantile": ``q (y - z)`` where z <= y, ``(1 - q) (z - y)`` beyond, with q = `quantile`.
-        - "poisson": ``y log(y / mu) - y + mu`` with ``mu = exp(z)``, half the deviance; for y >= 0.
-        - "gamma": ``y / mu - 1 - log(y / mu)`` with ``mu = exp(z)``, half the deviance; for y > 0.
+        - "squared_epsilon_insensitive": the square of the epsilon-insensitive loss.
+        - "quantile": ``q (y - z)`` if z <= y, else ``(1 - q) (z - y)``, with q = `quantile`.
+        - "poisson": ``y log(y / mu) - y + mu`` with ``mu = exp(z)``, which is half the deviance; for y >= 0.
+        - "gamma": ``y / mu - 1 - log(y / mu)`` with ``mu = exp(z)``, which is half the deviance; for y > 0.
     solver : {"auto", "gd", "sgd", "adam"}, default="auto"
         The algorithm:
 
-        - "gd": descent on all rows in a metric of the curvature, such as Newton, quasi-Newton and proximal Newton steps.  It
-          makes few passes over X, and is exact.
+        - "gd": descent on all rows with a model of the curvature: Newton, quasi-Newton and proximal Newton steps.  It makes
+          few passes over X and reaches small values of `tol`.
         - "sgd": steps on mini-batches, whose iterates are averaged.
-        - "adam": steps on mini-batches with Adam's rule.
-        - "auto": "sgd" where `learning_rate`, `momentum`, `average` or `batch_size` ask for stochastic steps, else "gd".
+        - "adam": steps on mini-batches with Adam's update rule.
+        - "auto": "sgd" if `learning_rate`, `momentum`, `average` or `batch_size` ask for stochastic steps, else "gd".
 
-        The rates that "sgd" and "adam" derive from the data need a loss of bounded curvature.  "poisson" and "gamma" have
-        unbounded curvature, so these two solvers take them with an explicit `learning_rate` only.
+        The learning rates that "sgd" and "adam" derive from the data need a loss of bounded curvature.  The losses "poisson"
+        and "gamma" have unbounded curvature, so "sgd" and "adam" support them only with an explicit `learning_rate`.
     %(penalty)s
-        Without a penalty, where columns depend linearly on each other, "gd" finds the coefficients of smallest norm, as
+        Without a penalty and with linearly dependent columns, "gd" finds the coefficients of smallest norm, as
         LinearRegression does.
     %(alpha)s
     %(l1_ratio)s
@@ -69,7 +69,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     %(batch_size)s
     %(verbose)s
     epsilon : float, default=0.1
-        The error, in the unit of y, beyond which the Huber loss is linear, and up to which the insensitive losses are zero.
+        The error, in the unit of y, beyond which the Huber loss is linear, and up to which the epsilon-insensitive losses
+        are zero.
     quantile : float, default=0.5
         The quantile that ``loss="quantile"`` predicts, between 0 and 1.
     %(n_jobs)s
@@ -86,8 +87,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     %(early_stopping)s
     %(validation_fraction)s
     scoring : str, callable or None, default=None
-        The validation score.  None: that of `score`, which is R^2 or D^2.  "loss": the loss without the penalty, with its sign
-        changed.  Other values are those of `sklearn.metrics.check_scoring`.
+        The validation score.  None: R^2 or D^2, as `score` computes it.  "loss": the negative of the mean loss, without the
+        penalty.  Other values have the same meaning as in `sklearn.metrics.check_scoring`.
     %(n_iter_no_change)s
     %(warm_start)s
     %(average)s
@@ -111,7 +112,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
 
     See Also
     --------
-    GDClassifier : The same for classification.
+    GDClassifier : Linear models for classification.
 
     Examples
     --------
@@ -197,7 +198,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
             Targets.
         %(sample_weight)s
         coef_init : array-like of shape (n_features,) or (n_targets, n_features), default=None
-            Coefficients to start from, whatever `warm_start` says.  None: zero if `intercept_init` is given.
+            Coefficients to start from; they take precedence over `warm_start`.  None: zero if `intercept_init` is given.
         intercept_init : array-like of shape (n_targets,), default=None
             Intercepts to start from.  None: zero if `coef_init` is given.
         %(X_val, y_val, sample_weight_val)s
@@ -210,8 +211,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         Raises
         ------
         ValueError
-            If the data is invalid, a target is outside the range of the loss, the solver does not take the loss, or squares
-            exceed the range of floats.  The estimator stays as it was.
+            If the data is invalid, if a target is outside the domain of the loss, if the solver does not support the loss, or
+            if squares exceed the range of floats.  The estimator then stays as it was.
         """
         self._open_tasks()
         with unchanged_on_error(self):
@@ -233,7 +234,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     @documented
     def partial_fit(self, X, y, sample_weight=None):
-        """Learn from a batch of rows, and go on from what was learned before.
+        """Update the model with a batch of rows.
 
         %(what partial_fit does)s
 
@@ -252,7 +253,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         Raises
         ------
         ValueError
-            If the data is invalid or does not suit what was learned, or numbers leave the range of floats.  The estimator
+            If the data is invalid or does not fit the model, or if numbers exceed the range of floats.  The estimator then
             stays as it was.
         """
         with unchanged_on_error(self):
@@ -271,14 +272,14 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     @documented
     def fit_batches(self, batches, *, coef_init=None, intercept_init=None, X_val=None, y_val=None, sample_weight_val=None):
-        """Fit the model to more rows than memory holds.
+        """Fit the model to more rows than fit into memory.
 
         Parameters
         ----------
         batches : iterable or callable
-            Batches ``(X, y)`` or ``(X, y, sample_weight)``, each as for `fit`; X may be a record batch of pyarrow, too.  They
-            are read several times: pass a list, another iterable that can be read again, or a callable that returns a new
-            iterator for every pass.  See `skgd.batches` for files.
+            Batches ``(X, y)`` or ``(X, y, sample_weight)``, each in a form that `fit` takes.  X may also be a record batch of
+            pyarrow.  The batches are read several times: pass a list, another iterable that can be read again, or a callable
+            that returns a new iterator for every pass.  `skgd.batches` has functions for files.
         %(coef_init, intercept_init, X_val, y_val, sample_weight_val)s
 
         Returns
@@ -289,8 +290,8 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         Raises
         ------
         ValueError
-            As `fit`, with the number of the batch in the message; or if batches have to be read again and cannot be, or have
-            changed.
+            As in `fit`, with the number of the batch in the message.  Also if batches cannot be read again, or if they have
+            changed since the pass before.
         """
         self._open_tasks()
         with unchanged_on_error(self):
@@ -310,7 +311,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_targets)
-            ``X W + b``, or its exponential where `loss` is "poisson" or "gamma".
+            ``X W + b``, or its exponential if `loss` is "poisson" or "gamma".
         """
         scores = self._scores(X)
         if self.loss in LOG_LINK:
@@ -319,11 +320,11 @@ class GDRegressor(RegressorMixin, _GDEstimator):
 
     @documented
     def score(self, X, y, sample_weight=None):
-        """R^2; or D^2, the explained share of the deviance, where `loss` is "poisson" or "gamma".
+        """Compute R^2, or D^2 if `loss` is "poisson" or "gamma".
 
-        D^2 is what `PoissonRegressor` and `GammaRegressor` return: one minus the deviance of the predictions divided by the
-        deviance of the mean of y.  With several targets, it is the mean over the targets.  It is 0 for a target that does not
-        vary, as R^2 is.
+        D^2 is the explained fraction of the deviance, as in `PoissonRegressor.score` and `GammaRegressor.score`: one minus
+        the deviance of the predictions divided by the deviance of the mean of y.  With several targets, it is the mean over
+        the targets.  Like R^2, it is 0 for a target that does not vary.
 
         Parameters
         ----------
@@ -336,7 +337,7 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         Returns
         -------
         float
-            As `sklearn.metrics.r2_score` or `sklearn.metrics.d2_tweedie_score`: at most 1, and 0 for the mean of y.
+            At most 1, and 0 for the mean of y, as `sklearn.metrics.r2_score` and `sklearn.metrics.d2_tweedie_score` define it.
         """
         if self.loss not in LOG_LINK:
             return super().score(X, y, sample_weight)
@@ -350,9 +351,9 @@ class GDRegressor(RegressorMixin, _GDEstimator):
         return self._separable_loss(REGRESSION_LOSSES[self.loss], Y, weights)
 
     def _check_targets(self, loss, Y: np.ndarray, sample_weight, name: str, partition: bool = False) -> None:
-        """Raise ValueError for the first target of a row that counts for which the loss has no value.
+        """Raise ValueError that names the first target outside the domain of the loss, among rows with a weight.
 
-        `partition` says that there are other rows: the targets of these may all be zero.
+        A loss may require that not all targets are zero.  This is not checked for a partition, which is only some of the rows.
         """
         valid = loss.valid(np.column_stack([Y, np.ones(len(Y))]))[:, :-1] if partition else loss.valid(Y)
         if not valid.all():
@@ -362,9 +363,9 @@ class GDRegressor(RegressorMixin, _GDEstimator):
                 f"loss={self.loss!r} needs targets {loss.domain()}, but row {counted[row]} of {name} holds {Y[target, row]:g}."
             )
 
-    # ------------------------------------------------------------ what the preparation of partitions asks for
+    # ------------------------------------------------------------ for the preparation of partitions
     def _partition_metadata(self, X, y, sample_weight) -> PartitionMetadata:
-        """What a partition tells without its entries being read."""
+        """The size of a partition; the entries of X are not read."""
         rows = len(y) if sample_weight is None else int(np.count_nonzero(sample_weight))
         return PartitionMetadata(
             rows, X.nnz if sp.issparse(X) else int(np.prod(np.shape(X))), *self._features(X), np.empty(0), np.empty(0)
@@ -373,19 +374,19 @@ class GDRegressor(RegressorMixin, _GDEstimator):
     def _partition_table(
         self, X, y, sample_weight, classes, class_weights, reset: bool, first_row: int
     ) -> tuple[Table, np.ndarray]:
-        """The rows of a partition, of which the first has the number `first_row`; there are no classes."""
+        """The rows of a partition, numbered from `first_row`, and an empty array, because there are no classes."""
         rows = validated(self, X, y, sample_weight, reset=reset, **NUMBERS)
         Y = target_rows(rows.y)
         self._check_targets(self._loss(Y, rows.weights), Y, sample_weight, "y", partition=True)
         return Table(rows.X, Y, rows.weights, first=first_row), np.empty(0)
 
     def _distinct_targets(self, summary: Summary, classes: None) -> None:
-        """None: targets are numbers.  ValueError if all of them are zero and the loss does not allow it."""
+        """Return None, because targets are numbers.  ValueError if all of them are zero and the loss does not allow it."""
         if self.loss in LOG_LINK and not summary.targets.mean.all():
             raise ValueError(f"loss={self.loss!r} needs targets that are not all zero.")
 
     def _loss_of(self, summary: Summary) -> Any:
-        """The loss for the rows of a summary; it is the loss for two rows of the same mean and deviation."""
+        """The loss for rows with this summary, made from two rows whose targets have the same mean and deviation."""
         deviation = np.sqrt(summary.targets.variance)
         Y = summary.targets.mean[:, None] + np.column_stack([-deviation, deviation])
         return self._loss(Y, np.ones(2))

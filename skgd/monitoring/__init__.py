@@ -1,1 +1,1 @@
-"""What a fit tells of itself: its history, validation scores, callbacks, warnings and convergence plots."""
+"""Observation of a fit: its history, validation scores, callbacks, warnings and convergence plots."""

@@ -1,6 +1,6 @@
-"""scikit-learn's callbacks: a fit is a task, and each of its iterations or epochs is a subtask.
+"""Support for scikit-learn's callbacks: a fit is a task, and each of its iterations or epochs is a subtask.
 
-Callbacks came with scikit-learn 1.9.  With an older version estimators have no `set_callbacks`, and everything else works.
+Callbacks were introduced in scikit-learn 1.9.  With an older version, estimators have no `set_callbacks`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ except ImportError:
 
 
 class Tasks:
-    """Watches a fit for the callbacks of an estimator, and ends it when one of them says so.
+    """A watcher of a fit that calls the callbacks of an estimator, and ends the fit if one of them asks for it.
 
     Parameters
     ----------
     estimator : estimator with `CallbackSupportMixin`
-        Its callback context must have been initialised.
+        The estimator that is fitted.  Its callback context must have been initialised.
     data : dict
-        X, y and metadata, as hooks are given them.
+        The arguments X, y and metadata of the hooks.
     attributes : callable
-        Makes fitted attributes of the estimator from raw coefficients W (d, K) and intercepts b (K,).
+        Makes the fitted attributes of the estimator from raw coefficients W (d, K) and intercepts b (K,).
     """
 
     def __init__(self, estimator: Any, data: dict[str, Any], attributes: Callable[..., dict[str, Any]]) -> None:
@@ -49,13 +49,13 @@ class Tasks:
         return ends
 
     def finish(self) -> None:
-        """End the fit, and before it the iteration that was begun but not made, if there is one; that one gets no data."""
+        """End the task of the fit.  If the task of a next iteration has begun, end that first, without data."""
         if self.iteration is not None:
             self.iteration.call_on_fit_task_end(estimator=self.data["estimator"])
         self.context.call_on_fit_task_end(**self.data, reconstruction_attributes={})
 
     def _begin_iteration(self, here: Callable[[], dict[str, Any]] | None) -> Any:
-        """Begin the task of the next iteration, at the attributes with which the last one ended, if there was one."""
+        """Begin the task of the next iteration; `here` makes the attributes at the end of the last one, if there was one."""
         iteration = self.context.subcontext(task_name="iteration")
         iteration.call_on_fit_task_begin(**self.data, reconstruction_attributes=here)
         return iteration

@@ -10,28 +10,28 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
-SMALLEST = 1e-16  # relative gap that is drawn in place of smaller ones: they are below the precision of floats
-AXES = {"iterations": "iterations or epochs", "seconds": "seconds"}  # labels of the axes that users can choose
+SMALLEST = 1e-16  # smaller relative gaps are drawn as this one, because they are below the precision of floats
+AXES = {"iterations": "iterations or epochs", "seconds": "seconds"}  # the label of each horizontal axis
 
 
 class ConvergenceDisplay:
     """Convergence curves of fits: the relative gap ``F / minimum - 1`` of the objective F.
 
-    Make a display with `from_estimator` or `from_estimators`, which draw it; `plot` draws it again.
+    Use `from_estimator` or `from_estimators` to make a display and draw it; `plot` draws it again.
 
     Parameters
     ----------
     curves : dict of str to (ndarray of shape (n_points,), ndarray of shape (n_points,))
-        For each name the iterations or seconds, and the objective there.
+        For each name the iterations or seconds of its points, and the objective at these points.
     minimum : float
-        The minimum of the objective, or the lowest value known.  Gaps are relative to it.
+        The minimum of the objective, or the lowest known value.  Gaps are relative to it.
     x : {"iterations", "seconds"}
         The unit of the horizontal axis.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where the curves are drawn.
+        The axes in which the curves are drawn.
     figure_ : matplotlib Figure
         The figure of `ax_`.
     lines_ : list of matplotlib Line2D
@@ -57,16 +57,16 @@ class ConvergenceDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None: in a new figure.
+            The axes to draw in.  None: those of a new figure.
         name : str, default=None
-            The name of the curve in the legend, if there is a single curve.
+            The name of the curve in the legend, if there is only one curve.
         **line_kw : dict
             Passed to `matplotlib.axes.Axes.plot`.
 
         Returns
         -------
         self : ConvergenceDisplay
-            The display, which has what it drew in its attributes.
+            The display, whose attributes hold what it drew.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
@@ -101,11 +101,11 @@ class ConvergenceDisplay:
         x : {"iterations", "seconds"}, default="iterations"
             The unit of the horizontal axis.
         minimum : float, default=None
-            The minimum of the objective, if it is known; None: the lowest value of the curve.
+            The minimum of the objective, if it is known.  None: the lowest value of the curve.
         ax : matplotlib Axes, default=None
-            Where to draw; None: in a new figure.
+            The axes to draw in.  None: those of a new figure.
         name : str, default=None
-            The name of the curve in the legend; None: the name of the class.
+            The name of the curve in the legend.  None: the name of the class.
         **line_kw : dict
             Passed to `matplotlib.axes.Axes.plot`.
 
@@ -132,14 +132,14 @@ class ConvergenceDisplay:
         Parameters
         ----------
         estimators : dict of str to estimator, or list of estimators
-            Fitted estimators with the same loss, penalty and data.  Estimators in a list are named by the parameters in which
-            they differ.
+            Fitted estimators with the same loss, penalty and data.  The legend names estimators in a list by the parameters in
+            which they differ.
         x : {"iterations", "seconds"}, default="iterations"
             The unit of the horizontal axis.
         minimum : float, default=None
-            The minimum of the objective, if it is known; None: the lowest value of all curves.
+            The minimum of the objective, if it is known.  None: the lowest value of all curves.
         ax : matplotlib Axes, default=None
-            Where to draw; None: in a new figure.
+            The axes to draw in.  None: those of a new figure.
         **line_kw : dict
             Passed to `matplotlib.axes.Axes.plot`.
 
@@ -151,7 +151,7 @@ class ConvergenceDisplay:
         Raises
         ------
         ValueError
-            If there are no estimators, `x` is none of the two, or the minimum is not positive.
+            If there are no estimators, if `x` has another value, or if the minimum is not positive.
         """
         if x not in AXES:
             raise ValueError(f"x has to be one of {', '.join(map(repr, AXES))}, but is {x!r}.")
@@ -167,20 +167,20 @@ class ConvergenceDisplay:
 
 
 def _last(estimator: Any) -> Any:
-    """The last step of a pipeline; another estimator itself."""
+    """The last step if the estimator is a pipeline, else the estimator itself."""
     return estimator[-1] if isinstance(estimator, Pipeline) else estimator
 
 
 def _curve(estimator: Any, x: str) -> tuple[np.ndarray, np.ndarray]:
-    """Iterations or seconds, and the objective there."""
+    """The points of a curve: iterations or seconds, and the objective."""
     check_is_fitted(estimator, "loss_curve_")
     objective = np.array(estimator.loss_curve_)
     return np.arange(len(objective)) if x == "iterations" else np.array(estimator.time_curve_), objective
 
 
 def _named(estimators: list[Any]) -> dict[str, Any]:
-    """Estimators, named by the parameters in which they differ, with their values."""
+    """Name each estimator by the values of the parameters in which the estimators differ."""
     parameters = [_last(estimator).get_params() for estimator in estimators]
-    differ = [key for key in parameters[0] if len({repr(some.get(key)) for some in parameters}) > 1] if parameters else []
-    names = [", ".join(f"{key}={some.get(key)!r}" for key in differ) for some in parameters]
+    differ = [key for key in parameters[0] if len({repr(each.get(key)) for each in parameters}) > 1] if parameters else []
+    names = [", ".join(f"{key}={each.get(key)!r}" for key in differ) for each in parameters]
     return {name or type(_last(e)).__name__: e for name, e in zip(names, estimators, strict=True)}

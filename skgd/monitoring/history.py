@@ -1,4 +1,4 @@
-"""What a fit records while it runs: the curve of the objective.  It is printed, and watchers see each iteration."""
+"""The history of a fit: the objective after each iteration, which may be printed, and watchers that see each iteration."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ import numpy as np
 
 TOO_LONG = "The steps were too long: lower eta0, or use learning_rate='auto'."
 TOO_LARGE = "X, y or sample_weight hold values whose squares exceed the range of floats: rescale them."
-Watcher = Callable[[int, np.ndarray, np.ndarray], bool]  # of an iteration's number, W and b: whether the fit ends
+# A function of the number of an iteration, of W and of b that returns whether the fit has to end.
+Watcher = Callable[[int, np.ndarray, np.ndarray], bool]
 
 
 class Halted(Exception):
-    """A watcher ended the fit at W and b.  It passes through the solvers, which need not know of watchers."""
+    """Raised when a watcher ends the fit at W and b.  Solvers let it pass, so they need not know about watchers."""
 
     def __init__(self, W: np.ndarray, b: np.ndarray) -> None:
         self.W, self.b = W, b
 
 
 class History:
-    """The objective after each pass or epoch, as `loss_curve_` shows it.
+    """Records the objective after each iteration or epoch, the values of `loss_curve_`.
 
     Parameters
     ----------
     solver : str
-        Its name, for messages.
+        The name of the solver, for messages.
     explicit : bool
-        Whether the user chose the rate.
+        Whether the user chose the learning rate.
     verbose : int
         If not zero, each entry of the curve is printed.
     watchers : tuple of callable
-        Each is called with the number of every iteration that has ended, counted from 1, and the raw coefficients W (d, K) and
-        intercepts b (K,) there.  If one returns True, the fit ends.
+        After every iteration, each watcher is called with the number of the iteration, counted from 1, and with the raw
+        coefficients W (d, K) and intercepts b (K,).  If one returns True, the fit ends.
     began : float or None
-        When the fit began, by `perf_counter`; None: now.
+        The start time of the fit, by `perf_counter`.  None: now.
 
     Attributes
     ----------
     curve : list of float
-        The objective at the start and after each pass or epoch.
+        The objective at the start and after each iteration or epoch.
     seconds : list of float
         Seconds since the fit began, one entry for each entry of the curve.
     """
@@ -61,13 +62,13 @@ class History:
         self._raw: Callable[[Any], tuple[np.ndarray, np.ndarray]] = lambda theta: theta
 
     def through(self, outside: Callable[[np.ndarray], Any]) -> History:
-        """The same history for a solver in other coordinates; `outside` takes its theta to the coordinates of this one."""
+        """The same history for a solver in other coordinates; `outside` maps its theta to the coordinates of this history."""
         view, raw = copy(self), self._raw
         view._raw = lambda theta: raw(outside(theta))
         return view
 
     def begin(self, objective: float, theta: np.ndarray) -> None:
-        """Record that a solver starts at theta, which is where the solver before it ended, if there was one.
+        """Record that a solver starts at theta.  If another solver ran before, it ended at theta.
 
         Raises ValueError if a number is not finite.
         """
@@ -88,7 +89,7 @@ class History:
         self._append(objective)
         if self.watchers:
             W, b = self._raw(theta)
-            ends = [watcher(len(self.curve) - 1, W, b) for watcher in self.watchers]  # all are asked, whichever ends the fit
+            ends = [watcher(len(self.curve) - 1, W, b) for watcher in self.watchers]  # all are called, whichever ends the fit
             if any(ends):
                 raise Halted(W, b)
 
@@ -99,6 +100,6 @@ class History:
             print(f"skgd {self.solver}, pass {len(self.curve):4d}: objective {objective:.10g}")
 
     def overflow(self, stepped: bool = True) -> None:
-        """Raise the error of a fit whose numbers left the range of floats; `stepped` says whether steps had been made."""
+        """Raise the ValueError for numbers beyond the range of floats; `stepped` says whether the solver has made steps."""
         cause = TOO_LONG if self.explicit and stepped else TOO_LARGE
         raise ValueError(f"The objective overflowed after {len(self.curve)} passes of solver={self.solver!r}. {cause}")

@@ -1,4 +1,4 @@
-"""Early stopping: the score on rows that the fit does not see, and the coefficients with the best score."""
+"""Early stopping: score the validation rows after each iteration, and remember the coefficients with the best score."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 
 class Validation:
-    """Watches a fit, and ends it when the score has not risen by `tol` for `patience` iterations in a row.
+    """A watcher that ends the fit when the score has not risen by `tol` for `patience` iterations in a row.
 
     Parameters
     ----------
     score : callable
-        The score at raw coefficients W (d, K) and intercepts b (K,); larger is better.
+        Computes the score from raw coefficients W (d, K) and intercepts b (K,); larger is better.
     tol : float or None
-        An absolute difference of scores; scores may be zero or negative.  None: the fit is never ended.
+        An absolute difference of scores, because scores may be zero or negative.  None: the score never ends the fit.
     patience : int
-        A number of iterations.
+        The number of iterations in a row without progress that ends the fit.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Validation:
     best_score : float
         The largest score.
     best : (ndarray of shape (d, K), ndarray of shape (K,))
-        The coefficients and intercepts with the largest score; the first ones, if several have it.
+        The coefficients and intercepts with the largest score; the first ones if several have the same score.
     """
 
     def __init__(self, score: Callable[[np.ndarray, np.ndarray], float], tol: float | None, patience: int) -> None:
@@ -43,7 +43,7 @@ class Validation:
         return self._waited >= self.patience
 
     def finish(self, W: np.ndarray, b: np.ndarray) -> None:
-        """Score what the solver returned, which may be another point than its last iteration, or the start itself."""
+        """Score the result of the solver.  It may differ from the last iteration, or be the start of the fit."""
         score = self._scored(W, b)
         self.scores[-1:] = [max(score, *self.scores[-1:])] if self.scores else [score]
 

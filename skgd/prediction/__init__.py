@@ -1,1 +1,1 @@
-"""Scores of new rows, and the folding of a pipeline into one linear model."""
+"""Scores of new rows, and folding, which turns a pipeline into one linear model."""

@@ -1,7 +1,7 @@
-"""Folding: a pipeline of affine steps and a linear model is itself a linear model, with one dot product instead of many.
+"""Folding: a pipeline of affine steps and a linear model becomes one linear model, with one dot product instead of many.
 
-If a step maps x to x A + c, and the scores of what follows it are x W + b, then the scores of both together are
-x (A W) + (b + c W).  Applied from the last step to the first, this gives the coefficients for the pipeline's input.
+Suppose that a step maps x to x A + c, and that the steps after it have the scores x W + b.  Then the scores of all of them
+are x (A W) + (b + c W).  Applied from the last step to the first, this rule gives the coefficients for the pipeline's input.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ from ..streaming.moments import Moments
 Affine = tuple[np.ndarray, np.ndarray]  # W (d, K) and b (K,)
 Columns = tuple[np.ndarray, np.ndarray]  # means (d,) and standard deviations (d,)
 SCALERS = StandardScaler | RobustScaler | MaxAbsScaler | MinMaxScaler
-# Attributes of the last step that describe its own columns, which are not the columns of the pipeline's input.
-OF_LAST_COLUMNS = ("feature_names_in_", "_fit_cache", "_online", "_standardisation")
+# Attributes of the last step that describe its own columns.  They are not valid for the columns of the pipeline's input.
+LAST_STEP_ATTRIBUTES = ("feature_names_in_", "_fit_cache", "_online", "_standardisation")
 
 
 def fold(pipeline: Pipeline) -> Any:
-    """One estimator with the predictions of a fitted pipeline.
+    """Combine a fitted pipeline into one linear estimator with the same predictions.
 
     Parameters
     ----------
     pipeline : Pipeline
-        A fitted pipeline.  Its steps are scalers (`StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`, `RobustScaler`), `PCA`,
-        `TruncatedSVD`, selectors of features, other such pipelines or "passthrough".  Its last step is a linear model of skgd
-        or of `sklearn.linear_model`, or `LinearSVC` or `LinearSVR`.
+        A fitted pipeline.  Its steps may be scalers (`StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`, `RobustScaler`), `PCA`,
+        `TruncatedSVD`, feature selectors, pipelines of such steps, or "passthrough".  Its last step has to be a linear model
+        of skgd or `sklearn.linear_model`, `LinearSVC` or `LinearSVR`.
 
     Returns
     -------
     estimator
-        A copy of the last step that takes the input of the pipeline.  Its scores are those of the pipeline up to rounding.
-        An estimator of skgd can go on learning with `partial_fit`.  It learns an intercept, too, if the steps have made one.
-        It begins with the means and deviations of the pipeline's input where the steps tell them.  A momentum, an average and
-        the like begin anew.
+        A copy of the last step that takes the input of the pipeline.  Its scores equal those of the pipeline up to rounding.
+        An estimator of skgd can continue to learn with `partial_fit`.  It then fits an intercept even with
+        ``fit_intercept=False``, if the steps have made one.  It begins with the means and standard deviations of the
+        pipeline's input if the steps know them.  The momentum and the average of iterates start anew.
 
     Raises
     ------
     ValueError
-        If a step is not affine, or the last step is no linear model.  The message names the step.
+        If a step is not affine, or if the last step is not a linear model.  The message names the step.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def fold(pipeline: Pipeline) -> Any:
     W, b = _through(steps, *_affine(last))
     model.coef_ = W.T.astype(last.coef_.dtype, order="C").reshape(*np.shape(last.coef_)[:-1], len(W))
     model.intercept_ = b.astype(last.coef_.dtype) if np.ndim(last.intercept_) else float(b[0])
-    for attribute in OF_LAST_COLUMNS:
+    for attribute in LAST_STEP_ATTRIBUTES:
         model.__dict__.pop(attribute, None)
     model.n_features_in_ = len(W)
     first = next(step for _, step in pipeline.steps if step not in (None, "passthrough"))
@@ -82,7 +82,7 @@ def fold(pipeline: Pipeline) -> Any:
 
 
 def _check_linear(name: str, model: Any) -> None:
-    """Raise ValueError if the last step, of this name, is no linear model of skgd or scikit-learn."""
+    """Raise ValueError if `model`, the last step, is not a linear model of skgd or scikit-learn."""
     own = any(base.__module__.startswith(("skgd.", "sklearn.linear_model.")) for base in type(model).__mro__)
     if not own or not {"coef_", "intercept_"} <= vars(model).keys():
         raise ValueError(
@@ -132,7 +132,7 @@ def _before(name: str, step: Any, W: np.ndarray, b: np.ndarray) -> Affine:
     if isinstance(step, StandardScaler | RobustScaler | MaxAbsScaler):
         centre = getattr(step, "mean_" if isinstance(step, StandardScaler) else "center_", None)
         if isinstance(step, StandardScaler) and not step.with_mean:
-            centre = None  # the scaler knows the mean, but does not subtract it
+            centre = None  # the scaler has mean_, but does not subtract it
         if step.scale_ is not None:
             W = W / step.scale_[:, None]
         return W, b if centre is None else b - centre @ W
@@ -142,14 +142,14 @@ def _before(name: str, step: Any, W: np.ndarray, b: np.ndarray) -> Affine:
     )
 
 
-# ---------------------------------------------------------------- what partial_fit may know of columns
+# ---------------------------------------------------------------- means and deviations for partial_fit
 def _learns(model: Any) -> bool:
     """Whether the model is an estimator of skgd, which has `partial_fit`."""
     return hasattr(type(model), "_standardisation")
 
 
 def _columns_of(model: Any) -> Columns | None:
-    """Means and standard deviations of the columns that a model has learned from; None if it does not know them."""
+    """Means and standard deviations of the columns that a model was fitted to; None if they are not known."""
     if not _learns(model):
         return None
     if hasattr(model, "_online"):
@@ -162,20 +162,20 @@ def _columns_of(model: Any) -> Columns | None:
 
 
 def _columns_in_front(steps: list[tuple[str, Any]], columns: Columns | None) -> Columns | None:
-    """Means and deviations of the input columns of the steps, given those of their output; None where they are not known."""
+    """Means and deviations of the input of the steps, from those of their output; None if they are not known."""
     for name, step in reversed(steps):
         columns = _columns_before(name, step, columns)
     return columns
 
 
 def _columns_before(name: str, step: Any, columns: Columns | None) -> Columns | None:
-    """Means and deviations of the input columns of one step."""
+    """Means and deviations of the input of one step, from those of its output; None if they are not known."""
     if step is None or step == "passthrough":
         return columns
     if isinstance(step, Pipeline):
         return _columns_in_front(step.steps, columns)
     if isinstance(step, PCA):
-        noise = step.noise_variance_  # the variance of every column that the components do not explain
+        noise = step.noise_variance_  # the variance of each column that the components do not explain
         return step.mean_, np.sqrt(noise + (step.explained_variance_ - noise) @ step.components_**2)
     if isinstance(step, SCALERS) and columns is not None:
         mean, deviation = columns
@@ -187,7 +187,7 @@ def _columns_before(name: str, step: Any, columns: Columns | None) -> Columns | 
 
 
 def _standardising(columns: Columns) -> Columns:
-    """The mean and scale of the `Coordinates` that standardise the columns, as estimators keep them."""
+    """Mean and scale of the `Coordinates` that standardise the columns, for the estimator's `_standardisation`."""
     mean, deviation = (np.asarray(values, dtype=np.float64) for values in columns)
     scale = np.divide(1.0, deviation, out=np.zeros(len(mean)), where=deviation > 0.0)
     return mean, np.append(scale, 1.0)

@@ -80,10 +80,11 @@ def multiply(A, B, out):
     if B.shape[1] > 1:
         np.dot(A, B[: len(A)], out[: len(A)])
     else:
+        b = B.reshape(-1)  # contiguous, so that the loop vectorises
         for i in range(A.shape[0]):
             a, total = A[i], 0.0
             for j in range(len(a)):
-                total += a[j] * B[j, 0]
+                total += a[j] * b[j]
             out[i, 0] = total
 
 

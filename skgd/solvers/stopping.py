@@ -145,5 +145,5 @@ def modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: floa
 def _descend_smoothed(objective: Objective, theta: np.ndarray) -> np.ndarray:
     """The point after a few iterations of gd from theta, with the loss smoothed so little that F at most doubles."""
     F, _ = objective.evaluate(theta)
-    smoothed = objective.with_loss(objective.loss._replace(width=min(1.0 / objective.loss.curvature_bound(), max(F, TINY))))
+    smoothed = objective.with_loss(objective.loss.with_width(min(1.0 / objective.loss.curvature_bound(), max(F, TINY))))
     return gd.descend(smoothed, theta, Budget(0.0, SMOOTHED_STEPS, History("gd")), thorough=False).theta

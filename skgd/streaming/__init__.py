@@ -1,4 +1,4 @@
-"""First passes over partitions, and online learning.
+"""The first passes over partitions, and online learning.
 
-Everything here sees rows once, in the order in which they come.
+All code here reads each row once, in the order in which the rows come.
 """

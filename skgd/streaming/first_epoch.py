@@ -1,8 +1,8 @@
-"""The first pass over a stream: an epoch of sgd or another rule, while the rows are summarised.
+"""The first pass over a stream: an epoch of sgd or adam, at the same time as the rows are summarised.
 
-Columns are standardised by what has been seen so far.  The coordinates, and the rates that follow from them, are chosen on the
-first batch, and anew whenever the number of rows has doubled; steps then go on from the same raw coefficients.  So even a
-stream that can be read only once ends in a model.
+Columns are standardised by the moments of the rows seen so far.  The coordinates and the rates are chosen on the first batch,
+and again whenever the number of rows has doubled.  The steps then continue from the same raw coefficients.  So even a stream
+that can be read only once gives a model.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from ..solvers import schedules
 from ..solvers.rules import stochastic_solver
 from ..solvers.steps import Plan, State, run_epoch
 
-DELAY = 2000.0  # steps before rates are damped; in a fit this depends on the length of the epoch, which is not known here
+DELAY = 2000.0  # steps before rates are damped; `fit` derives it from the length of the epoch, which is not known here
 
 
 class FirstEpoch:
-    """Steps on one batch after another.
+    """An epoch of stochastic steps on one batch after another.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class FirstEpoch:
     b : ndarray of shape (K,)
         Intercepts to start from.
     penalty : Penalty
-        On the d raw coefficients.
+        The penalty on the d raw coefficients.
     options : Options
     """
 
@@ -50,8 +50,8 @@ class FirstEpoch:
         self.optimizer_state = np.empty(0)
 
     def learn(self, table: Table, loss: Any, summary: Summary) -> None:
-        """Step on a batch, the last one of those that were summarised."""
-        unit = summary.n / summary.columns.weight  # that makes the mean weight one
+        """Make steps on a batch.  `summary` is the summary of all rows so far, this batch included."""
+        unit = summary.n / summary.columns.weight  # scales the weights to mean one
         table = Table(table.X, table.Y, unit * table.s)
         if self.choice is None or summary.n >= 2 * self.rows_at_choice:
             self.choice, self.rows_at_choice = self._choose(table, loss, summary), summary.n
@@ -62,7 +62,7 @@ class FirstEpoch:
         state.average, state.steps = plan.whitening.phi(here.theta(*self.average)), self.steps
         if self.optimizer_state.shape == state.optimizer_state.shape:
             state.optimizer_state = self.optimizer_state
-        too_large = not np.isfinite(summary.columns.squares).all()  # whatever the rate
+        too_large = not np.isfinite(summary.columns.squares).all()  # then no rate is to blame
         history = History(self.options.solver, not self.options.automatic and not too_large)
         run_epoch(objective, plan, state, self.options.random_state, history)
         self.W, self.b = here.raw(plan.whitening.theta(state.phi))
@@ -70,21 +70,21 @@ class FirstEpoch:
         self.steps, self.optimizer_state = state.steps, state.optimizer_state
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
-        """Raw W (d, K) and b (K,): the average, where averaging has begun, or the last iterate."""
+        """Raw W (d, K) and b (K,): the average of the iterates if averaging has begun, else the last iterate."""
         average_from = None if self.choice is None else self.choice[1].average_from
         averaged = average_from is not None and self.steps >= average_from
         return self.average if averaged else (self.W, self.b)
 
     def progress(self) -> Progress:
-        """Where the epochs that follow go on."""
+        """The state from which the following epochs continue."""
         return Progress(self.steps, 1.0, self._lasting_state(), self.options.random_state)
 
     def _lasting_state(self) -> np.ndarray:
-        """The optimizer state for the coordinates that come next; empty where they may differ from those of before."""
+        """The optimizer state for the next coordinates; empty if these may differ from the present ones."""
         return np.empty(0) if self.options.automatic or self.options.standardize else self.optimizer_state
 
     def _choose(self, table: Table, loss: Any, summary: Summary) -> tuple[Coordinates, Plan]:
-        """Coordinates from the rows seen so far, and a plan of the steps in them."""
+        """Coordinates that standardise the rows seen so far, and a plan of the steps in these coordinates."""
         options, coordinates = self.options, identity(table.d, self.options.fit_intercept)
         if options.standardize:
             ridge = self.penalty.l2 / loss.curvature_bound()

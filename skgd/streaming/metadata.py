@@ -1,4 +1,4 @@
-"""What is known of partitions before their rows are summarised: classes, what these weigh, sizes and columns."""
+"""Metadata of partitions, read before their rows are summarised: classes and their weights, sizes and columns."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from ..training import Coefficients
 
 
 class PreparedEstimator(ReadingEstimator, Protocol):
-    """What the preparation of a fit asks of `GDClassifier` and `GDRegressor`."""
+    """The methods of `GDClassifier` and `GDRegressor` that the preparation of a fit uses."""
 
     n_jobs: int | None
-    class_weight: Any  # of classifiers alone
+    class_weight: Any  # only classifiers have it
 
     def _unfitted_copy(self) -> PreparedEstimator:
-        """An estimator with the same parameters and no rows, which is sent to where partitions are."""
+        """An estimator with the same parameters and without fitted attributes, to be sent to the partitions."""
 
     def _check_classes(self, classes: np.ndarray) -> None:
-        """Raise ValueError if a fit cannot have these classes."""
+        """Raise ValueError if the estimator cannot be fitted to these classes."""
 
     def _class_weights(self, classes: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
-        """The factor of each class's weights; None if there are none."""
+        """The class weight of each class; None if `class_weight` is None."""
 
     def _set_features(self, n_features: int, names: Any) -> None:
         """Set `n_features_in_`, and `feature_names_in_` unless `names` is None."""
 
     def _distinct_targets(self, summary: Summary, classes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
-        """The targets of each class and the sum of its weights, or None; ValueError if the targets do not suit the fit."""
+        """The targets of each class and the sum of its weights; None for regression.  ValueError if the targets are invalid."""
 
     def _loss_of(self, summary: Summary) -> Any:
         """The loss for rows with this summary."""
 
     def _penalty(self, d: int) -> Penalty:
-        """The penalty on d coefficients of each column of scores."""
+        """The penalty on the d coefficients of each column of scores."""
 
     def _options(self, loss: Any) -> Options:
         """The options of the solver."""
 
     def _start(self, d: int, n_outputs: int, init: Any) -> Coefficients | None:
-        """The coefficients that the user starts from; None if the data decides."""
+        """The user's coefficients or those of the last fit to start from; None if there are none."""
 
     def _objective(self, table: Table, loss: Any, W: np.ndarray, b: np.ndarray) -> float:
         """The objective of a table with weights of mean one."""
@@ -59,26 +59,26 @@ class Sizes(NamedTuple):
     """The rows and columns of all partitions."""
 
     edges: list[int]  # partition p holds the rows edges[p], ..., edges[p + 1] - 1 among all rows with a weight
-    entries: int  # stored entries of X
+    entries: int  # the number of stored entries of X
     n_features: int
     feature_names: list[str] | None
 
 
 class Metadata(NamedTuple):
-    """What is known of all partitions before their rows are summarised."""
+    """Metadata of all partitions together."""
 
     classes: np.ndarray | None  # sorted; None for regression
-    class_weights: np.ndarray | None  # the factor of each class's weights; None if there are none
-    class_totals: np.ndarray | None  # the sum of the weights of each class; None where labels were not read
-    sizes: Sizes | None  # None where no partition was read
+    class_weights: np.ndarray | None  # the factor of the weights of each class's rows; None if `class_weight` is None
+    class_totals: np.ndarray | None  # the sum of the weights of each class; None if the labels were not read
+    sizes: Sizes | None  # None if the partitions were not read
 
     @property
     def entries(self) -> int:
-        """Stored entries of X in all partitions, as far as they are known."""
+        """The number of stored entries of X in all partitions; 0 if it is not known."""
         return 0 if self.sizes is None else self.sizes.entries
 
     def reader(self, estimator: PreparedEstimator) -> PartitionReader:
-        """A reader of the partitions that knows all of this."""
+        """A reader of the partitions that knows this metadata."""
         unfitted, edges = estimator._unfitted_copy(), None
         if self.sizes is not None:
             unfitted._set_features(self.sizes.n_features, self.sizes.feature_names)
@@ -87,18 +87,18 @@ class Metadata(NamedTuple):
 
 
 def read_metadata(estimator: PreparedEstimator, partitions: Partitions, classes: Any) -> Metadata:
-    """Read labels and sizes, where they have to be known before the rows are summarised.  One pass, or none.
+    """Read the labels and sizes that are needed before the rows are summarised.  One pass, or none.
 
-    A stream is read if the user has not given the classes, or wants them balanced.  Partitions elsewhere are always read:
-    they are summarised all at the same time, so the number of the first row of each has to be known before.
+    A stream is read if the user has not given the classes, or wants balanced class weights.  Partitions on other machines are
+    always read: all of them are summarised at the same time, so the number of the first row of each has to be known before.
 
     Parameters
     ----------
     estimator : GDClassifier or GDRegressor
     partitions : Partitions
-        As the user has them.
+        The user's partitions.
     classes : array-like or None
-        All labels, as the user gave them; None: they are those that occur.
+        All labels, if the user gave them.  None: the labels that occur.
     """
     sequential = isinstance(partitions, SequentialPartitions)
     if not is_classifier(estimator):
@@ -119,13 +119,13 @@ def _found(estimator: PreparedEstimator, partitions: Partitions) -> list[Partiti
 
 
 def _checked_weights(estimator: PreparedEstimator, classes: np.ndarray, totals: np.ndarray) -> np.ndarray | None:
-    """The factors that `class_weight` means for classes of these weights; ValueError if a fit cannot have these classes."""
+    """The class weights for classes with these total weights; ValueError if the estimator cannot have these classes."""
     estimator._check_classes(classes)
     return estimator._class_weights(classes, np.arange(len(classes)), totals)
 
 
 def _sizes(found: list[PartitionMetadata | None]) -> Sizes:
-    """The sizes of all partitions, which have to have the same columns."""
+    """The sizes of all partitions; ValueError if they differ in their columns."""
     edges, entries, columns = [0], 0, None
     for number, metadata in enumerate(found):
         edges.append(edges[-1] + (0 if metadata is None else metadata.n))
@@ -137,22 +137,22 @@ def _sizes(found: list[PartitionMetadata | None]) -> Sizes:
             columns = here
         if here != columns:
             raise ValueError(
-                f"Partition {number} has the {_described(*here)}, and partitions before it the {_described(*columns)}."
+                f"Partition {number} has the {_description(*here)}, and partitions before it the {_description(*columns)}."
             )
     return Sizes(edges, entries, *require_rows(columns))
 
 
-def _described(n_features: int, names: list[str] | None) -> str:
+def _description(n_features: int, names: list[str] | None) -> str:
     return f"{n_features} columns without names" if names is None else f"columns {', '.join(map(str, names))}"
 
 
 def _classes(found: list[PartitionMetadata | None], given: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """The classes, given or found, and the sum of the weights of each of them."""
+    """The classes, given by the user or found in the partitions, and the sum of the weights of each class."""
     labels = np.concatenate([metadata.labels for metadata in found if metadata is not None])
     weights = np.concatenate([metadata.label_totals for metadata in found if metadata is not None])
-    if given is not None:  # another label is an error when its partition is read as a table, and the error can name that
+    if given is not None:  # other labels raise an error later, when their partition is read and the error can name it
         inside = np.isin(labels, given)
         return given, np.bincount(np.searchsorted(given, labels[inside]), weights[inside], len(given))
     classes, codes = np.unique(labels, return_inverse=True)
-    check_classification_targets(np.tile(classes, 3))  # repeated, because labels that all differ look like numbers
+    check_classification_targets(np.tile(classes, 3))  # repeated, as labels that occur only once look like numbers
     return classes, np.bincount(codes, weights)

@@ -1,7 +1,7 @@
 """Running means and variances of columns, by which `online.py` standardises a stream.
 
-Older rows count less, so that they follow a drift.  Where the variance of the last rows is far below the remembered one, the
-unit of the column has changed, and the memory of it is dropped.
+Older rows count less, so that the moments follow a drift.  If the variance of the most recent rows is far below the running
+variance of a column, the unit of the column has changed, and its older moments are dropped.
 """
 
 from __future__ import annotations
@@ -12,24 +12,26 @@ import numpy as np
 
 from ..coordinates import CONSTANT, ColumnMoments, Coordinates
 
-HORIZON = 1000.0  # rows that running moments remember, roughly: a row has faded to 1/e after so many
-RECENT_HORIZON = 100.0  # rows of the shorter moments that show a change of unit
-CHANGED = 10.0  # times the recent variance: a remembered variance above it is of another unit
+HORIZON = 1000.0  # the weight of a row in running moments falls to 1/e after this many rows
+RECENT_HORIZON = 100.0  # the same for the shorter moments that show a change of unit
+CHANGED = 10.0  # if a running variance is above this multiple of the recent variance, the unit of the column has changed
 
 
 @dataclass
 class Moments:
-    """Running means and variances of d columns, in which a row counts less the more came after it (Chan et al., 1983).
+    """Running means and variances of d columns, updated as in Chan et al. (1983).
+
+    The weight of a row decays exponentially with the weight of the rows that came after it.
 
     Attributes
     ----------
     horizon : float
-        Weight of rows after which a row has faded to 1/e.
+        The weight of later rows after which the weight of a row has fallen to 1/e.
     weight : float
-        Of all rows so far, faded.
+        The sum of the decayed weights of all rows so far.
     mean : ndarray of shape (d,)
     squares : ndarray of shape (d,)
-        Sums of squared deviations from the mean.
+        Weighted sums of squared deviations from the mean.
     """
 
     horizon: float
@@ -39,18 +41,18 @@ class Moments:
 
     @classmethod
     def none(cls, columns: int, horizon: float = HORIZON) -> Moments:
-        """The moments of no row."""
+        """The moments before the first row."""
         return cls(horizon, 0.0, np.zeros(columns), np.zeros(columns))
 
     @classmethod
     def of(cls, coordinates: Coordinates, weight: float) -> Moments:
-        """The moments of rows of this weight whose standardised coordinates are known."""
+        """The moments of rows with this total weight, from the coordinates that standardise them."""
         scale = coordinates.scale[:-1]
         variance = np.divide(1.0, scale**2, out=np.zeros_like(scale), where=scale > 0.0)
         return cls(HORIZON, weight, coordinates.mean, weight * variance)
 
     def add(self, rows: ColumnMoments) -> None:
-        """Add the moments of new rows; raise ValueError where squares exceed the range of floats."""
+        """Add the moments of new rows; raise ValueError if squares exceed the range of floats."""
         kept = np.exp(-rows.weight / self.horizon)
         self.weight, self.mean, self.squares = ColumnMoments(kept * self.weight, self.mean, kept * self.squares) + rows
         beyond = np.flatnonzero(~np.isfinite(self.squares))
@@ -60,7 +62,7 @@ class Moments:
             )
 
     def follow(self, recent: Moments) -> None:
-        """Take over the recent moments of columns whose unit has changed: their past would take long to fade."""
+        """Take over the recent moments of columns whose unit has changed, because older moments decay slowly."""
         variance, now = self.squares / self.weight, recent.squares / recent.weight
         changed = (variance > CHANGED * now) & (now > (CONSTANT * recent.mean) ** 2)
         self.mean = np.where(changed, recent.mean, self.mean)
@@ -73,17 +75,17 @@ class Moments:
 
     @property
     def units(self) -> np.ndarray:
-        """Natural sizes (d,) of the columns; see `ColumnMoments.units`."""
+        """The natural size (d,) of each column; see `ColumnMoments.units`."""
         return ColumnMoments(self.weight, self.mean, self.squares).units
 
     def coordinates(self, fit_intercept: bool) -> Coordinates:
-        """Coordinates in which columns have mean 0 and variance 1; scale 0 where a column has not varied yet."""
+        """Coordinates in which columns have mean 0 and variance 1; the scale of a column that has not varied is 0."""
         return ColumnMoments(self.weight, self.mean, self.squares).coordinates(0.0, fit_intercept)
 
 
 def raw_coefficients(here: Coordinates, theta: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Raw W (d, K) and b (K,) of theta; a column that has not varied yet keeps its coefficient in `before` (d, K)."""
+    """Raw W (d, K) and b (K,) of theta; columns that have not varied yet keep their coefficients in `before` (d, K)."""
     W, b = here.raw(theta)
     still = here.scale[:-1] == 0.0
     W[still] = before[still]
-    return W, b - here.mean[still] @ before[still]  # theta's intercept has what these columns add to the scores
+    return W, b - here.mean[still] @ before[still]  # the intercept of theta includes their scores

@@ -1,7 +1,7 @@
-"""Learners that make Newton steps on rows (`recursive_newton.py`) and forget at different rates; the best one is the model.
+"""Learners that make Newton steps on rows (`recursive_newton.py`) and forget old rows at different speeds.
 
-How fast the past should be forgotten depends on the stream.  Each batch tests all learners before they learn from it, and the
-one whose losses over the last thousand rows or so are least is the model.
+The best speed depends on the stream.  Before the learners learn a batch, it tests all of them.  The learner with the smallest
+losses over about the last thousand rows is the model.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ..penalties import Penalty
 from .moments import HORIZON, raw_coefficients
 from .recursive_newton import batch_loss, diagonal_steps, full_steps
 
-HORIZONS = (np.inf, 1000.0, 200.0, 40.0)  # rows that the learners remember, roughly: their drift is 1/horizon^2
-INTERCEPT_DRIFT = 10.0  # times the drift of other coefficients, because the intercept has most to follow
-LEAP = 10.0  # times a column's deviation from one batch to the next: its unit has changed, and its coefficient has to
-PRIOR = 0.25  # h P before anything is seen, and its bound later: one row cannot move a coefficient further
-MAX_MATRIX_ENTRIES = 400_000  # of the P of a learner, beyond which its diagonal has to do
-BLOCK_ENTRIES = 1 << 20  # of the rows that are standardised at one time: 8 MiB
+HORIZONS = (np.inf, 1000.0, 200.0, 40.0)  # the rows that each learner remembers, roughly; its drift is 1/horizon^2
+INTERCEPT_DRIFT = 10.0  # the drift of the intercept as a multiple of other drifts, because the intercept changes most
+LEAP = 10.0  # if the deviation of a column grows by this factor between two batches, its unit has changed
+PRIOR = 0.25  # h P before the first row, and its largest value later; it bounds how far one row moves a coefficient
+MAX_MATRIX_ENTRIES = 400_000  # the largest number of entries of a learner's P; beyond it, only the diagonal is kept
+BLOCK_ENTRIES = 1 << 20  # entries of the rows that are standardised at one time: 8 MiB
 
 
 @dataclass
 class NewtonLearners:
-    """R learners of one stream; D = d + 1 coefficients for each of K columns of scores.
+    """R learners of one stream.  Each has D = d + 1 coefficients for each of K columns of scores.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class NewtonLearners:
     P : ndarray of shape (R, K, D, D) or (R, K, D)
         Inverse Hessians, or their diagonals, in `coordinates`.
     losses : ndarray of shape (R,)
-        Sums of the losses of the rows so far, before they were learned, in which older rows count less.
+        Sums of the losses of all rows so far, each computed before the row was learned.  Older rows count less.
     coordinates : Coordinates
-        Of the last batch.
+        The coordinates of the last batch.
     prior : float
-        h P of a column that has not varied yet, with h the curvature of the loss.
+        h P for a column that has not varied yet, where h is the curvature of the loss.
     """
 
     W: np.ndarray
@@ -56,7 +56,7 @@ class NewtonLearners:
 
     @classmethod
     def start(cls, W: np.ndarray, b: np.ndarray, rows: int, coordinates: Coordinates, h: float) -> NewtonLearners:
-        """All alike: at W (d, K) and b (K,), as uncertain as the number of rows leaves it that these were learned from."""
+        """Equal learners that start at W (d, K) and b (K,), which were learned from this number of rows."""
         R, (d, K) = len(HORIZONS), W.shape
         D, prior = d + 1, min(PRIOR, 1.0 / max(rows, 1))
         diagonal = np.full((R, K, D), prior / h)
@@ -64,12 +64,12 @@ class NewtonLearners:
         return cls(np.repeat(W[None], R, 0), np.repeat(b[None], R, 0), P, np.zeros(R), coordinates, prior)
 
     def copied(self) -> NewtonLearners:
-        """The same learners, in memory of their own."""
+        """A copy of the learners with its own arrays."""
         W, b, P, losses = (values.copy() for values in (self.W, self.b, self.P, self.losses))
         return NewtonLearners(W, b, P, losses, self.coordinates, self.prior)
 
     def best(self) -> tuple[np.ndarray, np.ndarray]:
-        """W (d, K) and b (K,) of the learner that lost least."""
+        """W (d, K) and b (K,) of the learner with the smallest losses."""
         best = int(np.argmin(self.losses))
         return self.W[best].copy(), self.b[best].copy()
 
@@ -80,11 +80,11 @@ class NewtonLearners:
         ----------
         table : Table
         loss : struct of losses
-            A smooth one.
+            It has to be smooth.
         penalty : Penalty
-            On the d coefficients in `coordinates`, for each row.
+            The penalty on the d coefficients in `coordinates`, per row.
         h : float
-            The curvature of the loss that sets the unit of the drift.
+            The curvature of the loss, which sets the unit of the drift.
         first : int
             The number of the batch's first row in the stream.
         """
@@ -106,10 +106,10 @@ class NewtonLearners:
             self.W[r], self.b[r] = raw_coefficients(here, theta, self.W[r])
 
     def change_coordinates(self, here: Coordinates, h: float, settled: bool) -> None:
-        """Go on in other coordinates: other units of columns, and the intercept at other means.
+        """Continue in other coordinates, with other scales and means of columns.
 
-        Raw coefficients stay.  But where the unit of a column has changed at once, their effect in standardised coordinates
-        stays, if there had been enough rows to know the unit (`settled`).
+        In general the raw coefficients stay the same.  If the unit of a column has changed abruptly, its coefficient in
+        standardised coordinates stays the same instead, provided that enough rows had shown the old unit (`settled`).
         """
         leaps = self.coordinates.scale[:-1] > LEAP * np.where(here.scale[:-1] > 0.0, here.scale[:-1], np.inf)
         if settled and leaps.any():
@@ -118,7 +118,7 @@ class NewtonLearners:
         self.coordinates = here
 
     def _keep_effects(self, here: Coordinates, leaps: np.ndarray) -> None:
-        """Rescale the coefficients of the columns chosen by a mask (d,), so that standardised coefficients stay."""
+        """Rescale the coefficients of the columns in the mask `leaps` (d,), so that standardised coefficients stay the same."""
         then = self.coordinates
         changed = np.where(leaps, np.divide(here.scale[:-1], then.scale[:-1], out=np.ones(len(leaps)), where=leaps), 1.0)
         W = self.W * changed[:, None]
@@ -126,7 +126,7 @@ class NewtonLearners:
         self.W = W
 
     def _transform_inverse_hessians(self, here: Coordinates, h: float) -> None:
-        """Bring P to other coordinates; the prior is added for columns that vary now, and bounds all of its diagonal."""
+        """Transform P to other coordinates; add the prior for columns that vary for the first time; bound the diagonal."""
         then, full, P = self.coordinates, self.P.ndim == 4, self.P
         if full:  # the intercept of theta is b + mean W
             shift = (here.mean - then.mean) * then.scale[:-1]
@@ -142,7 +142,7 @@ class NewtonLearners:
 
 
 def _standardised(X: Any, coordinates: Coordinates) -> np.ndarray:
-    """x~ (m, d + 1) of the rows of X, dense or sparse; the last column is the intercept's."""
+    """The rows of X, dense or sparse, in standardised coordinates (m, d + 1); the last column is the intercept's."""
     A = np.empty((X.shape[0], X.shape[1] + 1))
     A[:, :-1] = X.toarray() if sp.issparse(X) else X
     A[:, :-1] -= coordinates.mean
@@ -157,6 +157,6 @@ def _diagonal(P: np.ndarray) -> np.ndarray:
 
 
 def _proximal_step(theta: np.ndarray, metric: np.ndarray, penalty: Penalty) -> np.ndarray:
-    """The proximal step of the penalty's kinks at theta (d, K), in a diagonal metric (d, K)."""
+    """The proximal step of the non-smooth part of the penalty at theta (d, K), in a diagonal metric (d, K)."""
     lower, upper = np.nan_to_num(penalty.lower)[:, None] * metric, penalty.upper[:, None] * metric
     return np.maximum(theta - upper, 0.0) - np.maximum(lower - theta, 0.0)

@@ -1,14 +1,15 @@
-"""Learning from batches as they come, one pass and no second look: what `partial_fit` keeps between its calls.
+"""Online learning, in one pass over a stream of batches: the state that `partial_fit` keeps between its calls.
 
-Columns are standardised by running moments (`moments.py`), which forget slowly.  Coefficients are kept in raw coordinates, so
-that a scale that drifts changes only the metric of the next steps.
+Columns are standardised by running moments (`moments.py`).  Coefficients are kept in raw coordinates, so that a drifting scale
+changes only the metric of the next steps.
 
-- With rates from the data, steps are Newton's on single rows (`newton_learners.py`).  Rules with an `online_rate`, such as
-  Adam, step at that rate instead (`rule_steps.py`), in natural units of coefficients.
-- With an explicit rate, steps are those of `fit`, resumed (`rule_steps.py`).
+- With rates from the data, each row makes a Newton step (`newton_learners.py`).  Update rules with an `online_rate`, such as
+  Adam, make steps at that rate instead (`rule_steps.py`), in natural units of the coefficients.
+- With an explicit rate, the steps of `fit` continue (`rule_steps.py`).
 
-With rates from the data, the penalty acts on the coefficients of standardised columns, as it would behind a StandardScaler
-that learns with every batch.  The unit in which the columns of a stream will come is not known beforehand.
+With rates from the data, the penalty acts on the coefficients of the standardised columns, because the units of a stream's
+columns are not known beforehand.  This is what a StandardScaler in front of the model would do if it were updated with every
+batch.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from .moments import HORIZON, RECENT_HORIZON, Moments
 from .newton_learners import NewtonLearners
 from .rule_steps import RuleSteps, averaging_start, online_plan
 
-SMOOTHING = 0.1  # share of the natural size of a score over which Newton steps smooth the kinks of a loss
+SMOOTHING = 0.1  # width, relative to the natural size of a score, over which Newton steps smooth a non-smooth loss
 
 
 class Online:
-    """What is known of a stream.  Plain arrays and numbers: pickled and resumed, it goes on with the same bits.
+    """The state of online learning.  It holds arrays and numbers only, so a pickled copy continues with the same bits.
 
     Parameters
     ----------
@@ -43,21 +44,21 @@ class Online:
     b : ndarray of shape (K,)
         Intercepts to start from.
     visits : int
-        Visits of rows that made W and b.
+        The number of row visits by the steps that led to W and b; a row counts once for every epoch.
     rows : int
-        The rows that were visited, each counted once.
+        The number of rows that were visited; each row counts once.
     known : Coordinates or None
-        Standardised coordinates of these rows.
+        The coordinates that standardise these rows, if they are known.
     random_state : RandomState
 
     Attributes
     ----------
     W, b : ndarray
-        The model.
+        The coefficients and intercepts of the model.
     visits, rows : int
-        They grow with every batch.
+        As above; they grow with every batch.
     moments, recent : Moments
-        Running moments of the columns, and those of the last rows alone.
+        Running moments of the columns, over a long and a short horizon.
     targets : Moments
         Running moments of the targets.
     learners : NewtonLearners or None
@@ -82,7 +83,7 @@ class Online:
         self.rule_steps: RuleSteps | None = None
 
     def copied(self) -> Online:
-        """One that learns on without changing this one."""
+        """A copy that can learn without changing this object."""
         new = copy(self)
         new.moments, new.recent, new.targets = copy(self.moments), copy(self.recent), copy(self.targets)
         if self.learners is not None:
@@ -90,7 +91,7 @@ class Online:
         return new
 
     def learn(self, X: Any, Y: np.ndarray, s: np.ndarray, loss: Any, penalty: Penalty, options: Options) -> None:
-        """Learn from a batch; `W` and `b` are then the model.
+        """Learn from a batch, and update `W` and `b`.
 
         Parameters
         ----------
@@ -98,16 +99,16 @@ class Online:
         Y : ndarray of shape (T, m)
             Targets, or class codes.
         s : ndarray of shape (m,)
-            Positive weights: 2 counts as the row twice.
+            Positive weights; a row of weight 2 counts as two rows.
         loss : struct of losses
         penalty : Penalty
-            On the d raw coefficients.
+            The penalty on the d raw coefficients.
         options : Options
 
         Raises
         ------
         ValueError
-            If numbers leave the range of floats.
+            If numbers exceed the range of floats.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             table = Table(X, Y, s)
@@ -131,11 +132,11 @@ class Online:
         self.targets.add(table.target_moments())
 
     def _with_deviation(self, loss: Any) -> Any:
-        """The loss, with the deviation of all targets so far if it depends on that."""
+        """The loss, with the deviation of all targets so far if the loss depends on it."""
         return loss.with_deviation(float(self.targets.deviations.max()) or float(self.targets.units.max()))
 
     def _natural_curvature(self, loss: Any) -> float:
-        """The curvature that a score sees which is off by the deviation of the targets: the slope there over the distance."""
+        """The curvature for an error of one deviation of the targets: the slope of the loss there, divided by the error."""
         deviation = float(self.targets.deviations.max())
         if loss.coupled() or not loss.scores_are_targets() or deviation == 0.0:
             return loss.curvature_bound()
@@ -153,7 +154,7 @@ class Online:
         self.W, self.b = self.learners.best()
 
     def _step_by_rule(self, table: Table, loss: Any, penalty: Penalty, options: Options, rate: float | None) -> None:
-        """Learn a batch by steps of an update rule, at a constant rate or, where that is None, at the user's rates."""
+        """Learn a batch by steps of an update rule, at the constant `rate`, or at the user's rates if it is None."""
         self.random_state = deepcopy(self.random_state)
         standardised, here = options.automatic or options.standardize, identity(table.d, options.fit_intercept)
         if standardised:

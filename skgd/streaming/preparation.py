@@ -1,7 +1,7 @@
-"""From partitions to a problem that a solver can begin with: a summary of all rows, and where the solver starts.
+"""Preparation of a fit of partitions: summarise all rows, and make the problem that a solver minimises.
 
-This is one pass over all rows, after the one of `metadata.py`, if that makes one.  On a stream, the pass may be an epoch of
-stochastic steps at the same time.
+This takes one pass over all rows, in addition to the pass of `metadata.py`, if there is one.  On a stream, the pass may be an
+epoch of stochastic steps at the same time.
 """
 
 from __future__ import annotations
@@ -30,36 +30,39 @@ class Beginning(NamedTuple):
     """What the pass over a stream decides at its first rows."""
 
     options: Options
-    start: Coefficients  # the user's, or zeros
-    epoch: FirstEpoch | None  # an epoch from there, if this pass makes one
+    start: Coefficients  # the user's coefficients, or zeros
+    epoch: FirstEpoch | None  # the epoch that starts there; None if the pass makes no steps
 
 
 class Summarised(NamedTuple):
-    """What the pass over all rows has found."""
+    """The result of the pass over all rows."""
 
     reader: PartitionReader
-    tables: Partitions  # the partitions as the reader reads them
+    tables: Partitions  # the partitions as tables, read by the reader
     summary: Summary
-    beginning: Beginning | None  # None for partitions elsewhere
+    beginning: Beginning | None  # None for partitions on other machines
 
 
 def prepare(estimator: PreparedEstimator, partitions: Partitions, metadata: Metadata, init: Any) -> Problem:
-    """The problem to minimise.  One pass, after which `n_features_in_` and `feature_names_in_` of the estimator are set.
+    """Make the problem to minimise.  One pass.
+
+    This also sets `n_features_in_` and `feature_names_in_` of the estimator.
 
     Parameters
     ----------
     estimator : GDClassifier or GDRegressor
     partitions : Partitions
-        As the user has them.
+        The user's partitions.
     metadata : Metadata
-        What `read_metadata` found.
+        The result of `read_metadata`.
     init : Start
-        Coefficients that the user gave to start from.
+        The user's coefficients to start from.
 
     Raises
     ------
     ValueError
-        If rows are invalid, naming their partition; if there are none, or they do not suit the loss or each other.
+        If rows are invalid; the message names their partition.  Also if there are no rows, if partitions differ in their
+        columns, or if the targets are outside the domain of the loss.
     """
     began = perf_counter()
     reader, tables, summary, beginning = summarise(estimator, partitions, metadata, init)
@@ -87,10 +90,10 @@ def summarise(estimator: PreparedEstimator, partitions: Partitions, metadata: Me
 
 
 def _summarise_elsewhere(estimator: PreparedEstimator, partitions: Partitions, metadata: Metadata) -> Summarised:
-    """The summary of partitions that are elsewhere, each of them summarised where it lies."""
+    """The summary of partitions on other machines, each of which is summarised on its machine."""
     reader, summary = metadata.reader(estimator), None
     tables = partitions.transformed(reader)
-    # The samples of all partitions come here together.  With this stride they are no larger than one sample may be.
+    # The samples of all partitions are collected here.  With this stride, together they are no larger than one sample may be.
     stride = 1 << (metadata.entries // LARGEST_SAMPLE).bit_length()
     for number, here in enumerate(tables.map(partial(_summary_of, stride))):
         summary = summary if here is None else _joined(summary, here, number)
@@ -101,7 +104,7 @@ def _summarise_elsewhere(estimator: PreparedEstimator, partitions: Partitions, m
 def _summarise_stream(
     estimator: PreparedEstimator, stream: SequentialPartitions, metadata: Metadata, init: Any, team: Team
 ) -> Summarised:
-    """The summary of a stream.  If the solver steps in the first pass, it steps on each batch as soon as that is summarised."""
+    """The summary of a stream.  If the solver makes an epoch in this pass, it steps on each batch once it is summarised."""
     reader = metadata.reader(estimator)
     summary, beginning, edges = None, None, [0]
     for number, partition in enumerate(stream):
@@ -122,7 +125,7 @@ def _summarise_stream(
 
 
 def _begin(estimator: PreparedEstimator, d: int, loss: Any, init: Any) -> Beginning:
-    """Whether the first pass makes steps, and from where."""
+    """Decide whether the first pass makes an epoch of steps, and where the epoch starts."""
     penalty, options = estimator._penalty(d), estimator._options(loss)
     start = estimator._start(d, loss.n_outputs, init)
     stepping = _steps_first(options, loss, start is not None)
@@ -131,14 +134,14 @@ def _begin(estimator: PreparedEstimator, d: int, loss: Any, init: Any) -> Beginn
 
 
 def _steps_first(options: Options, loss: Any, started: bool) -> bool:
-    """Whether the first pass makes steps: an epoch of a stochastic solver, or one that gd starts from."""
+    """Whether the first pass makes an epoch of steps, either of a stochastic solver or as a start for gd."""
     if options.solver == "auto":
         return not started and not loss.constant_curvature() and loss.bounded_curvature()
     return options.solver in STOCHASTIC_SOLVERS
 
 
 def _summary_of(stride: int, number: int, table: Table | None) -> Summary | None:
-    """The summary of one partition, where it lies."""
+    """The summary of one partition; this runs on the machine of the partition."""
     if table is None:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
@@ -146,7 +149,7 @@ def _summary_of(stride: int, number: int, table: Table | None) -> Summary | None
 
 
 def _joined(before: Summary | None, here: Summary, number: int) -> Summary:
-    """The summary of a partition and of all before it."""
+    """The summary of a partition and of all partitions before it."""
     if before is None:
         return here
     T, T_here = len(before.targets.mean), len(here.targets.mean)
@@ -156,7 +159,7 @@ def _joined(before: Summary | None, here: Summary, number: int) -> Summary:
 
 
 def _sample_objective(estimator: PreparedEstimator, summary: Summary, loss: Any, at: Coefficients) -> float:
-    """The objective of the sample at raw coefficients."""
+    """The objective of the sample of rows at raw coefficients."""
     table = summary.sample(summary.stride)
     with np.errstate(over="ignore", invalid="ignore"):  # the solver finds overflows and names their cause
         return estimator._objective(Table(table.X, table.Y, table.s * (table.n / table.s.sum())), loss, *at)

@@ -1,4 +1,4 @@
-"""Steps of an update rule from batch to batch of a stream: those of `fit`, resumed."""
+"""Steps of an update rule that continue from batch to batch of a stream."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from ..solvers.steps import Plan, State, run_epoch
 from ..solvers.whitening import no_whitening
 from .moments import raw_coefficients
 
-BATCH_SIZE = 32  # rows of a step with rates from the data, where the user leaves it open
+BATCH_SIZE = 32  # rows of a mini-batch with rates from the data and batch_size="auto"
 
 
 @dataclass
 class RuleSteps:
-    """Where the steps are, in raw coordinates but for the optimizer state.
+    """The state of the steps after a batch.  All but the optimizer state is in raw coordinates.
 
     Attributes
     ----------
     W : ndarray of shape (d, K)
         The last iterate.
     b : ndarray of shape (K,)
-        Its intercepts.
+        The intercepts of the last iterate.
     average : (ndarray of shape (d, K), ndarray of shape (K,))
         The average of the iterates.
     optimizer_state : ndarray of shape (2, d + 1, K)
-        What the update rule remembers, in the coordinates of the last batch.
+        The state of the update rule, in the coordinates of the last batch.
     steps : int
-        The number of steps made.
+        The number of steps so far.
     scale : ndarray of shape (d + 1,)
-        The scale of these coordinates.
+        The scale of the coordinates of the last batch.
     average_from : int or None
-        The number of steps made when averaging started; None: it has not.
+        The number of the step at which averaging starts.  None: this is not known yet, or there is no averaging.
     """
 
     W: np.ndarray
@@ -52,22 +52,22 @@ class RuleSteps:
 
     @classmethod
     def start(cls, W: np.ndarray, b: np.ndarray, steps: int, scale: np.ndarray) -> RuleSteps:
-        """At W and b, after so many steps, of which nothing else is known."""
+        """The state at W and b after a number of steps whose optimizer state and average are not known."""
         return cls(W, b, (W, b), np.zeros((2, len(scale), len(b))), steps, scale)
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
-        """Raw W (d, K) and b (K,): the average, where averaging has begun, or the last iterate."""
+        """Raw W (d, K) and b (K,): the average of the iterates if averaging has begun, else the last iterate."""
         averaged = self.average_from is not None and self.steps >= self.average_from
         return self.average if averaged else (self.W, self.b)
 
     def advanced(
         self, objective: Objective, plan: Plan, average_from: int | None, random_state: np.random.RandomState, history: History
     ) -> RuleSteps:
-        """The state after one epoch on the batch that the objective holds; this one stays as it is."""
+        """The state after one epoch on the rows of the objective, which are the next batch; `self` is not changed."""
         here = objective.coordinates
         state = State(objective, here.theta(self.W, self.b), plan)
         state.average, state.steps, state.average_from = here.theta(*self.average), self.steps, average_from
-        # Gradients by coefficients have the unit of 1/scale, and the optimizer state holds gradients and their squares.
+        # Derivatives by a coefficient have the unit of 1/scale.  The optimizer state holds gradients and squared gradients.
         units = np.divide(here.scale, self.scale, out=np.ones(len(here.scale)), where=self.scale > 0.0)[:, None]
         state.optimizer_state = self.optimizer_state * np.stack([units, units**2])
         run_epoch(objective, plan, state, random_state, history)
@@ -79,8 +79,8 @@ class RuleSteps:
 def online_plan(objective: Objective, options: Options, rate: float | None, target_units: np.ndarray) -> Plan:
     """The plan of the steps on a batch.
 
-    A `rate` is constant, in natural units of coefficients: those of the columns, and `target_units` (K,) where scores have the
-    unit of targets.  None: the user's rates and schedule.
+    `rate` is a constant rate in natural units of the coefficients.  If scores have the unit of the targets, `target_units`
+    (K,) are their natural sizes.  If `rate` is None, the plan has the user's rates and schedule.
     """
     rule = stochastic_solver(options.solver).rule(options)
     if rate is None:
@@ -98,9 +98,21 @@ def online_plan(objective: Objective, options: Options, rate: float | None, targ
 
 
 def averaging_start(options: Options, before: RuleSteps, batch_size: int, n: int, visits: int, rows: int) -> int | None:
-    """The step that averaging starts at, which is that of the same row whatever batches the rows came in; None: no averaging.
+    """The number of the step at which averaging starts; None: no averaging.
 
-    The next batch has n rows.  Before it there were so many visits of so many rows.
+    Averaging starts at the same row, however the rows of the stream are divided into batches.
+
+    Parameters
+    ----------
+    options : Options
+    before : RuleSteps
+        The state before the next batch.
+    batch_size : int
+        The number of rows in a mini-batch.
+    n : int
+        The number of rows in the next batch.
+    visits, rows : int
+        The number of row visits before the next batch, and of different rows.
     """
     row = sgd.averaging_row(options, default=False)
     if row is None:
