@@ -2,8 +2,7 @@
 
 Here y_i is the target of row i, s_i its weight, and scores_i = x_i W + b are the linear predictions.  The objective asks its
 data for sums over rows (`data/queries.py`) and divides them by n, the number of rows.  The data is one table in memory, or
-partitions of a data set that need not fit into memory.  A pass is one reading of all rows of X; docstrings give costs in
-passes.
+partitions of a data set that need not fit into memory.  Docstrings give costs in passes; a pass reads all rows of X once.
 """
 
 from __future__ import annotations

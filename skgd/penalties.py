@@ -1,8 +1,7 @@
 """Penalties that are sums over coefficients: L1, L2, elastic net, and the constraint that coefficients are not negative.
 
-The penalty on a coefficient u is l2 u^2 / 2, plus upper u if u > 0, or lower u if u < 0, with lower <= 0 <= upper.  The
-interval
-``[lower, upper]`` is its subdifferential at zero.  It is ``[-l1, l1]`` for an L1 penalty, and ``[-inf, l1]`` if negative
+The penalty on a coefficient u is l2 u^2 / 2, plus upper u if u > 0, or lower u if u < 0, with lower <= 0 <= upper.  Its
+subdifferential at zero is the interval ``[lower, upper]``: ``[-l1, l1]`` for an L1 penalty, and ``[-inf, l1]`` if negative
 coefficients are ruled out.  A coefficient is zero at the minimum if minus the gradient of the loss lies in this interval.
 Solvers use a penalty only by its value, its proximal step and this interval.
 

@@ -343,7 +343,7 @@ def test_conjugate_gradients_find_the_minimum_of_matrices(loss, storage, rows, m
     for penalty in ({"alpha": 0.01}, {"penalty": "elasticnet", "alpha": 0.02, "l1_ratio": 0.5}):
         expected = model_of(loss, tol=1e-8, **penalty).fit(storage(X), y)
         with monkeypatch.context() as patch:
-            patch.setattr(interior_systems, "MOST_PASSES", -1.0)
+            patch.setattr(interior_systems, "MAX_PASSES", -1.0)
             patch.setattr(interior_systems, "by_coefficient_matrices", None)
             model = model_of(loss, tol=1e-8, **penalty).fit(storage(X), y)
         assert_allclose(model.loss_curve_[-1], expected.loss_curve_[-1], rtol=2e-8)

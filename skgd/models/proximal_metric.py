@@ -1,8 +1,7 @@
 """Metrics for objectives with a non-smooth penalty, which sets coefficients to zero.
 
 ``Full``
-    The Hessian as a matrix, corrected by BFGS.  Independent columns of scores have one block each, a coupled loss has one
-    block.
+    The Hessian as a matrix, corrected by BFGS.  It has one block for each independent column of scores, or one for all.
 ``Columns``
     Products with the Hessian of a sparse X, where the matrix would be too large (`column_metric.py`).
 ``Limited``

@@ -24,13 +24,11 @@ MAX_ROUNDS = 100  # the largest number of rounds, each of which consists of swee
 # coefficient to zero.
 CROSSINGS = 3
 SWEEPS = 6  # the least number of sweeps before a solve
-# With more coefficients there is one sweep for every two of them, because the cost of a solve grows with the cube of their
-# number.
+# With many coefficients there is one sweep for every two, because the cost of a solve grows with the cube of their number.
 COEFFICIENTS_PER_SWEEP = 2
 # Sweeps converge fast, so that no solve is needed, if the gain of a sweep is below this share of the gain of the sweep before.
 SETTLING = 0.25
-# Two gains of a sweep, relative to the tolerance.  Sweeps end below the first one.  Below the second one the gain counts as
-# zero.
+# Two gains of a sweep, relative to the tolerance.  Sweeps end below the first one.  A gain below the second one counts as zero.
 SMALL_GAIN, NO_GAIN = 0.01, 1e-6
 # Gains below these shares of the whole decrease are rounding errors: the gain of a sweep, and of the sweep after a solve.
 ROUNDING_OF_SWEEP, ROUNDING_OF_SOLVE = 1e-9, 1e-7

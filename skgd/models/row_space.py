@@ -24,12 +24,11 @@ from .cost import OVERHEAD, PASSES_SAVED, PRODUCT, factor_cost, pass_cost
 
 COLUMNS = 512  # the number of columns of X that are centred at a time
 NEGLIGIBLE_VARIANCE = 1e-3  # A column with a variance below this share of the L2 weight hardly matters for the fit.
-# The smallest variance of a column, relative to the largest one, that the two decompositions resolve: that of the Gram matrix,
+# The smallest variance of a column, relative to the largest one, that each decomposition resolves: the one of the Gram matrix,
 # which squares singular values, and the orthogonal one.
 RESOLVED_BY_GRAM_MATRIX, RESOLVED_BY_ORTHOGONALISATION = 1e-10, 1e-24
 SINGULAR_GRAM = 1e-14  # An eigenvalue of the Gram matrix of the rows below this share of the largest one is a rounding error.
-# The number of passes that the row space saves where nothing is penalised.  There the objective falls to zero, which takes
-# long.
+# The number of passes that the row space saves where nothing is penalised.  They are many, because F falls to zero there.
 PASSES_TO_ZERO = 500
 DECOMPOSITION = 27.0  # the cost of an eigendecomposition, in Cholesky factorisations: 9 n^3 operations against n^3 / 3
 

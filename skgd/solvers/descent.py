@@ -35,8 +35,7 @@ NEAR_WITH_FLAT_ROWS = 1e-3
 # Below this relative gap far rows are no longer damped.  With damped rows a Poisson fit of four rows took 130 iterations to
 # tol=1e-8, and a gamma fit stopped 7 times its tolerance above the minimum.
 UNDAMPED_FROM = 1e-3
-# If a metric stalls after at most EARLY_STALL iterations, its sample has too few rows: the next one has MORE_EFFORT times as
-# many.
+# If a metric stalls after at most EARLY_STALL iterations, the next one is made from MORE_EFFORT times as many rows.
 EARLY_STALL, MORE_EFFORT = 3, 4.0
 OUTDATED = 3.0  # A metric says nothing about the gap once F has fallen by this factor since the metric was made.
 SEPARABLE = (

@@ -2,8 +2,7 @@
 
 Their matrices are X~' C X~ + L, where X~ is the standardised X.  C and L are diagonal matrices: C (n, n) holds the curvatures
 of the rows, L (D, D) the curvatures of the penalties on coefficients.  There are three ways to solve a system: by a Cholesky
-factorisation of this matrix, by a Cholesky factorisation of a matrix (n, n), or by conjugate gradients, which need products
-only.
+factorisation of this matrix, by a Cholesky factorisation of a matrix (n, n), or by conjugate gradients.
 """
 
 from __future__ import annotations

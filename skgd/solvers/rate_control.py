@@ -11,8 +11,7 @@ from .steps import Plan, State, refresh_residuals
 # together with shorter steps in rare columns and with `polishing`.  After that, ten epochs with an L1 penalty came within 1 %
 # of the minimum in 79 % of 192 fits by sgd and 76 % by adam, instead of 69 % and 68 %.
 RAISE, LOWER = 2.0, 0.25
-# An epoch has diverged if it raises the objective by more than this share of the decrease so far.  Gradient noise raises it
-# less.
+# An epoch has diverged if it raises the objective by more than this share of the decrease so far.  Gradient noise does less.
 DIVERGENCE = 0.1
 ADAPTIVE_DIVISOR = 5.0  # what learning_rate="adaptive" divides the rate by, as in SGDClassifier
 ADAPTIVE_LEAST = 1e-6  # learning_rate="adaptive" ends the fit at this rate, as in SGDClassifier

@@ -4,9 +4,8 @@ The automatic rate is 1/(2 L) with L = h (lambda (B - 1) + 2 trace) / B, the exp
 h is the bound of the curvature of the loss by a score, and lambda and trace are the largest eigenvalue and the trace of the
 second moments of the columns.  Steps are made in whitened coordinates, and the result is an average of the iterates:
 
-- In the first epoch the rate is damped like 1/sqrt(t), from a quarter of the epoch on.  From the second epoch on the variance
-of
-  the gradients is reduced instead, and the rate follows the objective (`rate_control`).
+- In the first epoch the rate is damped like 1/sqrt(t), from a quarter of the epoch on.  From the second epoch on, the variance
+  of the gradients is reduced instead, and the rate follows the objective (`rate_control`).
 - Late iterates have larger weights in the average.
 - Gradients of batches of all rows have no noise.  Their rate is constant, and iterates are not averaged.
 - For a non-smooth loss h is the reciprocal of the natural size of a score, and the rate is damped in all epochs.
@@ -39,8 +38,7 @@ ONE_BATCH = 64  # If X has at most so many rows, they are one batch.
 # The least and the largest number of rows of a batch if X is dense.  Batches grow with the number of rows, because an epoch of
 # many steps can do with fewer.  With 32 rows an epoch came as near to the minimum as with 16, and took less time.
 MIN_BATCH, MAX_BATCH = 16, 64
-# The largest number of rows of a batch if rows have few entries, so that the update of all coefficients costs more than the
-# rows.
+# The largest number of rows of a batch if rows have so few entries that updating all coefficients costs more than the rows.
 MAX_SPARSE_BATCH = 256
 UPDATES_PER_ENTRY = 8.0  # An update of so many coefficients costs as much as reading one entry of a row.
 EPOCH_STEPS = 500  # Batches have more than `MIN_BATCH` rows only if an epoch still has so many steps.
@@ -249,8 +247,7 @@ def _textbook_schedule(objective: Objective, options: Options) -> Schedule:
 def _typical_rate(objective: Objective, alpha: float) -> float:
     """The first rate of learning_rate="optimal": a typical weight divided by a typical derivative (Bottou, 2012).
 
-    SGDClassifier divides by max(1, derivative) without taking the absolute value.  Its derivative is negative, so it divides by
-    1.
+    SGDClassifier does not take the absolute value of the derivative, which is negative, and so it always divides by 1.
     """
     typical = np.sqrt(1.0 / np.sqrt(alpha))
     derivative = abs(objective.loss.derivative(1.0, -typical)) if not objective.loss.coupled() else 1.0

@@ -24,8 +24,7 @@ COLUMNS_PER_ENTRY = 4  # X is not whitened if it has more columns than this numb
 MIN_ROWS_PER_COLUMN = 20  # X is not whitened if it has fewer rows for each column, because C would be too inaccurate.
 # The number of rows for each column that C is estimated from.  With 20, sgd diverged at tiny penalties.
 SAMPLE_PER_COLUMN = 100
-# C is estimated from at least so many rows, the spectrum from at most so many.  Norms of rows are computed for as many at a
-# time.
+# C is estimated from at least so many rows, and the spectrum from at most so many.  Norms are computed for as many at a time.
 SAMPLE = 1000
 VARIANCE_FLOOR = 1e-6  # the variance that is added to each standardised column, so that every direction has some
 POWER_ITERATIONS = 30  # the number of power iterations for the largest eigenvalue
