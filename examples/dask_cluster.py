@@ -23,17 +23,17 @@ client = Client(cluster)
 rng = np.random.default_rng(0)
 Z = rng.normal(size=(100_000, 10))
 X, y = Z * np.logspace(-3, 3, 10), np.digitize(Z @ rng.normal(size=10) + rng.gumbel(size=len(Z)), [-1.0, 2.0])
-X_parts, y_parts = da.from_array(X, chunks=(10_000, -1)), da.from_array(y, chunks=10_000)
+X_dask, y_dask = da.from_array(X, chunks=(10_000, -1)), da.from_array(y, chunks=10_000)
 
-model = DaskGDClassifier().fit(X_parts, y_parts)
+model = DaskGDClassifier().fit(X_dask, y_dask)
 local = GDClassifier().fit(X, y)
 print(f"largest relative difference of coefficients: {np.abs(model.coef_ / local.coef_ - 1.0).max():.0e}")
 
 # %%
 # Predictions are lazy: they are computed chunk by chunk when they are needed.  `score` takes one pass over the rows.
 
-print(model.predict_proba(X_parts))
-print("accuracy", round(model.score(X_parts, y_parts), 4))
+print(model.predict_proba(X_dask))
+print("accuracy", round(model.score(X_dask, y_dask), 4))
 
 # %%
 # The local model does not depend on Dask.  Use it to save or to deploy the model.

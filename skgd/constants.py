@@ -8,7 +8,8 @@ import numpy as np
 EPS = float(np.finfo(float).eps)
 # The smallest normal float, 2.2e-308.  Denominators that may be zero are replaced by it.
 TINY = float(np.finfo(float).tiny)
-# A share of the objective of the best constant scores.  An objective below it is zero but for the rounding of its sums.
+# A share of the objective of the intercept-only model.  An objective below it is zero up to the rounding errors of its sums.
 ZERO = 8.0 * EPS
-# A relative gap (F - F*) / F.  Sums over rows resolve no smaller one, so a fit with this gap has converged, whatever `tol` is.
+# A relative gap (F - F*) / F.  Sums over rows cannot resolve a smaller gap, so a fit that reaches this one has converged even
+# if `tol` is smaller.
 UNRESOLVED_GAP = 1e-13

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .constants import TINY
 from .coordinates import Coordinates
 from .monitoring.warning import warn
 from .objective import Objective
@@ -14,7 +15,6 @@ from .penalties import penalty_value
 
 FEW_DIGITS = 1e-4  # relative error of a rounded coefficient; only numbers below the normal range of float32 exceed it
 NEGLIGIBLE = 1e-6  # a rise of the objective by this fraction of its value at the start is no reason to warn
-TINY = float(np.finfo(float).tiny)
 
 
 class Rounded(NamedTuple):

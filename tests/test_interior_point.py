@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skgd import GDClassifier, GDRegressor
 from skgd.compiled.threads import threads
-from skgd.data.table import PARTS, Table, partition
+from skgd.data.table import MAX_CHUNKS, Table, chunk_edges
 from skgd.losses.margins import Hinge, ModifiedHuber, SquaredHinge
 from skgd.losses.regression import EpsilonInsensitive, Huber, Quantile, SquaredEpsilonInsensitive
 from skgd.solvers import interior_point, interior_steps, interior_systems
@@ -280,7 +280,7 @@ def test_passes_over_many_rows_do_not_depend_on_threads(rng):
     def answers(table):
         return table.scores(W, b), table.transposed(R), table.gram(c, mean, scale), table.squares(c, mean, scale)
 
-    assert len(partition(20_000, table.entries, PARTS, 1)) > 2
+    assert len(chunk_edges(20_000, table.entries, MAX_CHUNKS, 1)) > 2
     with threads(2) as team:
         several = answers(table.shared_by(team))
     A = np.column_stack([X - mean, np.ones(20_000)])

@@ -10,9 +10,10 @@ from scipy.special import expit, log_softmax, softmax
 from skgd.compiled.jit import kernel
 from skgd.data import kernels
 from skgd.data.dense import WIDE
-from skgd.data.kernels import Chunks, Coefficients, Standardised, Sums, Targets
+from skgd.data.kernels import Chunks, Coefficients, Standardised, Targets
 from skgd.data.rows import rows_of, whole_columns
-from skgd.data.table import NO_ORDER, NOT_BY_ROW, Wanted
+from skgd.data.sums import EMPTY, Wanted
+from skgd.data.table import NO_ORDER
 from skgd.data.tiles import new_tile
 from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import SquaredError
@@ -87,11 +88,11 @@ def assert_gradient(result, expected):
     np.testing.assert_allclose(result[1], expected[1], rtol=1e-12, atol=1e-12)
 
 
-def sums(X, loss, Y, s, W, b, wanted, chunks=ALL, size=16, columns=None, order=NO_ORDER, by_row=NOT_BY_ROW):
+def sums(X, loss, Y, s, W, b, wanted, chunks=ALL, size=16, columns=None, order=NO_ORDER, by_row=EMPTY[2]):
     """`loss_sums` of a stored X, of all chunks; the standardised columns have this mean and scale."""
     mean, scale = (np.zeros(len(W)), np.ones(len(W) + 1)) if columns is None else columns
     standardised = Standardised(mean, mean * whole_columns(X), scale)
-    out, targets = Sums(*(np.zeros((len(chunks.edges) - 1, *shape)) for shape in wanted.shapes(*W.shape))), Targets(Y, s, order)
+    out, targets = wanted.zeros(len(chunks.edges) - 1, *W.shape), Targets(Y, s, order)
     kernels.loss_sums(rows_of(X), loss, targets, Coefficients(W, b), standardised, out, by_row, chunks, size)
     return out
 
@@ -177,7 +178,7 @@ def test_add_changes_takes_rows_in_the_order_asked_for_and_adds(storage):
     loss, (W, b) = SquaredError(1), coefficients(1)
     Y, rows, order = targets(loss), rows_of(storage(X)), np.random.default_rng(3).permutation(N)
     G, tile = np.ones((D + 1, 1)), new_tile(rows, 1, 1, 8)
-    squares = changes(rows, loss, Targets(Y, s, order), 5, 28, Coefficients(W, b), tile, NOT_BY_ROW, G)
+    squares = changes(rows, loss, Targets(Y, s, order), 5, 28, Coefficients(W, b), tile, EMPTY[2], G)
     picked = order[5:28]
     expected, gradient = expected_gradient(loss, X[picked], Y[:, picked], s[picked], W, b)
     assert_gradient((0.5 * squares, G - 1.0), (expected, gradient))  # the loss is r^2 / 2

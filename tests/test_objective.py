@@ -8,7 +8,7 @@ from scipy.special import expit, log_softmax, softmax
 from skgd.compiled.threads import ALONE, threads
 from skgd.coordinates import Coordinates, identity
 from skgd.data.rows import stored_entries
-from skgd.data.table import LARGE_PARTS, PARTS, SMALL, Table, partition
+from skgd.data.table import FEW_CHUNKS, MAX_CHUNKS, SMALL, Table, chunk_edges
 from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import SquaredError
 from skgd.objective import Objective
@@ -194,9 +194,9 @@ LARGE = {"n": 18_011, "d": 30}  # large enough to be split into parts, for gradi
 
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 1000, 18_011])
 @pytest.mark.parametrize("work", [0, SMALL, 5 * SMALL - 1, 100 * SMALL])
-@pytest.mark.parametrize("most", [1, LARGE_PARTS, PARTS])
+@pytest.mark.parametrize("most", [1, FEW_CHUNKS, MAX_CHUNKS])
 def test_partition_covers_all_rows_once(most, work, n):
-    edges = partition(n, work, most, 1)
+    edges = chunk_edges(n, work, most, 1)
     assert edges[0] == 0
     assert edges[-1] == n
     assert (np.diff(edges) >= n // (len(edges) - 1)).all()
@@ -204,10 +204,10 @@ def test_partition_covers_all_rows_once(most, work, n):
 
 
 def test_parts_are_large_enough_to_be_handed_out_and_their_sums_small():
-    assert len(partition(1000, SMALL - 1, PARTS, 1)) - 1 == 1
-    assert len(partition(1000, 3 * SMALL, PARTS, 1)) - 1 == 3
-    assert len(partition(1000, 100 * SMALL, PARTS, 1)) - 1 == PARTS
-    assert len(partition(1000, 100 * SMALL, PARTS, 5 * SMALL)) - 1 == 5
+    assert len(chunk_edges(1000, SMALL - 1, MAX_CHUNKS, 1)) - 1 == 1
+    assert len(chunk_edges(1000, 3 * SMALL, MAX_CHUNKS, 1)) - 1 == 3
+    assert len(chunk_edges(1000, 100 * SMALL, MAX_CHUNKS, 1)) - 1 == MAX_CHUNKS
+    assert len(chunk_edges(1000, 100 * SMALL, MAX_CHUNKS, 5 * SMALL)) - 1 == 5
 
 
 @STORAGE
@@ -226,8 +226,10 @@ def test_any_number_of_threads_gives_the_same_bits(loss, storage):
     for result in results[1:]:
         for value, expected in zip(result, results[0], strict=True):
             np.testing.assert_array_equal(value, expected)
-    edges = partition(objective.n, stored_entries(objective.table.X) * objective.K, PARTS, (objective.d + 1) * objective.K)
-    assert len(edges) > LARGE_PARTS + 1  # threads had something to share
+    edges = chunk_edges(
+        objective.n, stored_entries(objective.table.X) * objective.K, MAX_CHUNKS, (objective.d + 1) * objective.K
+    )
+    assert len(edges) > FEW_CHUNKS + 1  # threads had something to share
 
 
 def test_parts_add_up_to_the_whole():

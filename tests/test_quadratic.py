@@ -6,7 +6,7 @@ from scipy.optimize import nnls
 
 from skgd.models.factorisation import factor, solve_matrix
 from skgd.models.kinked_line import line_minimum
-from skgd.models.quadratic import LowRank, Rough, descend_low_rank, descend_matrix
+from skgd.models.quadratic import LowRank, Precision, descend_low_rank, descend_matrix
 from skgd.penalties import Penalty, elastic_net
 
 N, RANK = 12, 4
@@ -269,7 +269,7 @@ def test_half_of_the_decrease_is_never_missed(correlation, share, seed):
     B, g, w = correlated(correlation), np.random.default_rng(seed).normal(size=60), np.zeros(60)
     l1 = np.full(60, 0.2)
     exact = descend_matrix(B, g, w, elastic_net(l1, 0.0, 60), 1e-14)
-    rough = descend_matrix(B, g, w, elastic_net(l1, 0.0, 60), 1e-14, Rough(share))
+    rough = descend_matrix(B, g, w, elastic_net(l1, 0.0, 60), 1e-14, Precision(share))
     start, least = model_value(B, g, w, l1, w), model_value(B, g, w, l1, exact)
     assert least < start
     assert start - model_value(B, g, w, l1, rough) >= 0.5 * (start - least)
@@ -283,7 +283,7 @@ def test_a_decrease_up_to_the_goal_misses_little():
     g[:20] = g[0] + np.sqrt(difference) * g[:20]
     least, with_solves, with_sweeps = (
         model_value(B, g, np.zeros(60), l1, descend_matrix(B, g, np.zeros(60), elastic_net(l1, 0.0, 60), 1e-14, rough))
-        for rough in (Rough(), Rough(0.1, goal=np.inf), Rough(0.1))
+        for rough in (Precision(), Precision(0.1, goal=np.inf), Precision(0.1))
     )
     assert with_solves <= 0.99 * least  # they are negative
     assert with_sweeps >= 0.9 * least
@@ -294,7 +294,7 @@ def test_a_last_sweep_that_gains_nothing_does_not_show_that_nothing_is_left():
     curved, w, worth = 5e-10, np.array([1.0, -1.0]), 0.01
     B = np.array([[1.0, 1.0 - curved], [1.0 - curved, 1.0]])
     g = 1e-3 + np.array([1.0, -1.0]) * np.sqrt(worth * curved)
-    u = descend_matrix(B, g, w, elastic_net(1e-12, 0.0, 2), 3e-9, Rough(0.1, goal=3e-6))
+    u = descend_matrix(B, g, w, elastic_net(1e-12, 0.0, 2), 3e-9, Precision(0.1, goal=3e-6))
     decrease = -(g @ (u - w) + 0.5 * (u - w) @ B @ (u - w))
     assert decrease == pytest.approx(worth, rel=0.01)
 
@@ -304,7 +304,7 @@ def test_wrong_signs_do_not_end_the_descent():
     B, best = np.array([[1.0, 1.0 - 1e-7], [1.0 - 1e-7, 1.0]]), np.array([-0.8, 0.8])
     w = np.array([4e-5, -1e-5])
     g = B @ (w - best)
-    u = descend_matrix(B, g, w, elastic_net(1e-12, 0.0, 2), 1e-16, Rough(0.1, goal=np.inf))
+    u = descend_matrix(B, g, w, elastic_net(1e-12, 0.0, 2), 1e-16, Precision(0.1, goal=np.inf))
     np.testing.assert_allclose(u, best, rtol=1e-3)
 
 

@@ -125,9 +125,9 @@ def batches():
     """Compare fits of batches with a fit of all rows."""
     rows, size, columns = 1_000_000, 50_000, 30
     print(f"batches: {rows} x {columns} in batches of {size}")
-    parts = list(Counted(rows, size, columns))
-    X, y = (np.concatenate(values) for values in zip(*parts, strict=True))
-    del parts
+    in_memory = list(Counted(rows, size, columns))
+    X, y = (np.concatenate(values) for values in zip(*in_memory, strict=True))
+    del in_memory
     for tol in (1e-4, 1e-8):
         with Measured() as measured:
             together = GDClassifier(tol=tol).fit(X, y)

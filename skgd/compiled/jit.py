@@ -32,7 +32,8 @@ FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 # Without reassoc, for sums whose order matters, and for the short dot products of sparse rows, which LLVM would otherwise
 # compile to slow vector gathers.
 ORDERED = FASTMATH - {"reassoc"}
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}  # nobody uses kernels as C callbacks
+# The same options for all compiled functions, so that Numba compiles a callee only once.  Nobody uses kernels as C callbacks.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 DISABLE_JIT = bool(getattr(numba.config, "DISABLE_JIT", False))
 
 
@@ -40,7 +41,7 @@ def kernel(function: Callable | None = None, *, fastmath: set[str] = FASTMATH) -
     """Compile a loop without the GIL and with NumPy's rules for division; cache it in `CACHE_FOLDER` if there is one."""
     if function is None:
         return lambda function: kernel(function, fastmath=fastmath)
-    compiled: Any = numba.njit(nogil=True, fastmath=fastmath, **OPTIONS)(function)
+    compiled: Any = numba.njit(fastmath=fastmath, **OPTIONS)(function)
     if CACHE_FOLDER is not None and compiled is not function:  # they are the same with NUMBA_DISABLE_JIT=1
         compiled._cache = Cache(function)
     return compiled

@@ -31,9 +31,17 @@ class LinkedCompiler(Compiler):
     """Compiles a function whose callers are compiled functions."""
 
     def __init__(self, typingctx, targetctx, library, args, return_type, flags, locals) -> None:
-        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
         library = LinkedCode(targetctx.codegen(), "linked")
         super().__init__(typingctx, targetctx, library, args, return_type, flags, locals)
+
+    def define_pipelines(self) -> Any:
+        """The pipeline of any function, but for the machine code.
+
+        The flags are set here, when Numba has copied them for callees: it compiles a callee anew for each set of flags.
+        """
+        flags = self.state.flags
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        return super().define_pipelines()
 
     def compile_extra(self, func: Any) -> Any:
         """Compile the function, and register its code under a unique handle by which Numba resolves calls."""

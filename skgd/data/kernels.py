@@ -46,18 +46,6 @@ class Chunks(NamedTuple):
     last: int
 
 
-class Sums(NamedTuple):
-    """The sums over the rows of each of C chunks.
-
-    The arrays are zero at first.  A pass computes the sums whose arrays are not empty.
-    """
-
-    losses: np.ndarray  # (C, K) the losses by column of scores; a coupled loss has all of its losses in the first column
-    gradient: np.ndarray  # (C, d + 1, K) the gradient by W and, in the last row, by b; it requires `losses`
-    hessian: np.ndarray  # (C, P, D, D) the sums of s_i (second derivative by two scores) x~_i x~_i'
-    diagonal: np.ndarray  # (C, K, D) the sums of s_i (second derivative by one score) x~_i^2
-
-
 @linked
 def next_tile(whole, rows, targets, K, start, stop):
     """The tile of the rows from `start` to `stop` - 1, or as many of them as fit, with their targets and weights."""
@@ -81,7 +69,7 @@ def add_gradient(rows, tile, G):
 
 @kernel
 def loss_sums(rows, loss, targets, coefficients, columns, sums, by_row, chunks, size):
-    """Compute the sums for each chunk of rows, in tiles of `size` rows.  One pass, for any number of sums.
+    """Compute the `Sums` for each chunk of rows, in tiles of `size` rows.  One pass, for any number of sums.
 
     The P blocks of the Hessian belong to pairs of scores.  If P <= K, the pairs are (0, 0), (1, 1), ...  Otherwise they are all
     pairs (0, 0), (1, 0), (1, 1), (2, 0), ...  If `by_row` (K, n) is not empty, it receives the second derivatives of each row

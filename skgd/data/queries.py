@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from .kernels import Coefficients
-from .table import FEW_CHUNKS, MAX_CHUNKS, Table, Wanted, chunk_edges
+from .sums import Wanted
+from .table import FEW_CHUNKS, MAX_CHUNKS, Table, chunk_edges
 from .tree_sum import PartialSums
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from copy import copy
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,8 +21,9 @@ from ..compiled.threads import ALONE, Team
 from ..coordinates import ColumnMoments
 from . import kernels
 from .dense import WIDE
-from .kernels import Chunks, Coefficients, Standardised, Sums, Targets
+from .kernels import Chunks, Coefficients, Standardised, Targets
 from .rows import canonical, column_ranges, dense_row, rows_of, stored_entries, whole_columns
+from .sums import EMPTY, Sums, Wanted, added
 
 MAX_CHUNKS = 16  # the largest number of chunks: more than the threads worth having here, and so few that they cost nothing
 FEW_CHUNKS = 4  # the largest number of chunks if the sums of each chunk are (d, d) matrices
@@ -30,21 +31,6 @@ SMALL = 1 << 15  # entries of X that one thread reads in the time that it takes 
 SAMPLE = 1 << 26  # bytes; the largest size of a sample of the rows
 GRAM_TILE = 128  # rows of a tile for curvature; two copies of the tile have to fit into the nearest cache
 NO_ORDER = np.empty(0, np.int64)  # an empty order: the rows are visited one after another
-NOT_BY_ROW = np.empty((0, 0))  # an empty output: `kernels.loss_sums` does not return derivatives of single rows
-
-
-class Wanted(NamedTuple):
-    """The sums that a pass has to compute."""
-
-    losses: bool = False
-    gradient: bool = False  # requires `losses`
-    blocks: int = 0  # the number of blocks of the Hessian; see `kernels.loss_sums`
-    diagonal: bool = False  # the diagonal of the Hessian
-
-    def shapes(self, d: int, K: int) -> list[tuple[int, ...]]:
-        """The shapes of the `Sums` of one chunk; sums that are not wanted have empty shapes."""
-        D = d + 1
-        return [(K * self.losses,), (D * self.gradient, K), (self.blocks, D, D), (K * self.diagonal, D)]
 
 
 class Table:
@@ -160,14 +146,12 @@ class Table:
 
         Curvature needs standardised `columns`.  If there is an `order` of rows, the `edges` of chunks are positions in it.
         """
-        (d, K), columns = coefficients.W.shape, self._unscaled if columns is None else columns
+        K = len(coefficients.b)
         size = self.gram_tile if wanted.blocks else self.tile(K)
-        arguments = self.rows, loss, Targets(self.Y, self.s, order), coefficients, columns
-
-        def kernel(out: Any, chunks: Chunks) -> None:
-            kernels.loss_sums(*arguments, Sums(*out), NOT_BY_ROW, chunks, size)
-
-        return Sums(*self.sum(kernel, edges, *wanted.shapes(d, K)))
+        at = self.rows, loss, Targets(self.Y, self.s, order), coefficients, columns or self._unscaled
+        sums = wanted.zeros(len(edges) - 1, self.d, K)
+        self._share(lambda chunks: kernels.loss_sums(*at, sums, EMPTY[2], chunks, size), edges)
+        return Sums(*map(added, sums))
 
     @cached_property
     def _unscaled(self) -> Standardised:
@@ -180,10 +164,13 @@ class Table:
         """Let a kernel fill arrays of these shapes for each chunk of rows, and add the arrays in the order of the chunks."""
         out = [np.zeros((len(edges) - 1, *shape)) for shape in shapes]
         self._share(lambda chunks: kernel(out, chunks), edges)
-        return [values[0] if len(values) == 1 else values.sum(axis=0) for values in out]
+        return [added(values) for values in out]
 
     def _share(self, work: Callable[[Chunks], None], edges: np.ndarray) -> None:
         """Let each thread work on consecutive chunks."""
+        if len(edges) == 2:  # one chunk
+            work(Chunks(edges, 0, 1))
+            return
         list(self.team.map(lambda run: work(Chunks(edges, *run)), self._runs(len(edges) - 1)))
 
     def _runs(self, count: int) -> list[tuple[int, int]]:
@@ -235,9 +222,8 @@ class Table:
     def row_curvatures(self, loss: Any, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         """The second derivatives (K, n) of the loss by each score, times the weight of the row.  One pass."""
         K, arguments = len(b), (self.rows, loss, Targets(self.Y, self.s, NO_ORDER), Coefficients(W, b), self._unscaled)
-        nothing = Sums(*(np.zeros((1, *shape)) for shape in Wanted().shapes(self.d, K)))
         out, chunks = np.empty((K, self.n)), Chunks(np.array([0, self.n]), 0, 1)
-        kernels.loss_sums(*arguments, nothing, out, chunks, self.tile(K))
+        kernels.loss_sums(*arguments, Wanted().zeros(1, self.d, K), out, chunks, self.tile(K))
         return out
 
     def scores(self, W: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -42,10 +42,17 @@ def new_tile(rows, n_targets, K, size):
 def load_targets(tile, order, start, Y, s):
     """Fill the tile with the rows order[start], order[start + 1], ..., or start, start + 1, ... if `order` is empty."""
     row, targets, weights = tile.row, tile.targets, tile.weights
-    ordered = len(order) > 0
-    for i in range(len(row)):
-        row[i] = order[start + i] if ordered else start + i
-        weights[i] = s[row[i]]
-    for k in range(len(targets)):
+    if len(order):
         for i in range(len(row)):
-            targets[k, i] = Y[k, row[i]]
+            row[i] = order[start + i]
+            weights[i] = s[row[i]]
+        for k in range(len(targets)):
+            for i in range(len(row)):
+                targets[k, i] = Y[k, row[i]]
+    else:
+        for i in range(len(row)):
+            row[i] = start + i
+            weights[i] = s[start + i]
+        for k in range(len(targets)):
+            for i in range(len(row)):
+                targets[k, i] = Y[k, start + i]

@@ -1,4 +1,4 @@
-"""Losses: what one row pays for its scores, with derivatives.  One class a loss.
+"""The losses and their derivatives by the scores, one class per loss.
 
-`protocol.py` says what a loss has to define, and `registry.py` lists the losses by their names.
+`protocol.py` states what a loss has to define.  `registry.py` lists the losses by their names.
 """

@@ -1,4 +1,7 @@
-"""exp, log1p and the logistic function without branches, so that loops over them vectorise; accurate to about 1e-15."""
+"""exp, log1p and the logistic function without branches, so that loops over them vectorise.
+
+Their relative error is about 1e-15.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,16 @@ from ..compiled.jit import ORDERED, exp2, linked
 
 @linked(fastmath=ORDERED)
 def exp(x):
-    """exp(x) to a relative error of about 1e-15 for x in [-708, 708]; x is clipped to this interval.
+    """exp(x) with a relative error of about 1e-15, for x clipped to [-708, 708].
 
-    With x = k log 2 + r and |r| <= log(2)/2, exp(x) = 2^k exp(r).  exp(r) is its Taylor series of degree 13, and 2^k is made
-    from its bits.  log 2 is the sum of two constants, the first of which k multiplies exactly; so they are subtracted in order.
+    With x = k log 2 + r and |r| <= log(2)/2, exp(x) = 2^k exp(r).  exp(r) is computed by its Taylor series of degree 13, and
+    2^k by setting the bits of its exponent.  log 2 is split into a sum of two constants.  The product of k and the first one is
+    exact, so the two products have to be subtracted in this order.
     """
     finite = min(max(x, -708.0), 708.0) + 0.0 * x  # the last term lets NaN through
     k = np.floor(finite * 1.4426950408889634 + 0.5)
     r = finite - k * 6.93145751953125e-1 - k * 1.42860682030941723212e-6
-    # exp = cosh + sinh: two chains of operations, which the processor runs at once, instead of one of twice the length.
+    # exp = cosh + sinh gives two chains of operations that the processor runs in parallel, instead of one of twice the length.
     t = r * r
     cosh = 1.0 / 479001600.0
     cosh = cosh * t + 1.0 / 3628800.0
@@ -38,7 +42,7 @@ def exp(x):
 
 @linked
 def log1p(e):
-    """log(1 + e) for e in [0, 1] to about 1e-15, as the series of 2 atanh(e / (2 + e))."""
+    """log(1 + e) for e in [0, 1] with a relative error of about 1e-15, by the series of 2 atanh(e / (2 + e))."""
     q = e / (2.0 + e)
     t = q * q
     p = 1.0 / 29.0

@@ -1,4 +1,4 @@
-"""Cross-entropy: of two classes with one score, and of several classes with a score each.  Labels may be probabilities."""
+"""Cross-entropy for two classes with one score, and for several classes with one score each.  Labels may be probabilities."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 from ..compiled.jit import struct
 from .arithmetic import exp, log1p, logistic
+from .default_methods import with_default_methods
 from .separable import separable
 from .surrogate_curvature import DAMPED_BEYOND
-from .usual_answers import with_usual_answers
 
-LEAST_VARIANCE = 0.05  # least curvature that steps are sized by, however rare the classes are
+LEAST_VARIANCE = 0.05  # the least `curvature_bound` of the softmax losses, however rare the classes are
 
 
 @separable
 class LogLoss(NamedTuple):
-    """log(1 + exp(z)) - y z with y in [0, 1]: two classes and one score."""
+    """log(1 + exp(z)) - y z with y in [0, 1], for two classes and one score."""
 
     n_outputs: int = 1
     damped_beyond: float = DAMPED_BEYOND
@@ -32,7 +32,7 @@ class LogLoss(NamedTuple):
     def curvature(self, y, z):
         e = exp(-abs(z))
         second = e / ((1.0 + e) * (1.0 + e))
-        # Far on the wrong side: the majorising curvature, tanh(z/2) / (2 z) (Jaakkola and Jordan, 2000).
+        # A far score of the wrong sign has the majorising curvature tanh(z/2) / (2 z) (Jaakkola and Jordan, 2000).
         wrong = abs(z) > self.damped_beyond and (z > 0.0) == (y < 0.5)
         return 0.5 * (1.0 - e) / ((1.0 + e) * abs(z)) if wrong else second
 
@@ -54,12 +54,12 @@ class LogLoss(NamedTuple):
 
 
 @struct
-@with_usual_answers
+@with_default_methods
 class Softmax(NamedTuple):
-    """log(sum_k exp(z_k)) - z_y for the code y of a class: K classes with a score each."""
+    """log(sum_k exp(z_k)) - z_y, where y is the code of a class, for K classes with one score each."""
 
     n_outputs: int
-    largest_variance: float  # pi (1 - pi) of the class indicators, pi the share of a class: the curvature where fits start
+    largest_variance: float  # the largest p (1 - p) of all classes, with p the share of a class: the curvature where fits start
 
     def attains_zero_only_at_infinity(self):
         return True
@@ -68,7 +68,10 @@ class Softmax(NamedTuple):
         return True
 
     def exponentials(self, Z, top, total):
-        """Replace scores Z (K, m) by exp(z - top); fill top (m,) with each row's largest score and total (m,) with its sum."""
+        """Replace scores Z (K, m) by exp(z - top).
+
+        top (m,) receives the largest score of each row, and total (m,) the sum of the exponentials of each row.
+        """
         for i in range(Z.shape[1]):
             top[i] = Z[0, i]
             total[i] = 0.0
@@ -81,7 +84,10 @@ class Softmax(NamedTuple):
                 total[i] += Z[k, i]
 
     def probabilities(self, s, Z):
-        """Replace scores Z (K, m) by probabilities times weights s (m,); return sum_i s_i log(sum_k exp(z_ik))."""
+        """Replace scores Z (K, m) by probabilities times the weights s (m,).
+
+        Returns sum_i s_i log(sum_k exp(z_ik)).
+        """
         m, loss = Z.shape[1], 0.0
         top, total = np.empty(m), np.empty(m)
         self.exponentials(Z, top, total)
@@ -115,7 +121,7 @@ class Softmax(NamedTuple):
             c[i] = s[i] * Z[k, i] * ((1.0 if k == l else 0.0) - Z[l, i])
 
     def curvature_bound(self):
-        # The curvature never exceeds 1/2, but steps are sized by what it is at the start.
+        # 1/2 is a bound for all scores, but the curvature where fits start gives better step sizes.
         return max(self.largest_variance, LEAST_VARIANCE)
 
     def intercept_only_scores(self, y, s):
@@ -124,7 +130,7 @@ class Softmax(NamedTuple):
 
 
 def with_softmax_loops(cls):
-    """Give a class the methods of `Softmax` that do not depend on the form of the labels."""
+    """Give a class the methods of `Softmax` that do not depend on how labels are represented."""
     for name in (
         "coupled",
         "exponentials",
@@ -138,7 +144,7 @@ def with_softmax_loops(cls):
 
 
 @struct
-@with_usual_answers
+@with_default_methods
 @with_softmax_loops
 class SoftLabels(NamedTuple):
     """log(sum_k exp(z_k)) - sum_k y_k z_k: the softmax loss of labels y (K, n) that are probabilities of the classes."""

@@ -1,6 +1,6 @@
-"""Losses whose score is the logarithm of a positive mean mu = exp(z): half the unit deviances of Poisson and gamma targets.
+"""Losses with a log link: the score z predicts the mean mu = exp(z).  They are half the unit deviances of Poisson and gamma.
 
-Their curvature has no bound, so stochastic solvers cannot derive a rate from one, and only gd takes these losses.
+Their curvature has no bound from which stochastic solvers could derive a rate, so only gd minimises them with automatic rates.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from .surrogate_curvature import DAMPED_BEYOND
 
 @linked
 def exp_above_tangent(u):
-    """exp(u) - 1 - u to a relative error of about 1e-15: by its Taylor series where the difference would cancel."""
+    """exp(u) - 1 - u with a relative error of about 1e-15.
+
+    For small u the terms of the difference cancel, so the Taylor series is used.
+    """
     p = 1.0 / 20922789888000.0
     p = p * u + 1.0 / 1307674368000.0
     p = p * u + 1.0 / 87178291200.0
@@ -42,7 +45,7 @@ class Poisson(NamedTuple):
     """y log(y / mu) - y + mu with mu = exp(z)."""
 
     n_outputs: int = 1
-    mean: float = 1.0  # of the targets: the curvature where fits start
+    mean: float = 1.0  # the mean of the targets, which is the curvature where fits start
     damped_beyond: float = DAMPED_BEYOND
 
     def bounded_curvature(self):
@@ -55,7 +58,7 @@ class Poisson(NamedTuple):
         return exp(z) - y
 
     def curvature(self, y, z):
-        # Far below the target: the curvature with which Newton's step of this row alone ends at its target.
+        # A score far below the target has the curvature with which a Newton step on this row alone ends at the target.
         mu = exp(z)
         below = math.log(y) - z if y > 0.0 else 0.0
         return (y - mu) / below if below > self.damped_beyond else mu
@@ -96,7 +99,7 @@ class Gamma(NamedTuple):
         return 1.0 - exp(math.log(y) - z)
 
     def curvature(self, y, z):
-        # Far above the target: the curvature with which Newton's step of this row alone ends at its target.
+        # A score far above the target has the curvature with which a Newton step on this row alone ends at the target.
         above = z - math.log(y)
         ratio = exp(-above)
         return (1.0 - ratio) / above if above > self.damped_beyond else ratio

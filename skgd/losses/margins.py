@@ -1,7 +1,7 @@
-"""Losses of the margin y z of two classes, y = -1 or 1: a row pays where its margin is too small.
+"""Losses of the margin y z, for two classes y = -1 and y = 1.  The loss is zero if the margin is large enough.
 
-Rows with a loss of zero have no curvature.  Newton's method with the curvature of the rows that pay ends once the same rows
-pay after a step, which takes few steps (Keerthi and DeCoste, 2005).
+Rows whose loss is zero have no curvature.  With a squared hinge loss, Newton's method reaches the minimum as soon as a step
+does not change which rows have a positive loss.  This takes few steps (Keerthi and DeCoste, 2005).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Hinge(NamedTuple):
     """max(0, 1 - y z): the loss of the linear support vector machine (Cortes and Vapnik, 1995)."""
 
     n_outputs: int = 1
-    width: float = 0.0  # over which its non-smooth point is smoothed
+    width: float = 0.0  # the width over which the non-smooth point is smoothed; 0: not smoothed
 
     def smooth(self):
         return self.width > 0.0
@@ -90,7 +90,7 @@ class ModifiedHuber(NamedTuple):
     """max(0, 1 - y z)^2 where y z >= -1, and -4 y z where it is less (Zhang, 2004)."""
 
     n_outputs: int = 1
-    majorising_share: float = RISING_SHARE  # of the majorising curvature, for rows where the loss is linear
+    majorising_share: float = RISING_SHARE  # the share of the majorising curvature where the loss is linear
 
     def has_flat_rows(self):
         return True
@@ -104,7 +104,7 @@ class ModifiedHuber(NamedTuple):
         return -2.0 * y * min(max(1.0 - y * z, 0.0), 2.0)
 
     def curvature(self, y, z):
-        if y * z < -1.0:  # the loss is linear: a share of the majorising curvature
+        if y * z < -1.0:  # where the loss is linear, a share of the majorising curvature
             return self.majorising_share * 2.0 / (-y * z)
         return 2.0 if y * z < 1.0 else 0.0
 
@@ -126,7 +126,7 @@ class ModifiedHuber(NamedTuple):
 
 @separable
 class Perceptron(NamedTuple):
-    """max(0, -y z) (Rosenblatt, 1958).  Zero scores pay nothing, so a model is where the steps lead, not a minimum."""
+    """max(0, -y z) (Rosenblatt, 1958).  Zero coefficients minimise it, so a fit returns the result of its steps instead."""
 
     n_outputs: int = 1
 

@@ -1,7 +1,7 @@
 """The ramp max(0, t) and its smoothing: non-smooth losses are sums of ramps.
 
-The smoothing of width w replaces the corner at t = 0 by a parabola where |t| <= w/2.  It lies above the ramp by at most w/8
-there, and equals it elsewhere.  Width 0 is the ramp itself, which stochastic solvers take as it is.
+Smoothing over a width w replaces the corner at t = 0 by a parabola for |t| <= w/2.  The smoothed ramp is above the ramp by at
+most w/8 there, and equal to it elsewhere.  Width 0 is the ramp itself, which stochastic solvers use.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ import numpy as np
 from ..compiled.jit import linked
 from .surrogate_curvature import FLAT_SHARE, RISING_SHARE
 
-NONZERO_WIDTH = 1e-300  # divides in place of a width of 0; any positive number does, as what it divides is 0 then
+NONZERO_WIDTH = 1e-300  # the divisor instead of a width of 0; any positive number will do, because the dividend is 0 then
 
 
 @linked
 def ramp(t, width):
-    """max(0, t), smoothed."""
+    """max(0, t), smoothed over the width."""
     inner = min(max(t + 0.5 * width, 0.0), width)
     return 0.5 * inner * (inner / max(width, NONZERO_WIDTH)) + max(t - 0.5 * width, 0.0)
 
 
 @linked
 def ramp_derivative(t, width):
-    """The derivative of the smoothed ramp; 0 at the non-smooth point of the ramp itself."""
+    """The derivative of the smoothed ramp.  With width 0 it is 0 at t = 0."""
     return min(max((t + 0.5 * width) / max(width, NONZERO_WIDTH), 0.0), 1.0)
 
 
 @linked
 def ramp_curvature(t, width):
-    """The second derivative of the smoothed ramp on its parabola; elsewhere a share of the majorising curvature, 1/(2 |t|).
+    """The second derivative of the smoothed ramp on its parabola, and elsewhere a share of the majorising curvature 1/(2 |t|).
 
-    See `surrogate_curvature` for why rows on straight lines need curvature, and why flat ones have less of it.
+    `surrogate_curvature` explains why linear pieces need a curvature, and why constant pieces need less.
     """
     return (1.0 if 2.0 * abs(t) <= width else RISING_SHARE if t > 0.0 else FLAT_SHARE) / max(2.0 * abs(t), width)
 
@@ -41,13 +41,13 @@ def ramp_curvature(t, width):
 class SumOfRamps(NamedTuple):
     """A piecewise linear-quadratic loss of n scores z: slope z + constant + the sum of rho(sign z + offset) over its ramps.
 
-    Here rho(t) is the maximum of p t - smoothing p^2 / 2 over 0 <= p <= max_slope.  Without smoothing that is
-    max_slope max(0, t).  With it, rho is a parabola from t = 0 on, which continues as a straight line once its slope is
-    max_slope (Rockafellar and Wets, 1998, example 11.18).
+    Here rho(t) is the maximum of p t - smoothing p^2 / 2 over 0 <= p <= max_slope.  Without smoothing, rho(t) is
+    max_slope max(0, t).  With smoothing, rho is 0 for t < 0 and a parabola for t >= 0, which continues as a straight line when
+    its slope reaches max_slope (Rockafellar and Wets, 1998, example 11.18).
     """
 
-    slope: np.ndarray | float  # (n,), or one for all rows
-    constant: np.ndarray | float  # (n,), or one for all rows
-    ramps: list[tuple[np.ndarray | float, np.ndarray | float]]  # sign and offset of each ramp, (n,) or one for all rows
+    slope: np.ndarray | float  # (n,), or one number for all rows
+    constant: np.ndarray | float  # (n,), or one number for all rows
+    ramps: list[tuple[np.ndarray | float, np.ndarray | float]]  # the sign and the offset of each ramp, (n,) or one number
     max_slope: float = 1.0
     smoothing: float = 0.0

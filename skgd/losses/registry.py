@@ -1,4 +1,4 @@
-"""The losses by the names that users give them, and how one is made for given targets."""
+"""The losses by the names of the estimators' parameter `loss`, and a function that makes one for given targets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REGRESSION_LOSSES = {
     "poisson": Poisson,
     "gamma": Gamma,
 }
-# The targets of log_loss are 0 and 1, and those of the other losses -1 and 1.  With more than two classes log_loss is Softmax.
+# log_loss has the targets 0 and 1, the other losses have -1 and 1.  With more than two classes log_loss is `Softmax`.
 CLASSIFICATION_LOSSES = {
     "log_loss": LogLoss,
     "hinge": Hinge,
@@ -42,11 +42,12 @@ def loss_for(cls: Any, Y: np.ndarray, s: np.ndarray, **parameters: float) -> Sep
     Parameters
     ----------
     cls : class of a separable loss
-        Its fields are filled by name: with the parameters, and ``mean`` and ``deviation`` with those of the targets.
+        Its fields are filled by their names.  ``mean`` and ``deviation`` are computed from the targets, the others are
+        parameters.
     Y : ndarray of shape (T, n)
     s : ndarray of shape (n,)
     **parameters : float
-        Parameters of the estimator; those that are no fields of the loss are not used.
+        Parameters of the estimator.  Only those that are fields of the loss are used.
     """
     statistics = {"mean": _largest_mean, "deviation": _largest_deviation}
     fields = {name: value for name, value in parameters.items() if name in cls._fields}
@@ -55,16 +56,17 @@ def loss_for(cls: Any, Y: np.ndarray, s: np.ndarray, **parameters: float) -> Sep
 
 
 def _largest_mean(Y: np.ndarray, s: np.ndarray) -> float:
+    """The largest weighted mean of a row of targets."""
     return float((Y @ s).max() / s.sum())
 
 
 def _largest_deviation(Y: np.ndarray, s: np.ndarray) -> float:
-    """The largest standard deviation of a row of targets, as `ColumnMoments.units` of columns.
+    """The largest standard deviation of a row of targets, consistent with `ColumnMoments.units`.
 
-    Where no target varies it is the largest absolute target, and where all are zero it is 1.
+    If no target varies, it is the largest absolute value of a target.  If all targets are zero, it is 1.
     """
     centred = Y - (Y @ s / s.sum())[:, None]
-    largest = np.abs(centred).max() or 1.0  # what is divided by it has squares that do not overflow
+    largest = np.abs(centred).max() or 1.0  # squares of values divided by it do not overflow
     deviation = float(largest * np.sqrt((centred / largest) ** 2 @ s / s.sum()).max())
     size = float(np.abs(Y).max())
     return deviation if deviation > CONSTANT * size else size or 1.0

@@ -1,4 +1,4 @@
-"""Losses of a score that predicts the target itself, in its unit; z - y is the residual of a row."""
+"""Losses whose score z predicts the target y in its own unit.  z - y is the prediction error of a row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .ramps import SumOfRamps, ramp, ramp_curvature, ramp_derivative
 from .separable import separable
 from .surrogate_curvature import RISING_SHARE
 
-ROUNDING = 1e-12  # relative error that a sum of weights may have: those of the same weights from both ends differ
+ROUNDING_OF_WEIGHTS = 1e-12  # the relative rounding error of a sum of weights, which depends on their order
 
 
 @separable
@@ -47,7 +47,7 @@ class Huber(NamedTuple):
 
     n_outputs: int = 1
     epsilon: float = 0.1
-    majorising_share: float = RISING_SHARE  # of the majorising curvature, for rows where the loss is linear
+    majorising_share: float = RISING_SHARE  # the share of the majorising curvature where the loss is linear
 
     def value(self, y, z):
         r = abs(z - y)
@@ -88,7 +88,7 @@ class EpsilonInsensitive(NamedTuple):
     n_outputs: int = 1
     epsilon: float = 0.1
     deviation: float = 1.0  # standard deviation of the targets
-    width: float = 0.0  # over which its non-smooth points are smoothed
+    width: float = 0.0  # the width over which the non-smooth points are smoothed; 0: not smoothed
 
     def smooth(self):
         return self.width > 0.0
@@ -118,10 +118,11 @@ class EpsilonInsensitive(NamedTuple):
         return True
 
     def intercept_only_scores(self, y, s):
-        # The derivative of the sum of losses rises by s_i at y_i - epsilon and at y_i + epsilon, so these points' weighted
-        # medians are its minimisers.  Of an interval of medians the middle is taken: it is far from non-smooth points, and
-        # rounding costs nothing there.
-        weights, points, half = np.concatenate([s, s]), np.column_stack([y - self.epsilon, y + self.epsilon]), 0.5 - ROUNDING
+        # The derivative of the sum of losses rises by s_i at y_i - epsilon and at y_i + epsilon, so the weighted medians of
+        # these points are the minimisers.  If the medians are an interval, its middle is returned, because it is far from
+        # non-smooth points.
+        weights, points = np.concatenate([s, s]), np.column_stack([y - self.epsilon, y + self.epsilon])
+        half = 0.5 - ROUNDING_OF_WEIGHTS
         ends = [(_weighted_quantile(row, weights, half), -_weighted_quantile(-row, weights, half)) for row in points]
         return np.array([0.5 * (low + high) for low, high in ends])
 
@@ -176,7 +177,7 @@ class Quantile(NamedTuple):
     n_outputs: int = 1
     quantile: float = 0.5
     deviation: float = 1.0  # standard deviation of the targets
-    width: float = 0.0  # over which its non-smooth point is smoothed
+    width: float = 0.0  # the width over which the non-smooth point is smoothed; 0: not smoothed
 
     def smooth(self):
         return self.width > 0.0
@@ -216,7 +217,7 @@ class Quantile(NamedTuple):
 
 
 def _weighted_quantile(values: np.ndarray, weights: np.ndarray, quantile: float) -> float:
-    """The smallest of the values (n,) such that those up to it have at least this share of the weights (n,)."""
+    """The smallest of the values (n,) such that all values up to it have at least this share of the total weight."""
     order = np.argsort(values)
     mass = np.cumsum(weights[order])
     return float(values[order[np.searchsorted(mass, quantile * mass[-1])]])

@@ -1,21 +1,22 @@
-"""What losses with independent columns have in common: the compiled loops over a tile of rows."""
+"""The compiled loops over a tile of rows that all separable losses share: see `protocol.SeparableLoss`."""
 
 from __future__ import annotations
 
 from ..compiled.jit import struct
-from .usual_answers import with_usual_answers
+from .default_methods import with_default_methods
 
 
 def separable(cls):
-    """Make a struct of a class that is a `protocol.SeparableLoss`, given its value and derivative for one score.
+    """Make a compiled struct of a class that defines the value and the derivative of a loss for one score.
 
-    A smooth loss defines the curvature, too.  The class gets the loops over a tile, and the usual answers to solvers.
+    A smooth loss also defines the curvature.  The class receives the loops over a tile, and the default methods of
+    `default_methods`.
     """
     for method in (coupled, losses_and_residuals, curvatures, curvature_block):
         setattr(cls, method.__name__, method)
     if not hasattr(cls, "curvature"):
         cls.curvature = no_curvature
-    with_usual_answers(cls)
+    with_default_methods(cls)
     return struct(cls)
 
 
@@ -24,7 +25,7 @@ def coupled(self):
 
 
 def no_curvature(self, y, z):
-    """The curvature of a loss that is linear but for its non-smooth points."""
+    """The curvature of a loss that is piecewise linear."""
     return 0.0
 
 

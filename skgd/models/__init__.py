@@ -1,4 +1,4 @@
-"""Quadratic models of the objective, and how they are minimised.
+"""Quadratic models of the objective, and the methods that minimise them.
 
-Curvature, quasi-Newton and proximal metrics, least squares, and coordinates in which problems become small.
+Here are Hessians and what they cost, quasi-Newton and proximal metrics, least squares, and the row space of X.
 """

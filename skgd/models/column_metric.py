@@ -1,8 +1,9 @@
-"""The metric of proximal steps on sparse columns: the Hessian of a loss with independent columns of scores, never formed.
+"""A metric for a sparse X and independent columns of scores, which needs no Hessian matrix.
 
-H = X~' diag(c) X~ / n with standardised rows x~ = scale * (x - mean, 1), and c the second derivatives of all rows.  Coordinate
-descent keeps X~ (u - w), so a step on a column costs its few non-zeros, and new curvature for all columns costs all non-zeros
-once.  (GLMNET; Friedman, Hastie and Tibshirani, 2010.)
+The Hessian is H = X~' diag(c) X~ / n, with the rows x~ = scale * (x - mean, 1) of the standardised X~ and the second
+derivatives c (n,) of all rows.  Coordinate descent from w to u keeps the change X~ (u - w) of the scores.  So a step on one
+column costs as much as its non-zeros, and the diagonal of a new Hessian costs one pass over X (GLMNET; Friedman, Hastie and
+Tibshirani, 2010).
 """
 
 from __future__ import annotations
@@ -19,42 +20,46 @@ from ..penalties import penalty_derivative, penalty_value, soft_threshold
 from .kinked_line import crossing, lowest_on_the_way
 from .metric import ModelMinimum
 
-# The share of its decrease by which the minimum of a model may be missed, if the model itself is not exact.  Minima that are
-# more exact only take longer: with this share L1 on text took a fifth of the time.
+# If the loss is not quadratic, the minimum of a model may be missed by this share of its decrease.  With it, fits of text with
+# an L1 penalty took a fifth of the time that they take with exact minima.
 INEXACT = 0.1
-ROUNDS = 100  # of sweeps over all columns, at most
-SWEEPS = 50  # over the support in each round, at most
-LOOK_BACK, LITTLE = 5, 0.01  # Conjugate gradients end once so many steps gained less than this share of what all did.
+MAX_ROUNDS = 100  # the largest number of rounds, each of which begins with a sweep over all columns
+SWEEPS = 50  # the largest number of sweeps over the support in a round
+# Conjugate gradients end when so many steps together gained less than this share of the gain of all steps.
+LOOK_BACK, LITTLE = 5, 0.01
 
 
 def is_worthwhile(objective: Objective) -> bool:
-    """Whether X is sparse and the columns of scores are independent.  Where a Hessian is affordable, it is better still."""
+    """Whether X is sparse, and the columns of scores are independent.  If the Hessian is worth its cost, `Full` is better."""
     return objective.in_memory and objective.table.sparse and not objective.loss.coupled()
 
 
 # ---------------------------------------------------------------- compiled loops over columns
 class SparseColumns(NamedTuple):
-    """X (n, d) by columns."""
+    """X (n, d) in the CSC format."""
 
-    data: np.ndarray  # of the non-zeros
-    indices: np.ndarray  # their rows
-    indptr: np.ndarray  # (d + 1,), where each column begins
+    data: np.ndarray  # the values of the non-zeros
+    indices: np.ndarray  # their row numbers
+    indptr: np.ndarray  # (d + 1,), the positions where columns begin
 
 
 class CurvedRows(NamedTuple):
-    """What sweeps over one column of scores know of the rows of X."""
+    """The Hessian of one column of scores, for sweeps."""
 
-    c: np.ndarray  # (n,), weighted second derivatives of the loss
-    total: float  # their sum
-    sums: np.ndarray  # (d,), their sums with the entries of each column of X
+    c: np.ndarray  # (n,), the weighted second derivatives of the loss
+    total: float  # sum_i c_i
+    sums: np.ndarray  # (d,), sum_i c_i x_ij
     curvature: np.ndarray  # (D,), the diagonal of the Hessian
-    mean: np.ndarray  # (d,), of the coordinates
-    scale: np.ndarray  # (D,)
+    mean: np.ndarray  # (d,), the means of the coordinates
+    scale: np.ndarray  # (D,), the scales of the coordinates
 
 
 @kernel
 def add_column_sums(data, indices, indptr, c, mean, origin, scale, sums, squares):
-    """Add sum_i c_i x_ij to sums (d,), and to squares (d,) sum_i c_i scale_j^2 ((x_ij - mean_j)^2 - (origin_j - mean_j)^2)."""
+    """Add the sums of all non-zeros x_ij to sums (d,) and squares (d,).
+
+    The sums are sum_i c_i x_ij and sum_i c_i scale_j^2 ((x_ij - mean_j)^2 - (origin_j - mean_j)^2).
+    """
     for j in range(len(indptr) - 1):
         for p in range(indptr[j], indptr[j + 1]):
             x, weight = data[p], c[indices[p]]
@@ -64,20 +69,21 @@ def add_column_sums(data, indices, indptr, c, mean, origin, scale, sums, squares
 
 @kernel
 def sweep_columns(X, order, rows, penalty, g, u, moved, offset):
-    """One sweep of exact coordinate steps on u (D,), in the `order` of the coefficients; return the decrease of the model.
+    """Make one exact step on each coefficient of `order`, and return the decrease of the model.  One pass over these columns.
 
     Parameters
     ----------
     X : SparseColumns
     order : ndarray of int
-        The coefficients to step on.
+        The numbers of the coefficients to step on.
     rows : CurvedRows
     penalty : Penalty
-        On the D coefficients.
+        The penalty on the D coefficients.
     g, u : ndarray of shape (D,)
-        The gradient where u started, and the coefficients, in place.
+        The gradient at the starting point, and the coefficients, which are changed in place.
     moved, offset : ndarray of shape (n,), ndarray of shape (2,)
-        The scores of the rows have changed by moved - offset[0], and offset[1] is the sum of c * moved; both in place.
+        The scores of the rows have changed by moved - offset[0] since the start, and offset[1] is the sum of c * moved.  Both
+        arrays are changed in place.
     """
     data, indices, indptr = X
     c, total, sums, curvature, mean, scale = rows
@@ -111,14 +117,14 @@ def sweep_columns(X, order, rows, penalty, g, u, moved, offset):
 
 # ---------------------------------------------------------------- the metric
 class Columns:
-    """The Hessian at theta of a loss with independent columns of scores, on a sparse X: a `Metric`.
+    """A `Metric`: the Hessian at theta of a separable loss on a sparse X.
 
     Attributes
     ----------
     c : ndarray of shape (K, n)
-        Weighted second derivatives of the rows.
+        The weighted second derivatives of the rows.
     total, sums : ndarray of shape (K,), ndarray of shape (K, d)
-        Their sums, and their sums with the entries of each column of X.
+        The sums of c_i and of c_i x_ij over the rows i.
     curvature : ndarray of shape (K, D)
         The diagonal of the Hessian.
     """
@@ -152,11 +158,11 @@ class Columns:
         return ModelMinimum(target, slope, -slope - 0.5 * curved)
 
     def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:
-        """0: all rows count."""
+        """0, because the metric was not made from a sample."""
         return 0.0
 
     def update(self, step: np.ndarray, change: np.ndarray) -> None:
-        """Nothing: a quadratic loss has one curvature, and other losses get a new one at every step."""
+        """Do nothing.  The metric of a quadratic loss is exact, and other losses get a new metric at every step."""
 
 
 class Model:
@@ -168,7 +174,7 @@ class Model:
     k : int
         The number of the column.
     g, u : ndarray of shape (D,)
-        The gradient of the loss part at the coefficients u, which move to the minimiser in place.
+        The gradient of the loss part at u, and the coefficients u, which are moved to the minimiser in place.
     """
 
     def __init__(self, metric: Columns, k: int, g: np.ndarray, u: np.ndarray) -> None:
@@ -179,18 +185,19 @@ class Model:
 
     @property
     def change(self) -> np.ndarray:
-        """By how much the scores (n,) have changed so far."""
+        """The change of the scores (n,) since the start."""
         return self.moved - self.offset[0]
 
     def descend(self, tol: float, goal: float, share: float) -> None:
-        """Move u to the minimiser.
+        """Move u to the minimiser, which may be missed by `tol` or by a `share` of the decrease.
 
-        Sweeps over the support go on while the geometric series of their gains promises more than may be missed: `tol`, or a
-        `share` of the decrease.  A solve has to show that little is left if the series still promises too much after the last
-        sweep, or if the whole decrease is below `goal`.  The descent ends when a sweep over all columns gains no more.
+        The gain of all further sweeps is estimated as the sum of a geometric series.  Sweeps over the support end when this
+        estimate is small enough.  A solve follows if it is still too large after the last sweep, or if the whole decrease is at
+        most `goal`, because the estimate may be too small.  The descent ends when the estimate is small enough and a sweep over
+        all columns gains no more.
         """
         decrease, settled = 0.0, False
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ROUNDS):
             gain = self.sweep(np.arange(len(self.u)))
             decrease += gain
             if settled and gain <= max(tol, share * decrease):
@@ -203,20 +210,26 @@ class Model:
                 if settled:
                     break
             if not settled or decrease <= goal:
-                gain, promised = self.solve_on_support()
+                gain, largest_gain = self.solve_on_support()
                 decrease += gain
-                settled = promised <= max(tol, INEXACT * decrease)
+                settled = largest_gain <= max(tol, INEXACT * decrease)
 
     def sweep(self, order: np.ndarray) -> float:
-        """Exact steps on the coefficients in `order`; the decrease of the model."""
+        """Make one exact step on each coefficient of `order`, and return the decrease of the model."""
         return sweep_columns(self.X, order, self.rows, self.penalty, self.g, self.u, self.moved, self.offset)
 
     def solve_on_support(self) -> tuple[float, float]:
-        """A step towards the minimum on the support with its signs fixed, by conjugate gradients.
+        """Make a Newton step on the support, by conjugate gradients, as if coefficients kept their signs.
 
-        Either all coefficients that would cross zero leave the support, or the step ends where the model is lowest on its way,
-        whichever gains more.  Returns that gain, and what the whole step would gain if signs did not matter: no step on this
-        support gains more.
+        Two steps are compared, and the one with the larger gain is made.  The first one ends at the lowest point on the way.
+        The second one is the full step, except that coefficients that would cross zero become zero.
+
+        Returns
+        -------
+        gain : float
+            The decrease of the model plus the penalty.
+        largest_gain : float
+            The decrease that the full step would have if coefficients kept their signs.
         """
         support = np.flatnonzero((self.u != 0.0) & (self.curvature > 0.0))
         weights, here = self.penalty.of(support), self.u[support]
@@ -241,7 +254,7 @@ class Model:
 
 
 class StandardisedColumns:
-    """Some columns of x~ = scale * (x - mean, 1) of a sparse X, as products."""
+    """Products with some columns of the standardised X~, whose rows are x~ = scale * (x - mean, 1), for a sparse X."""
 
     def __init__(self, objective: Objective, support: np.ndarray) -> None:
         inner = support[support < objective.d]
@@ -250,21 +263,22 @@ class StandardisedColumns:
         self.scale = objective.coordinates.scale[support]
 
     def __matmul__(self, v: np.ndarray) -> np.ndarray:
+        """The columns times v, as an array (n,)."""
         v = self.scale * v
         inner, rest = np.split(v, [len(self.mean)])
         return self.X @ inner - self.mean @ inner + rest.sum()
 
     def transposed(self, r: np.ndarray) -> np.ndarray:
-        """The transposed columns times r (n,)."""
+        """The transposed columns times r (n,), one number for each column."""
         total = r.sum()
         inner = r @ self.X - self.mean * total
         return self.scale * np.append(inner, np.full(len(self.scale) - len(inner), total))
 
 
 def conjugate_gradients(product: Callable[[np.ndarray], np.ndarray], r: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
-    """H^-1 r nearly, given products with H (Hestenes and Stiefel, 1952), preconditioned by the diagonal of H.
+    """An approximation of H^-1 r, given products with H and its diagonal as preconditioner (Hestenes and Stiefel, 1952).
 
-    It ends where the last `LOOK_BACK` steps gained little of what all did.
+    The iteration ends when the last `LOOK_BACK` steps gained less than the share `LITTLE` of the gain of all steps.
     """
     x, gains = np.zeros_like(r), [np.inf]
     direction = z = r / diagonal

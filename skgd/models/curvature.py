@@ -1,12 +1,12 @@
-"""The curvature of the smooth part of an objective, loss and L2 penalty, at a point: in forms that can be inverted.
+"""The Hessian of an objective with a smooth loss and an L2 penalty at a point, or its diagonal, ready to be inverted.
 
 ``Blocks``
-    Matrices, factorised once: the whole Hessian, or one matrix for each of several independent columns.  Where all rows have
-    the same scores, a coupled loss has one matrix for each eigenvector of its Hessian by the scores.
+    Factorised matrices: the whole Hessian, or one matrix for each independent column of scores.  Where all rows have the same
+    scores, a coupled loss has one matrix for each eigenvector of its second derivatives (K, K) by the scores of a row.
 ``Diagonal``
-    The diagonal of the Hessian, where matrices cost more than they save.
+    The diagonal of the Hessian, used where matrices cost more than they save.
 
-`curvature_at` chooses by cost.
+`curvature_at` chooses one of them by its cost.
 """
 
 from __future__ import annotations
@@ -18,26 +18,25 @@ from ..objective import Objective
 from .cost import HessianPlan
 from .factorisation import factor
 
-# An L2 weight is taken for none below this share of the curvature of its column: it does not decide equal shifts of all scores.
+# An L2 weight below this share of the curvature of its column counts as zero when equal shifts of all scores are looked for.
 UNDECIDED = 1e-10
-MISSED = 0.5  # A sample misses a column if it sees less than this share of the column's curvature.
-# The share of the first step that a diagonal goes, before gradients have told how far it should go.  Where columns agree, the
-# curvature is many times that of each.  A step that is too long throws rows far to the wrong side, and bringing them back takes
-# many iterations.
-CAUTION = 0.1
+MISSED = 0.5  # A sample misses a column if it holds less than this share of the column's curvature.
+# The first step with a diagonal is multiplied by this number, because correlated columns make the curvature along the step
+# larger than the diagonal says.  A step that is too long gives rows large scores of the wrong sign, which cost many iterations.
+FIRST_STEP_OF_DIAGONAL = 0.1
 
 
 def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False) -> Blocks | Diagonal:
-    """The curvature at theta: matrices where they cost less than the passes that they save, else the diagonal.
+    """The Hessian at theta if it costs less than the passes that it saves, else its diagonal.
 
     Parameters
     ----------
     objective : Objective
     theta : ndarray of shape (D, K)
     effort : float
-        How many rows to take, relative to the usual number, where a sample of them does.
+        The number of rows of a sample, relative to the usual number.
     remembered : bool
-        Whether a Hessian that an earlier fit left, of another point, will do.
+        Whether a Hessian in the cache may be used, although an earlier fit computed it at another point.
     """
     constant = objective.loss.coupled() and not theta[:-1].any()
     plan = HessianPlan(objective, constant, effort)
@@ -53,7 +52,7 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0, r
     diagonals += l2 if diagonals.shape[1] == len(l2) else np.tile(l2, objective.K)
     later = HessianPlan(objective, effort=effort, curved_share=share) if constant or share < 1.0 else plan
     refreshable = later.worthwhile and not objective.loss.constant_curvature()
-    # Least squares want the solution of least norm, which has no part along directions without curvature.
+    # The solution of least norm, which least squares need, has no part along directions without curvature.
     flat_slope = _rounding_of_slopes(objective, theta, diagonals) if refreshable else np.inf
     traits = rotation, later, flat_slope, refreshable, refreshable or objective.loss.constant_curvature()
     if plan.shrinkage == 0.0:
@@ -62,18 +61,18 @@ def curvature_at(objective: Objective, theta: np.ndarray, effort: float = 1.0, r
 
 
 def curved_share(objective: Objective, H: np.ndarray) -> float:
-    """The share of the rows that have curvature, as the intercept's entry of Hessian blocks (P, D, D) tells it."""
+    """The share of the rows that have curvature, estimated from the intercept's entry of Hessian blocks (P, D, D)."""
     if not (objective.loss.has_flat_rows() and objective.coordinates.centred):
         return 1.0
     return min(1.0, float(H[:, -1, -1].max()) / (objective.loss.curvature_bound() * objective.coordinates.scale[-1] ** 2))
 
 
 def _rounding_of_slopes(objective: Objective, theta: np.ndarray, diagonals: np.ndarray) -> float:
-    """The largest slope that rounding makes along a direction without curvature, in units of a unit diagonal of the Hessian.
+    """The largest rounding error of a slope along a direction without curvature, if the Hessian is scaled to a unit diagonal.
 
-    Equal shifts of all scores of a coupled loss have no slope but what rounding makes of it.  Scores are sums of raw
-    coefficients, which cancel where columns are far from zero.  Independent columns have slopes that are exactly zero along
-    equal columns of X.
+    A coupled loss has no slope along equal shifts of all scores, except for rounding errors.  These are large if the columns of
+    X are far from zero, because then large products cancel in the scores.  Independent columns of scores have slopes along
+    equal columns of X that are exactly zero.
     """
     if not objective.loss.coupled():
         return 0.0
@@ -88,9 +87,10 @@ def hessian(
 ) -> np.ndarray:
     """The Hessian of the loss part at theta (D, K), from at most about `max_rows` rows.
 
-    The result has shape (P, D, D) for P = `diagonal_blocks` independent blocks, or (1, K D, K D) where that is 0, with
-    coefficients ordered by columns.  If a sample of the rows missed more than half of a column's curvature, its diagonal entry
-    is that of all rows: directions without any curvature would be lost.  A `remembered` Hessian may be of another point.
+    The result has shape (P, D, D) for P = `diagonal_blocks` independent blocks.  If `diagonal_blocks` is 0, it has shape
+    (1, K D, K D), with coefficients ordered by columns of scores.  Where a sample of the rows misses a column, the diagonal
+    entry comes from all rows, because a direction without curvature would be ignored.  If `remembered`, the Hessian may come
+    from the cache, at another point.
     """
     kept = objective.cache.curvature
     if remembered and kept and diagonal_blocks in kept:
@@ -111,9 +111,9 @@ def hessian(
 
 
 def shrunk(H: np.ndarray, share: float) -> np.ndarray:
-    """Matrices (P, N, N) moved towards their diagonals by a share (as Ledoit and Wolf, 2004).
+    """Matrices (P, N, N) with off-diagonal entries multiplied by 1 - share (shrinkage as in Ledoit and Wolf, 2004).
 
-    A sample of the rows may be nearly singular where the data is not, and steps along such directions would be too long.
+    The Hessian of a sample may be nearly singular where the Hessian of all rows is not, and steps would be too long there.
     """
     moved = (1.0 - share) * H
     np.einsum("pii->pi", moved)[:] = np.einsum("pii->pi", H)
@@ -121,7 +121,7 @@ def shrunk(H: np.ndarray, share: float) -> np.ndarray:
 
 
 def _assembled(objective: Objective, pairs: np.ndarray) -> np.ndarray:
-    """One matrix (1, K D, K D) of its blocks (k, l), l <= k."""
+    """The matrix (1, K D, K D) that consists of the blocks (k, l) with l <= k and their mirror images."""
     K, D = objective.K, objective.d + 1
     H = np.empty((K, D, K, D))
     for k in range(K):
@@ -132,9 +132,10 @@ def _assembled(objective: Objective, pairs: np.ndarray) -> np.ndarray:
 
 
 def _curve_shifts(objective: Objective, H: np.ndarray) -> None:
-    """Give curvature to equal shifts of all scores where neither the coupled loss nor a penalty has any.
+    """Add curvature along equal shifts of all scores, for coefficients where neither the coupled loss nor a penalty has any.
 
-    Gradients have no part along them, so steps get none either, instead of rounding divided by next to nothing.
+    Gradients are zero along these shifts, so steps are zero, too.  Without the curvature, steps would be rounding errors
+    divided by nearly zero.
     """
     trace = np.einsum("kjkj->j", H)
     free = np.flatnonzero(~objective.penalty.non_smooth & (objective.penalty.l2 <= UNDECIDED * trace))
@@ -143,10 +144,11 @@ def _curve_shifts(objective: Objective, H: np.ndarray) -> None:
 
 
 def _at_constant_scores(objective: Objective, theta: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The Hessian of softmax where all rows have the same probabilities p: (diag(p) - p p') (x) C, a Kronecker product.
+    """The Hessian of softmax where all rows have the same probabilities p, as blocks (K, D, D) and a rotation (K, K).
 
-    C holds the second moments of the standardised columns.  Given the first block of the Hessian, p_0 (1 - p_0) C, this returns
-    m_k C for the eigenvalues m_k of diag(p) - p p', and their eigenvectors (K, K).
+    This Hessian is the Kronecker product of diag(p) - p p' and C, the second moments of the standardised columns.  `first` is
+    its first block p_0 (1 - p_0) C.  The blocks returned are m_k C for the eigenvalues m_k of diag(p) - p p', and the columns
+    of the rotation are the eigenvectors.
     """
     scores = objective.coordinates.scale[-1] * theta[-1]
     p = np.exp(scores - scores.max())
@@ -161,31 +163,33 @@ def _at_constant_scores(objective: Objective, theta: np.ndarray, first: np.ndarr
     return H, rotation
 
 
-# ---------------------------------------------------------------- in forms that can be inverted
+# ---------------------------------------------------------------- curvature that can be inverted
 class Blocks:
-    """Matrices (P, N, N), factorised: one for all coefficients, for each column, or for all columns alike.
+    """Factorised matrices (P, N, N): one of all coefficients, one for each column of scores, or one that all columns share.
 
     Parameters
     ----------
     matrices : ndarray of shape (P, N, N)
     rotation : ndarray of shape (K, K) or None
-        Orthogonal; the matrices belong to theta @ rotation.
+        An orthogonal matrix.  The matrices are Hessians by the columns of theta @ rotation.  None: by the columns of theta.
     later : HessianPlan
-        What curvature at another point would cost.
+        The plan of the next Hessian, at another point.
     flat_slope : float
-        The slope along a direction without curvature above which it is more than rounding: see `factor`.
+        The largest slope along a direction without curvature that may be a rounding error: see `factor`.
     refreshable, exact_near_minimum : bool
         See `Metric`.
     unshrunk : Blocks or None
-        The curvature that a sample of the rows had before it was shrunk, if it was.
+        The same matrices before they were shrunk.  None: they were made from all rows and are not shrunk.
 
     Attributes
     ----------
     null : ndarray of shape (N, m)
-        Directions along which the first matrix has no curvature.
+        A basis of the directions along which the first matrix has no curvature.
+    first_scale : float
+        The factor of the first step.
     """
 
-    caution = 1.0  # a Hessian knows how far the first step should go
+    first_scale = 1.0
 
     def __init__(
         self,
@@ -205,7 +209,7 @@ class Blocks:
         self.refreshable, self.exact_near_minimum = refreshable, exact_near_minimum
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
-        """The inverse times a gradient (D, K)."""
+        """The inverse Hessian times a gradient (D, K)."""
         if self.rotation is not None:
             gradient = gradient @ self.rotation
         if self.side_of_single == gradient.size:
@@ -218,16 +222,16 @@ class Blocks:
 
 
 class Diagonal:
-    """The diagonal of the Hessian.  It is never taken anew: what the steps have told since is worth more."""
+    """The diagonal of the Hessian.  It is not refreshed, because the corrections of L-BFGS since then are worth more."""
 
     refreshable, exact_near_minimum, refreshed_every_step, passes, unshrunk = False, False, False, 0.0, None
-    caution = CAUTION
+    first_scale = FIRST_STEP_OF_DIAGONAL
 
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
         curvature = objective.curvature_diagonal(theta) + objective.penalty.l2[:, None]
         self.inverse = np.divide(1.0, curvature, out=np.zeros_like(curvature), where=curvature > 0.0)
-        self.null = np.empty((len(curvature), 0))  # a diagonal knows of no such directions
+        self.null = np.empty((len(curvature), 0))  # no direction is known to have no curvature
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
-        """The inverse times a gradient (D, K)."""
+        """The inverse of the diagonal times a gradient (D, K)."""
         return self.inverse * gradient

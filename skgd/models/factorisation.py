@@ -1,4 +1,7 @@
-"""Solve with a positive semi-definite matrix: by Cholesky, or by eigenvectors where it is singular to rounding."""
+"""Solve linear systems with a positive semi-definite matrix: by Cholesky, or by eigenvectors if the matrix is singular.
+
+A direction has no curvature if the matrix maps it to zero up to rounding errors.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ import scipy.linalg as la
 
 from ..constants import EPS
 
-SINGULAR = 1e-12  # An eigenvalue below this share of the largest is rounding, if the matrix has a unit diagonal.
-NULL_ENTRY = 1e-13  # Entries of eigenvectors without curvature below this are rounding.
-# The step along a direction without curvature must promise this share of what all other directions do.  A smaller one may be
-# rounding: coefficients of a column that is there twice grew to 1e13 along slopes that were.
+SINGULAR = 1e-12  # An eigenvalue below this share of the largest one is a rounding error, if the matrix has a unit diagonal.
+NULL_ENTRY = 1e-13  # Entries below this are rounding errors, in eigenvectors of length one without curvature.
+# The step along a direction without curvature is taken only if its gain is at least this share of the gain of all directions
+# with curvature.  A smaller gain may be a rounding error: along such slopes the coefficients of a duplicate column grew to
+# 1e13.
 PROMISING = 1e-3
 
 
@@ -22,18 +26,18 @@ def factor(B: np.ndarray, flat_slope: float = np.inf) -> tuple[Callable[[np.ndar
     Parameters
     ----------
     B : ndarray of shape (N, N)
-        Coordinates with a zero on its diagonal stay at zero.
+        Solutions are zero in the coordinates in which B has a zero on its diagonal.
     flat_slope : float
-        A slope along a direction without curvature is followed if it is above this, in units in which B has a unit diagonal,
-        and if its step promises more than the share `PROMISING`.  The step goes as far as the smallest eigenvalue that is no
-        rounding would allow.  By default no such slope is followed, and the solution is of least norm.
+        B is first scaled to a unit diagonal.  A direction without curvature is part of the solution only if the slope along it
+        is above `flat_slope`, in these units, and if its gain exceeds the share `PROMISING`.  Its length is then what the
+        eigenvalue `SINGULAR` would allow.  By default no such direction is part of the solution, which has least norm.
 
     Returns
     -------
     solve : callable
-        r -> B^-1 r, for r of shape (N,) or (N, m).
+        Maps r to B^-1 r, for r of shape (N,) or (N, m).
     null : ndarray of shape (N, m)
-        A basis of the directions without curvature; m = 0 where Cholesky succeeds.
+        A basis of the directions without curvature.  m = 0 where the Cholesky factorisation succeeds.
     """
     diagonal = np.diagonal(B)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, np.inf))
@@ -58,9 +62,9 @@ def factor(B: np.ndarray, flat_slope: float = np.inf) -> tuple[Callable[[np.ndar
 
 
 def _without_rounding(null: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Eigenvectors (N, m) of the m eigenvalues that are zero, with their entries set to zero where these may be rounding.
+    """The eigenvectors `null` (N, m) of the m zero eigenvalues, with entries that may be rounding errors set to zero.
 
-    The nearer the next eigenvalue is, the more of its eigenvector may rounding have mixed in.
+    Rounding mixes these eigenvectors with the next one.  It mixes in the more of it, the smaller the next eigenvalue is.
     """
     m = null.shape[1]
     distance = values[m] / values[-1] if m < len(values) else 1.0
@@ -68,5 +72,5 @@ def _without_rounding(null: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def solve_matrix(B: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """B^-1 r, by `factor`."""
+    """B^-1 r, the solution of least norm if B is singular."""
     return factor(B)[0](r)

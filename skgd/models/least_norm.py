@@ -1,8 +1,9 @@
-"""Coefficients of least norm, where least squares without a penalty has many minimisers: columns of X depend on one another.
+"""The minimiser of least norm, for least squares without a penalty.
 
-The minimiser that is returned is the one of scikit-learn's `LinearRegression`.  Its W, in the units of X, is orthogonal to
-every direction that the centred X maps to zero.  The factorisation of the Gram matrix finds these directions when it cannot
-invert that matrix.  (With fewer rows than columns, see `row_space`.)
+If the columns of X are linearly dependent, least squares has many minimisers.  Like scikit-learn's `LinearRegression`, a fit
+returns the one whose raw coefficients W have the least norm: W is orthogonal to every direction that the centred X maps to
+zero.  The factorisation of the Gram matrix finds these directions (`factorisation.factor`).  If X has fewer rows than columns,
+`row_space` finds the minimiser instead.
 """
 
 from __future__ import annotations
@@ -13,26 +14,26 @@ import scipy.linalg as la
 from ..constants import ZERO
 from ..objective import Objective
 
-RESOLVED = 1e-10  # The length of W along a direction, relative to the longest, below which it is rounding.
+RESOLVED = 1e-10  # Singular values of the directions in raw coefficients, below this share of the largest, are rounding errors.
 
 
 def matters(objective: Objective) -> bool:
-    """Whether there may be many minimisers: the loss is quadratic and nothing is penalised."""
+    """Whether there may be many minimisers: the loss is a squared error and nothing is penalised."""
     return objective.loss.constant_curvature() and objective.unpenalised
 
 
 def shortened(objective: Objective, theta: np.ndarray, null: np.ndarray, tol: float) -> np.ndarray:
-    """theta (d + 1, K) without its part along directions that X does not see; up to two passes over X.
+    """theta (d + 1, K) without its part along directions that do not change the scores.  Up to two passes over X.
 
     Parameters
     ----------
     objective : Objective
     theta : ndarray of shape (d + 1, K)
     null : ndarray of shape (d + 1, m)
-        A basis of the directions along which the Gram matrix has no curvature that arithmetic shows.
+        A basis of the directions that the Gram matrix maps to zero, up to rounding errors.
     tol : float
-        The relative gap of the fit.  Curvature that is tiny, but not zero, may be among the directions.  If going along them
-        costs more than half of `tol`, theta is returned as it is.
+        The relative gap that is allowed.  Some of the directions may have a tiny curvature.  If removing them raises the
+        objective by more than half of `tol`, theta is returned unchanged.
     """
     if null.shape[1] == 0:
         return theta

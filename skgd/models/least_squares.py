@@ -1,6 +1,6 @@
-"""Least squares in one pass: the loss is quadratic, so its value, gradient and Hessian at one point tell all of it.
+"""Least squares in one pass: the value, gradient and Hessian of a quadratic loss at one point determine it everywhere.
 
-Everything after that pass costs no pass over X, whatever the penalty and the number of targets.
+After this pass a fit needs no further pass over X, whatever the penalty and the number of targets.
 """
 
 from __future__ import annotations
@@ -12,22 +12,29 @@ from ..fit_cache import FitCache
 from ..objective import Objective
 from .cost import HessianPlan
 
-# The rounding that values elsewhere may carry, relative to the loss at the one point.
+# The rounding error of values at other points, relative to the loss at the one point.
 ROUNDING_OF_VALUES = 1e3 * EPS
 
 
 class LeastSquares(Objective):
-    """The same objective as `objective`, from sums that are made by one pass over X.
+    """The same objective as `objective`, computed from sums over rows that cost one pass over X.
 
     Parameters
     ----------
     objective : Objective
-        Of a quadratic loss: see `is_worthwhile`.
+        Its loss must be quadratic: see `is_worthwhile`.
+
+    Attributes
+    ----------
+    origin : ndarray of shape (D, K)
+        The intercept-only model, at which the sums are computed.
+    value, slope, H : float, ndarray of shape (D, K), ndarray of shape (D, D)
+        The value, gradient and Hessian of the loss part there.
     """
 
     def __init__(self, objective: Objective) -> None:
         vars(self).update(vars(objective))
-        self.cache = FitCache()  # what the sums say of a point is rounded more than what a pass says
+        self.cache = FitCache()  # not shared: values from the sums have larger rounding errors than values from a pass
         b = self.data.intercept_only_scores(self.loss) * self.coordinates.centred
         self.origin = self.coordinates.theta(np.zeros((self.d, self.K)), b)
         if objective.cache.squares is None:
@@ -41,14 +48,15 @@ class LeastSquares(Objective):
         return self.value + float(np.vdot(step, self.slope + 0.5 * change)), self.slope + change
 
     def curvature(self, theta: np.ndarray, max_rows: int, diagonal_blocks: int = 0) -> np.ndarray:
-        """The Hessian (1, D, D), which all columns share.  No pass over X."""
+        """The Hessian (1, D, D), which all columns of scores share.  No pass over X."""
         return self.H[None].copy()
 
     def resolves(self, tol: float, F: float, theta: np.ndarray) -> bool:
-        """Whether F at theta is known to `tol` of it.
+        """Whether the rounding error of F at theta is at most the share `tol` of F.
 
-        Sums of squares carry rounding relative to the loss of constant scores, so an F far below that is not known.  F is not
-        known either if it is far below the products that it is the sum of: large coefficients of nearly equal columns cancel.
+        The error has two parts.  One is proportional to the loss of the intercept-only model, where the sums are computed.  The
+        other one is proportional to the products that F is the sum of: these are large, and cancel, where nearly equal columns
+        have large coefficients.
         """
         step = np.abs(theta - self.origin)
         products = float(np.vdot(step, np.abs(self.H) @ step))

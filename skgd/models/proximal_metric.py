@@ -1,13 +1,14 @@
-"""Metrics of proximal steps: what is known of the curvature of the loss, where a penalty keeps coefficients at zero.
+"""Metrics for objectives with a non-smooth penalty, which sets coefficients to zero.
 
 ``Full``
-    The Hessian as a matrix, one block for each independent column or one for all that are coupled, kept up to date by BFGS.
+    The Hessian as a matrix, corrected by BFGS.  Independent columns of scores have one block each, a coupled loss has one
+    block.
 ``Columns``
-    The Hessian of sparse columns, never formed (`column_metric.py`), where the matrix is too large.
+    Products with the Hessian of a sparse X, where the matrix would be too large (`column_metric.py`).
 ``Limited``
-    A diagonal and the last few changes of the gradient (L-BFGS in its compact form), elsewhere.
+    A diagonal, corrected by L-BFGS in its compact form, where neither of the others is worthwhile.
 
-All of them are a `Metric`.
+Each of them is a `Metric`.
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ from .column_metric import INEXACT, Columns
 from .cost import HessianPlan
 from .curvature import curved_share, hessian, shrunk
 from .metric import Metric, ModelMinimum
-from .quadratic import LowRank, Rough, descend_low_rank, descend_matrix
+from .quadratic import LowRank, Precision, descend_low_rank, descend_matrix
 from .quasi_newton import CURVED, MEMORY
 
-CURVED_BESIDE_MODEL = 1e-12  # A step's curvature, relative to that of the model, below which it is rounding.
-LEAST_CURVATURE = 1e-3  # of the loss, relative to its bound, that a limited metric starts from where the L2 penalty has more
+CURVED_BESIDE_MODEL = (
+    1e-12  # The curvature along a step is a rounding error below this share of the model's curvature along it.
+)
+# The least curvature of the loss that `Limited` starts from, relative to the bound of the loss.  It applies where the L2
+# penalty makes up most of the curvature along a coefficient.
+LEAST_CURVATURE = 1e-3
 
 
 def proximal_metric(objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False) -> Metric:
-    """The metric at theta: `Full` where the Hessian is worth its cost, else `Columns` if X is sparse, else `Limited`.
+    """The metric at theta: `Full` if the Hessian is worth its cost, else `Columns` if X is sparse, else `Limited`.
 
-    The arguments are those of `curvature_at`.
+    `curvature_at` explains the arguments.
     """
     plan = HessianPlan(objective, effort=effort)
     if not plan.worthwhile:
@@ -43,16 +48,16 @@ def proximal_metric(objective: Objective, theta: np.ndarray, effort: float = 1.0
 
 
 class Full:
-    """Hessian blocks B (P, N, N), one for each column of theta, or a single one for all of it.
+    """Hessian blocks B (P, N, N): one for each column of theta, or a single one for all of theta.
 
     Parameters
     ----------
     objective : Objective
     B : ndarray of shape (P, N, N)
     plan : HessianPlan
-        What new blocks cost.
+        The plan of the next Hessian.
     unshrunk : Full or None
-        The curvature that a sample of the rows had before it was shrunk, if it was.
+        The same metric before it was shrunk.  None: it was made from all rows and is not shrunk.
     """
 
     exact_near_minimum = True
@@ -69,11 +74,11 @@ class Full:
         return not self.exact
 
     def _split(self, theta: np.ndarray) -> np.ndarray:
-        """theta (D, K) with one row for each block."""
+        """theta (D, K) as an array (P, N) with one row for each block."""
         return np.ascontiguousarray(theta.T).reshape(-1, len(self.penalty.l2))
 
     def _join(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """The inverse of `_split`."""
+        """The array of this shape (D, K) that `_split` makes into these rows."""
         return np.ascontiguousarray(rows.reshape(shape[1], shape[0]).T)
 
     def _block(self, p: int) -> np.ndarray:
@@ -82,12 +87,12 @@ class Full:
     def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0) -> ModelMinimum:
         """The minimum of the model at theta plus the penalty, exact zeros included: see `Metric`."""
         blocks = zip(self._split(theta), self._split(gradient), strict=True)
-        rough = Rough(0.0 if self.exact else INEXACT, goal / len(self.B))
-        new = [descend_matrix(self._block(p), g, w, self.penalty, tol, rough) for p, (w, g) in enumerate(blocks)]
+        precision = Precision(0.0 if self.exact else INEXACT, goal / len(self.B))
+        new = [descend_matrix(self._block(p), g, w, self.penalty, tol, precision) for p, (w, g) in enumerate(blocks)]
         return _minimum(self, theta, gradient, self._join(np.array(new), theta.shape))
 
     def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:
-        """The decrease of the model whose curvature is a sample's before it was shrunk; 0 where no sample was taken."""
+        """The decrease of the model without shrinkage: see `Metric`."""
         return 0.0 if self.unshrunk is None else self.unshrunk.minimise(theta, gradient, tol, np.inf).decrease
 
     def product(self, step: np.ndarray) -> np.ndarray:
@@ -95,7 +100,7 @@ class Full:
         return self._join(np.array([self._block(p) @ s for p, s in enumerate(self._split(step))]), step.shape)
 
     def update(self, step: np.ndarray, change: np.ndarray) -> None:
-        """BFGS: afterwards B maps this step to this change of the gradient (Nocedal and Wright, 2006, eq. 6.19)."""
+        """Correct B by BFGS such that B times the step is the change (Nocedal and Wright, 2006, eq. 6.19)."""
         if self.exact:
             return
         for p, (s, y) in enumerate(zip(self._split(step), self._split(change), strict=True)):
@@ -105,7 +110,7 @@ class Full:
 
 
 class Limited:
-    """diag + U M U' of the last steps S and changes Y (Byrd, Nocedal and Schnabel, 1994, theorem 2.3)."""
+    """A diagonal corrected by the last steps, as a matrix diag + U M U' (Byrd, Nocedal and Schnabel, 1994, theorem 2.3)."""
 
     refreshable, exact_near_minimum, refreshed_every_step, passes = False, False, False, 0.0
 
@@ -121,7 +126,10 @@ class Limited:
         self.B = self._compact()
 
     def _compact(self) -> LowRank:
-        """The matrix of the steps and changes so far, around a diagonal that is scaled such that the last pair fits it."""
+        """The matrix for the steps so far and their changes of the gradient.
+
+        Its diagonal is scaled to the curvature along the last step.
+        """
         if not self.steps:
             return LowRank(self.start, np.empty((len(self.start), 0)), np.empty((0, 0)))
         S, Y = np.array(self.steps), np.array(self.changes)
@@ -140,7 +148,7 @@ class Limited:
         return _minimum(self, theta, gradient, target)
 
     def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:
-        """0: no sample was taken."""
+        """0, because the metric was not made from a sample."""
         return 0.0
 
     def product(self, step: np.ndarray) -> np.ndarray:
@@ -148,7 +156,7 @@ class Limited:
         return (self.B @ step.ravel()).reshape(step.shape)
 
     def update(self, step: np.ndarray, change: np.ndarray) -> None:
-        """L-BFGS: remember a step and its change of the gradient, if the loss is curved along it."""
+        """Add a step (D, K) to L-BFGS that changed the gradient of the loss part by `change` (D, K)."""
         s, y = step.ravel(), change.ravel()
         if s @ y > CURVED * np.sqrt((s @ s) * (y @ y)):
             self.steps, self.changes = [*self.steps, s][-MEMORY:], [*self.changes, y][-MEMORY:]
@@ -156,7 +164,7 @@ class Limited:
 
 
 def _minimum(metric: Full | Limited, theta: np.ndarray, gradient: np.ndarray, target: np.ndarray) -> ModelMinimum:
-    """The target with the slope and the decrease from theta to there."""
+    """The `ModelMinimum` of this target, given the gradient (D, K) at theta (D, K)."""
     step, objective = target - theta, metric.objective
     change = penalty_value(target, objective.penalty) - penalty_value(theta, objective.penalty)
     slope = float(np.vdot(gradient, step)) + change

@@ -1,7 +1,8 @@
-"""Minimise a quadratic model plus a penalty with kinks: g'(u - w) + (u - w)'B(u - w)/2 + penalty(u).
+"""Minimise a quadratic model plus a non-smooth penalty: g'(u - w) + (u - w)'B(u - w)/2 + penalty(u).
 
-B is a matrix, or a diagonal plus a low-rank part U M U'.  Coordinate descent finds the minimiser, exact zeros included, without
-any pass over X.  (Without kinks the minimiser has a closed form: see `factorisation`.)
+B (N, N) is a matrix, or a diagonal plus a low-rank part U M U'.  Coordinate descent finds the minimiser u (N,), with exact
+zeros and without a pass over X.  A sweep is one step on each coordinate, and the support is the set of coordinates that are not
+zero.  With a smooth penalty the minimiser has a closed form: see `factorisation`.
 """
 
 from __future__ import annotations
@@ -15,25 +16,30 @@ from ..penalties import Penalty, penalty_derivative, soft_threshold
 from .factorisation import SINGULAR, solve_matrix
 from .kinked_line import crossing, lowest_on_the_way
 
-# The share of the diagonal that is added on the support, so that Cholesky succeeds where columns are the same.  There any
-# solution will do, and no eigenvectors are needed.
+# This share of the diagonal is added to the matrix of the support, so that its Cholesky factorisation succeeds even if columns
+# are equal.  Any of the minimisers is good enough then, and no eigenvectors are needed.
 COLLINEAR = 4 * SINGULAR
-ROUNDS = 100  # of sweeps and solves, at most
-CROSSINGS = 3  # Newton steps in the first solve, each of which takes a coefficient out of the support; twice as many each time
-SWEEPS = 6  # between solves, at least
-COEFFICIENTS_PER_SWEEP = 2  # where there are more of them: the cost of a solve grows with the cube of their number
-# A sweep that gains less than this share of the last one's gain converges: the little that is left needs no solve.
+MAX_ROUNDS = 100  # the largest number of rounds, each of which consists of sweeps and a solve
+# The largest number of Newton steps in the first solve.  It doubles with every solve.  Each step but the last one sets a
+# coefficient to zero.
+CROSSINGS = 3
+SWEEPS = 6  # the least number of sweeps before a solve
+# With more coefficients there is one sweep for every two of them, because the cost of a solve grows with the cube of their
+# number.
+COEFFICIENTS_PER_SWEEP = 2
+# Sweeps converge fast, so that no solve is needed, if the gain of a sweep is below this share of the gain of the sweep before.
 SETTLING = 0.25
-# Gains of a sweep relative to the tolerance: below the first, sweeps end; below the second, the sweep gained nothing.
+# Two gains of a sweep, relative to the tolerance.  Sweeps end below the first one.  Below the second one the gain counts as
+# zero.
 SMALL_GAIN, NO_GAIN = 0.01, 1e-6
-# Gains that are rounding, relative to all that was gained: of a sweep, and of the sweep after a solve.
+# Gains below these shares of the whole decrease are rounding errors: the gain of a sweep, and of the sweep after a solve.
 ROUNDING_OF_SWEEP, ROUNDING_OF_SOLVE = 1e-9, 1e-7
-LOW_RANK_SWEEPS = 200  # at most
+LOW_RANK_SWEEPS = 200  # the largest number of sweeps with a low-rank matrix
 LOW_RANK_PRECISION = 1e-3  # the share of its decrease by which the minimum of a low-rank model may be missed
 
 
 class LowRank(NamedTuple):
-    """The matrix diag(diagonal) + U M U', given M by its inverse."""
+    """The matrix diag(diagonal) + U M U', where M is given by its inverse."""
 
     diagonal: np.ndarray  # (N,)
     U: np.ndarray  # (N, r)
@@ -43,24 +49,24 @@ class LowRank(NamedTuple):
         return self.diagonal * x + self.U @ np.linalg.solve(self.M_inverse, self.U.T @ x)
 
 
-class Rough(NamedTuple):
-    """How much of the decrease of a model may be missed.
+class Precision(NamedTuple):
+    """By how much the minimum of a model may be missed, in addition to a tolerance.
 
-    A `share` of it may be, as far as the gains of sweeps tell.  They hide slow gains, so a decrease up to `goal` must be shown
-    by a solve.
+    It may be missed by a `share` of the decrease of the model, estimated from the gains of sweeps.  This estimate is too small
+    if sweeps converge slowly, so a decrease of at most `goal` has to be confirmed by a solve.
     """
 
     share: float = 0.0
     goal: float = 0.0
 
 
-EXACT = Rough()
+EXACT = Precision()
 
 
 # ---------------------------------------------------------------- compiled sweeps
 @linked
 def flat_step(j, slope, u, lower, upper):
-    """Set u[j], along which the loss has no curvature, to zero if that lowers the model; return the decrease."""
+    """Set u[j] to zero if that lowers the model plus the penalty, and return the decrease.  The model is linear along u[j]."""
     fall = u[j] * (slope + (upper[j] if u[j] > 0.0 else lower[j]))
     if fall <= 0.0:
         return 0.0
@@ -70,9 +76,9 @@ def flat_step(j, slope, u, lower, upper):
 
 @kernel
 def sweep_matrix(B, g, u, q, lower, upper, l2):
-    """One sweep of exact coordinate steps on u, which keeps q = B (u - w); return the decrease of the model.
+    """Make one sweep of exact coordinate steps on u, and return the decrease of the model.  It also updates q = B (u - w).
 
-    A coordinate that does not move costs O(1), one that moves O(N).
+    A coordinate that does not move costs O(1), and one that moves costs O(N).
     """
     gain = 0.0
     for j in range(len(u)):
@@ -84,7 +90,7 @@ def sweep_matrix(B, g, u, q, lower, upper, l2):
                 u[j] = new
                 for k in range(len(u)):
                     q[k] += delta * B[j, k]
-                gain += 0.5 * a * delta * delta  # a lower bound: the kink of |u| only adds to the decrease
+                gain += 0.5 * a * delta * delta  # a lower bound of the decrease: the non-smooth penalty can only add to it
         elif u[j] != 0.0:
             gain += flat_step(j, g[j] + q[j], u, lower, upper)
     return gain
@@ -92,7 +98,10 @@ def sweep_matrix(B, g, u, q, lower, upper, l2):
 
 @kernel
 def sweep_low_rank(diagonal, U, V, g, u, r, w, lower, upper, l2):
-    """The same for B = diag + U V' with V = U M, which keeps r = U'(u - w): O(r) a coordinate."""
+    """Make one sweep as `sweep_matrix` does, with B = diag + U V' and V = U M.  It also updates r = U'(u - w).
+
+    A coordinate costs as many operations as U has columns.
+    """
     gain, rank = 0.0, U.shape[1]
     for j in range(len(u)):
         a, slope = diagonal[j] + l2[j], g[j] + diagonal[j] * (u[j] - w[j]) + l2[j] * u[j]
@@ -112,42 +121,43 @@ def sweep_low_rank(diagonal, U, V, g, u, r, w, lower, upper, l2):
 
 # ---------------------------------------------------------------- descents
 def descend_matrix(
-    B: np.ndarray, g: np.ndarray, w: np.ndarray, penalty: Penalty, tol: float, rough: Rough = EXACT
+    B: np.ndarray, g: np.ndarray, w: np.ndarray, penalty: Penalty, tol: float, precision: Precision = EXACT
 ) -> np.ndarray:
     """The minimiser u (N,) of the model with a matrix B (N, N), by coordinate descent and Newton steps on the support.
 
-    Sweeps find the support.  They suffice where columns are hardly correlated and the gain of each sweep is a fraction of the
-    last one's.  Elsewhere Newton steps on the support go on.  The descent ends where further sweeps would gain less than `tol`,
-    or than `rough` allows, or where a solve and the sweep after it did.  Where columns are nearly the same, sweeps only ever
-    show small gains.
+    Sweeps find the support.  If columns are hardly correlated, the gains of sweeps fall fast, and sweeps are enough.  Otherwise
+    a solve, which consists of Newton steps on the support, follows.  The descent ends when further sweeps would gain less than
+    `tol`, or less than `precision` allows.  It also ends when a solve and the sweep after it gain so little, because the gains
+    of sweeps alone are always small if columns are nearly equal.
     """
-    descent = _MatrixDescent(B, g, w, penalty, tol, rough)
-    for attempt in range(ROUNDS):
+    descent = _MatrixDescent(B, g, w, penalty, tol, precision)
+    for attempt in range(MAX_ROUNDS):
         if descent.sweeps_suffice():
             break
         decrease, solved = descent.solve_on_support(min(CROSSINGS * 2**attempt, len(w) + 1))
         gain = descent.sweep()
         descent.total += decrease + gain
-        if solved and (gain <= max(tol, ROUNDING_OF_SOLVE * descent.total) or decrease + gain <= rough.share * descent.total):
+        no_gain = gain <= max(tol, ROUNDING_OF_SOLVE * descent.total)
+        if solved and (no_gain or decrease + gain <= precision.share * descent.total):
             break
     return descent.u
 
 
 class _MatrixDescent:
-    """The state of `descend_matrix`: u, q = B (u - w), and the total decrease of the model so far."""
+    """The state of `descend_matrix`: u, q = B (u - w), and the decrease `total` of the model so far."""
 
-    def __init__(self, B: np.ndarray, g: np.ndarray, w: np.ndarray, penalty: Penalty, tol: float, rough: Rough) -> None:
-        self.B, self.g, self.penalty, self.tol, self.rough = B, g, penalty, tol, rough
+    def __init__(self, B: np.ndarray, g: np.ndarray, w: np.ndarray, penalty: Penalty, tol: float, precision: Precision) -> None:
+        self.B, self.g, self.penalty, self.tol, self.precision = B, g, penalty, tol, precision
         self.u, self.q, self.total = w.copy(), np.zeros_like(w), 0.0
 
     def sweep(self) -> float:
-        """One sweep over all coordinates; the decrease of the model."""
+        """Make one sweep over all coordinates, and return the decrease of the model."""
         return sweep_matrix(self.B, self.g, self.u, self.q, *self.penalty)
 
     def sweeps_suffice(self) -> bool:
-        """Sweep until further sweeps promise little; whether the minimum is found, or a solve has to look for more.
+        """Make sweeps until their gains are small.  Returns False if a solve has to follow.
 
-        What is still to come is the geometric series of the last two gains.
+        The gain of all further sweeps is estimated as the sum of a geometric series with the ratio of the last two gains.
         """
         gain = self.sweep()
         self.total += gain
@@ -155,23 +165,30 @@ class _MatrixDescent:
             before, gain = gain, self.sweep()
             self.total += gain
             enough = number >= SWEEPS - 1
-            promises_little = gain * gain <= self.rough.share * self.total * (before - gain)
-            settled = enough and self.total > self.rough.goal and promises_little
+            little_left = gain * gain <= self.precision.share * self.total * (before - gain)
+            settled = enough and self.total > self.precision.goal and little_left
             if gain <= SMALL_GAIN * self.tol:
-                shown = self.total >= self.rough.goal and gain <= max(SETTLING * before, NO_GAIN * self.tol)
-                return settled or shown
+                confirmed = self.total >= self.precision.goal and gain <= max(SETTLING * before, NO_GAIN * self.tol)
+                return settled or confirmed
             if settled:
                 return True
             rounding = gain <= ROUNDING_OF_SWEEP * self.total and gain > SETTLING * before
-            if (enough and self.total <= self.rough.goal) or rounding:
+            if (enough and self.total <= self.precision.goal) or rounding:
                 return False
         return False
 
     def solve_on_support(self, crossings: int) -> tuple[float, bool]:
-        """Newton steps on the support; the decrease of the model, and whether they came to an end.
+        """Make at most `crossings` Newton steps on the support.
 
-        Each step takes the signs at its start for given, and ends where the model is lowest on the way.  A coefficient that
-        becomes zero leaves the support.
+        Each step assumes that coefficients keep their signs, and ends at the lowest point on its way.  A coefficient that
+        becomes zero there leaves the support.
+
+        Returns
+        -------
+        decrease : float
+            The decrease of the model plus the penalty.
+        solved : bool
+            Whether the last step changed no sign, so that the model is minimised on the support.
         """
         total = 0.0
         for _ in range(crossings):
@@ -179,7 +196,7 @@ class _MatrixDescent:
             if len(support) == 0:
                 return total, True
             decrease, crossed = self._newton_step(support)
-            if not decrease > 0.0:  # rounding
+            if not decrease > 0.0:  # a rounding error
                 return total, True
             total += decrease
             if not crossed:
@@ -187,7 +204,10 @@ class _MatrixDescent:
         return total, False
 
     def _newton_step(self, support: np.ndarray) -> tuple[float, bool]:
-        """One step on the support, if it lowers the model; its decrease, and whether a coefficient came to its kink."""
+        """Make one Newton step on the support if it lowers the model plus the penalty.
+
+        Returns the decrease, and whether a coefficient reached zero.
+        """
         here, weights = self.u[support], self.penalty.of(support)
         slope = self.g[support] + self.q[support] + penalty_derivative(here, weights)
         inner = self.B[np.ix_(support, support)]
@@ -204,7 +224,10 @@ class _MatrixDescent:
 
 
 def descend_low_rank(B: LowRank, g: np.ndarray, w: np.ndarray, penalty: Penalty, tol: float) -> np.ndarray:
-    """The minimiser u (N,) of the model with a diagonal plus low rank, to `tol` or a thousandth of the decrease."""
+    """The minimiser u (N,) of the model with a low-rank matrix B, by sweeps.
+
+    Sweeps end when their gain is at most `tol`, or at most the share `LOW_RANK_PRECISION` of the whole decrease.
+    """
     rank = B.U.shape[1]
     V = np.ascontiguousarray(np.linalg.solve(B.M_inverse, B.U.T).T) if rank else B.U
     u, r, total = w.copy(), np.zeros(rank), 0.0

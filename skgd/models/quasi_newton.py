@@ -1,4 +1,4 @@
-"""The metric of descents without an L1 penalty: a curvature, corrected by L-BFGS."""
+"""The metric of descents without a non-smooth penalty: a Hessian or its diagonal, corrected by L-BFGS."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from ..objective import Objective
 from .curvature import curvature_at
 from .metric import ModelMinimum
 
-MEMORY = 10  # steps that are remembered
-CURVED = 1e-14  # A step's curvature, relative to the lengths of step and change, below which it is rounding.
+MEMORY = 10  # the number of steps that L-BFGS uses
+# A step s with the change y of the gradient is used if s'y is above this share of |s| |y|.  A smaller s'y is a rounding error.
+CURVED = 1e-14
 
 
 class QuasiNewton:
-    """A curvature of the smooth part, corrected by the last steps (Nocedal and Wright, 2006, algorithm 7.4): a `Metric`.
+    """A `Metric`: the curvature of F at one point, corrected by the last steps (Nocedal and Wright, 2006, algorithm 7.4).
 
     Parameters
     ----------
     objective : Objective
-        Without L1 penalty.
+        Its penalty must be smooth.
     theta : ndarray of shape (D, K)
-        Where the curvature is taken.
+        The point where the curvature is computed.
     effort, remembered : float, bool
-        How to take it: see `curvature_at`.
+        See `curvature_at`.
     """
 
     def __init__(self, objective: Objective, theta: np.ndarray, effort: float = 1.0, remembered: bool = False) -> None:
@@ -30,11 +31,11 @@ class QuasiNewton:
         self.base = curvature_at(objective, theta, effort, remembered)
         self.refreshable, self.exact_near_minimum = self.base.refreshable, self.base.exact_near_minimum
         self.passes, self.refreshed_every_step = self.base.passes, self.base.refreshed_every_step
-        self.pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # step s, change y of the gradient of F, and s'y
-        self.scale = self.base.caution
+        self.pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # (s, y, s'y): step, change of the gradient of F
+        self.scale = self.base.first_scale
 
     def minimise(self, theta: np.ndarray, gradient: np.ndarray, tol: float, goal: float = 0.0) -> ModelMinimum:
-        """The exact minimum of the model at theta, given the gradient of the loss part."""
+        """The exact minimum of the model plus the penalty, in closed form: see `Metric`."""
         slope = gradient + self.l2 * theta
         q = self.inverse(slope)
         descent = float(np.vdot(slope, q))
@@ -52,17 +53,17 @@ class QuasiNewton:
         return q
 
     def unshrunk_decrease(self, theta: np.ndarray, gradient: np.ndarray, tol: float) -> float:
-        """The decrease of the model whose curvature is a sample's before it was shrunk; 0 where no sample was taken."""
+        """The decrease of the model without shrinkage: see `Metric`."""
         if self.base.unshrunk is None:
             return 0.0
         slope = gradient + self.l2 * theta
         return 0.5 * float(np.vdot(slope, self.base.unshrunk.solve(slope)))
 
     def update(self, step: np.ndarray, change: np.ndarray) -> None:
-        """Remember that a step changes the gradient of the loss part by `change`."""
+        """Add a step (D, K) to L-BFGS that changed the gradient of the loss part by `change` (D, K)."""
         y = change + self.l2 * step
         sy = float(np.vdot(step, y))
         if sy > CURVED * np.linalg.norm(step) * np.linalg.norm(y):
             self.pairs = [*self.pairs, (step, y, sy)][-MEMORY:]
-            if not self.base.exact_near_minimum:  # the scale of a diagonal is not known, unlike that of a Hessian
+            if not self.base.exact_near_minimum:  # only a Hessian has the right scale from the start
                 self.scale = sy / float(np.vdot(y, self.base.solve(y)))

@@ -1,4 +1,4 @@
-"""Algorithms that minimise an objective, one a file, and the compiled steps that they repeat.
+"""The algorithms that minimise an objective, one per file, and the compiled loops that they call.
 
-Each takes an objective and a starting point and returns a `Solution`.
+Each algorithm takes an objective and a starting point, and returns a `Solution`.
 """

@@ -1,7 +1,7 @@
-"""Adam (Kingma and Ba, 2015): by default in whitened coordinates, averaged, its rate damped like 1/sqrt(t).
+"""Adam (Kingma and Ba, 2015): by default in whitened coordinates, with averaged iterates and a rate damped like 1/sqrt(t).
 
-Its epsilon is such that no step is longer than one of sgd.  Once the noise of gradients is gone, dividing by it would only
-magnify what is left.
+Its epsilon is so large that no step is longer than a step of sgd.  Otherwise steps would become too long as soon as the
+gradient noise, which Adam divides by, vanishes.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from .updates import Adam
 from .whitening import Whitening
 
 PARAMETERS: tuple[str, ...] = ("beta_1", "beta_2", "adam_epsilon")
-# The first rate in natural units of a coefficient: the deviation of the scores over that of the column, divided by sqrt(h)
-# with h the bound of the curvature of the loss.
+# The first rate, in units of sigma_z / (sigma_x sqrt(h)).  Here sigma_z is the natural size of the scores, sigma_x the standard
+# deviation of the column, and h the bound of the curvature of the loss.
 RATE = 0.02
-FULL_BATCH_RATE = 0.1  # the first rate where a batch has all rows
-FULL_BATCH_DELAY = 50.0  # steps before that rate is damped
-FULL_BATCH_EPSILON = 0.1  # without noise, smaller gradients would be magnified to steps that overshoot for ever
-MIN_DELAY = 3000.0  # steps before rates are damped, where `sgd.DELAY` of the first epoch is less
+FULL_BATCH_RATE = 0.1  # the first rate if a batch has all rows
+FULL_BATCH_DELAY = 50.0  # the number of steps before this rate is damped
+FULL_BATCH_EPSILON = 0.1  # the least epsilon if a batch has all rows; with a smaller one, steps overshoot the minimum for ever
+MIN_DELAY = 3000.0  # the least number of steps before rates are damped, in case `sgd.DELAY` times an epoch is less
 
 
 def supports(loss: Any, automatic: bool) -> bool:
-    """Whether Adam minimises the loss: the same losses as sgd."""
+    """Whether Adam can minimise the loss.  It takes the same losses as sgd."""
     return sgd.supports(loss, automatic)
 
 
@@ -42,7 +42,7 @@ def rule(options: Options) -> Adam:
 
 
 def online_rate(loss: Any) -> float | None:
-    """The first rate of epochs."""
+    """The first rate of epochs, also for `partial_fit`."""
     return float(RATE / np.sqrt(loss.curvature_bound()))
 
 
@@ -52,7 +52,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
 
 
 def plan_steps(objective: Objective, options: Options) -> tuple[Objective, Plan]:
-    """The objective in the coordinates of sgd, and the plan of the steps."""
+    """The objective in the coordinates of the steps, which are those of sgd, and the plan of the steps."""
     if not options.automatic:
         return objective, sgd.textbook_plan(objective, options, rule(options))
     scaled, whitening = sgd.choose_coordinates(objective, options)
@@ -62,8 +62,8 @@ def plan_steps(objective: Objective, options: Options) -> tuple[Objective, Plan]
 def _automatic_plan(objective: Objective, options: Options, whitening: Whitening) -> Plan:
     batch_size, steps = sgd.balanced_batches(objective, options, whitening)
     largest, trace = whitening.spectrum(objective)
-    # Gradients of a smooth loss have the unit of scores, as the rule expects.  Those of a loss with kinks have none: h makes
-    # up for it, which is there the reciprocal of the natural size of a score.
+    # The gradients of a smooth loss have the unit of scores, as the rule expects.  The gradients of a non-smooth loss have no
+    # unit.  There h is the reciprocal of the natural size of a score, so multiplying epsilon by h corrects the unit.
     h = objective.loss.curvature_bound()
     slope = 1.0 if objective.loss.smooth() else h
     if steps == 1:

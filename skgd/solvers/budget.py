@@ -1,4 +1,4 @@
-"""How exactly a solver has to minimise, and in how many iterations at most."""
+"""The tolerance of a solver, the limit of its iterations, and the history that it records them in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..monitoring.history import History
 
 
 class Budget(NamedTuple):
-    """What the solvers around gd hand on to one another.
+    """When a solver has to stop, and where it records its iterations.
 
     Attributes
     ----------

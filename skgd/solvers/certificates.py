@@ -1,12 +1,12 @@
-"""How far a point is from the minimum: bounds that duality gives, and estimates by a quadratic model of all rows.
+"""Upper bounds of the gap F - F* by duality, and estimates of it by Newton steps on all rows.
 
-The derivatives of a smooth loss by the scores are variables of the dual problem, at any point theta.  So
+At any point theta, the derivatives of a smooth loss by the scores are feasible variables of the dual problem.  Therefore
 
     F - F*  <=  penalty(theta) + penalty*(-gradient) + gradient theta,
 
-where penalty* is the convex conjugate of the penalty (Fenchel's duality; Boyd and Vandenberghe, 2004, section 5.1.6).  For an
-L2 penalty alone the bound is |gradient of F|^2 / (2 l2): loose far from the minimum, and tight after one more step of Newton's
-method.
+where penalty* is the convex conjugate of the penalty (Fenchel duality; Boyd and Vandenberghe, 2004, section 5.1.6).  For an L2
+penalty alone the bound is |gradient of F|^2 / (2 l2).  It is much larger than the gap far from the minimum, and close to it
+after one more Newton step.
 """
 
 from __future__ import annotations
@@ -21,48 +21,50 @@ from ..penalties import Penalty, penalty_value
 
 # Conjugate gradients end once this many iterations together gained less than this share of all that was gained.
 LOOK_BACK, LITTLE = 3, 0.01
-MOST = 30  # iterations of conjugate gradients: if more are needed, the descent is still on its way, and so is the step
-NEGLIGIBLE = 1e-2  # the share of a gap that may be a guess
-NUDGE = 1e-4  # the length of the steps over which gradients are differenced
+# of conjugate gradients; if they need more, their step is a good step of the descent, which is far from its end
+MAX_ITERATIONS = 30
+GUESSED_SHARE = 1e-2  # the largest share of a gap that may be a guess if the gap is to count as proven
+DIFFERENCE_LENGTH = 1e-4  # the length of the steps between gradients whose difference replaces a product with the Hessian
 
 
-def price(residual: np.ndarray, l2: np.ndarray, far: np.ndarray) -> tuple[float, float]:
-    """What a bound loses because dual variables leave this residual of the gradient, and which part of that is a guess.
+def residual_cost(residual: np.ndarray, l2: np.ndarray, distance: np.ndarray) -> tuple[float, float]:
+    """By how much residuals of the dual constraints lower the dual value, and the part of this number that is a guess.
 
-    An L2 penalty takes up a residual r at the price of r^2 / (2 l2).  Without a penalty no residual is allowed, but rounding
-    leaves residuals everywhere.  Their price is guessed: |r| times `far`, how far the coefficient may still move.
+    With an L2 penalty a residual r costs r^2 / (2 l2).  Without one, dual variables with a residual are not feasible, but
+    rounding errors leave residuals everywhere.  Their cost is guessed: |r| times the `distance` of the coefficient from the
+    minimum.  Each residual is charged the smaller of both costs.
     """
     square = np.divide(residual**2, 2.0 * l2, out=np.full_like(residual, np.inf), where=l2 > 0.0)
-    guess = np.abs(residual) * far
+    guess = np.abs(residual) * distance
     return float(np.minimum(square, guess).sum()), float(guess[guess < square].sum())
 
 
 def gap_bound(theta: np.ndarray, gradient: np.ndarray, penalty: Penalty, unit: np.ndarray) -> tuple[float, float]:
-    """The bound of F - F*, and which part of it is a guess.
+    """The upper bound of F - F*, and the part of it that is a guess: see `residual_cost`.
 
     Parameters
     ----------
     theta, gradient : ndarray of shape (D, K)
         The point, and the gradient of the loss part there.
     penalty : Penalty
-        On the D coefficients.
+        The penalty on the D coefficients.
     unit : ndarray of shape (K,)
-        The natural size of each column's scores.
+        The natural size of each column of scores.
     """
     lower, upper, l2 = (np.broadcast_to(weights[:, None], theta.shape) for weights in penalty)
     beyond = np.maximum(-gradient - upper, 0.0) - np.maximum(lower + gradient, 0.0)
-    conjugate, guessed = price(beyond, l2, np.maximum(np.abs(theta), unit))
+    conjugate, guessed = residual_cost(beyond, l2, np.maximum(np.abs(theta), unit))
     return max(penalty_value(theta, penalty) + conjugate + float(np.vdot(gradient, theta)), 0.0), guessed
 
 
-def proven_gap(objective: Objective, theta: np.ndarray, gradient: np.ndarray, most: float) -> float | None:
-    """The bound of F - F*, if it is at most `most` and true but for rounding; else None."""
+def proven_gap(objective: Objective, theta: np.ndarray, gradient: np.ndarray, limit: float) -> float | None:
+    """The upper bound of F - F* if it is at most `limit` and hardly any of it is a guess, else None."""
     bound, guessed = gap_bound(theta, gradient, objective.penalty, objective.score_scale())
-    return bound if bound <= most and guessed <= NEGLIGIBLE * most else None
+    return bound if bound <= limit and guessed <= GUESSED_SHARE * limit else None
 
 
 class Rounding:
-    """Which objectives are zero but for rounding: a tiny share of the objective of the best constant scores.
+    """The rounding error of objectives: a tiny share of the objective of the intercept-only model.
 
     Parameters
     ----------
@@ -72,16 +74,19 @@ class Rounding:
 
     Notes
     -----
-    The objective of the constants costs a pass over X, so a value is first compared with the start.  A start that is worse
-    than the constants says nothing of rounding: only a value that is tiny beside it is compared with the constants as well.
+    The objective of the intercept-only model costs a pass over X.  It is computed only for a value that is tiny relative to the
+    start.
     """
 
     def __init__(self, objective: Objective, start: float) -> None:
         self.objective, self.start = objective, start
 
     def below(self, F: float) -> float:
-        """The largest objective that is zero but for rounding, as precisely as needed to tell whether F is."""
-        if self.objective.loss.constant_curvature():  # sums of squares cancel, so they carry the rounding of the constants'
+        """A bound such that F is zero up to rounding errors if it is at or below it.
+
+        The bound is only as tight as is needed to compare it with this F.
+        """
+        if self.objective.loss.constant_curvature():  # the sums of squares of the intercept-only model are subtracted
             return 0.5 * ZERO * float(self.objective.data.target_moments().variance.sum())
         floor = ZERO * self.start
         return floor if F > floor else min(floor, ZERO * self.objective.intercept_only_value)
@@ -93,28 +98,28 @@ def newton_direction(
     slope: np.ndarray,
     precondition: Callable[[np.ndarray], np.ndarray],
     enough: float,
-    most: int = MOST,
+    max_iter: int = MAX_ITERATIONS,
 ) -> tuple[np.ndarray, float]:
-    """The step to the minimum of a quadratic model of all rows, and the decrease of that model.
+    """The Newton step with the Hessian of all rows, by conjugate gradients, and the decrease of the quadratic model.
 
     Parameters
     ----------
     objective : Objective
-        Without kinks, in the loss or in the penalty.
+        Its loss and its penalty must be smooth.
     theta, slope : ndarray of shape (D, K)
         The point, and the gradient of F there.
     precondition : callable
-        Multiplies by an approximate inverse Hessian.  It is a metric whose curvature is a diagonal, sampled, or corrected by
-        past steps (Morales and Nocedal, 2000).
+        Multiplies by an approximate inverse Hessian, such as a corrected diagonal (Morales and Nocedal, 2000).
     enough : float
-        A decrease in the unit of F.  The method ends where the last iterations gained little of what all did, or of this.
-    most : int
-        The largest number of iterations of conjugate gradients.
+        A decrease in the unit of F.  The iteration ends when the last `LOOK_BACK` iterations gained less than the share
+        `LITTLE` of the whole gain, or of `enough` if it is larger.
+    max_iter : int
+        The largest number of iterations of conjugate gradients.  Each costs as much as `curvature_product` states.
     """
     product = curvature_product(objective, theta)
     x, r, gains = np.zeros_like(theta), -slope, []
     direction = z = precondition(r)
-    for _ in range(most):
+    for _ in range(max_iter):
         H, rz = product(direction), float(np.vdot(r, z))
         curved = float(np.vdot(direction, H))
         if not (curved > 0.0 and rz > 0.0):
@@ -129,10 +134,10 @@ def newton_direction(
 
 
 def curvature_product(objective: Objective, theta: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A function that multiplies the Hessian of F at theta, its L2 penalty included, by directions (D, K).
+    """A function that multiplies directions (D, K) by the Hessian of F at theta, including the L2 penalty.
 
-    Independent columns have one second derivative for each row and column, which are kept.  Then a product costs two passes
-    that do half the work.  Elsewhere gradients at two near points are differenced, for two passes.
+    If the columns of scores are independent and X is in memory, the second derivatives (K, n) are kept.  A product then costs
+    as much as one pass over X.  Otherwise it is the difference of gradients at two points, and costs two passes.
     """
     l2, coordinates = objective.penalty.l2[:, None], objective.coordinates
     objective = objective.with_own_curvature()
@@ -145,7 +150,7 @@ def curvature_product(objective: Objective, theta: np.ndarray) -> Callable[[np.n
         size = float(np.linalg.norm(v))
         if size == 0.0:
             return np.zeros_like(v)
-        step = NUDGE / size
+        step = DIFFERENCE_LENGTH / size
         ahead, behind = (objective.loss_parts(theta + sign * step * v)[1] for sign in (1.0, -1.0))
         return (ahead - behind) / (2.0 * step) + l2 * v
 

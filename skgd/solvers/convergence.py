@@ -1,4 +1,4 @@
-"""How fast a descent converges, and how much of the objective it has still to gain."""
+"""Estimates of the gap F - F* of a descent, from its rate of convergence."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from ..constants import TINY
 from ..models.metric import Metric
 from ..objective import Objective
 
-# The largest rates of convergence that are believed, since 1 / (1 - rate) has no bound: of the models of one metric, and of
-# metrics that are new at every step.
+# Rates of convergence are limited to these values, because the sum 1 / (1 - rate) of a geometric series has no bound.  The
+# first one is for the iterations of one metric, the second one for metrics that are new at every step.
 SLOWEST_OF_ONE_METRIC, SLOWEST_OF_NEW_METRICS = 0.9, 0.99
-WINDOW = 10  # iterations over which a metric without matrices must have gained little, as its models promise too little
-FAR_BELOW = 1e-4  # An estimate below this share of the tolerance is believed of any metric.
-# New curvature is taken if the current rate gains less than a factor of 1 / 0.03 while the new curvature is paid for.
+# A metric without a Hessian converges slowly, and its models fall by less than F - F*.  So the gap is estimated to be no less
+# than the fall of F over so many iterations.
+WINDOW = 10
+FAR_BELOW = 1e-4  # An estimate below this share of the tolerance is accepted from any metric.
+# A new metric is made if the decreases of the current one would not fall to this share during the passes that the new one
+# costs.
 WORTHWHILE_FACTOR = 0.03
 
 
@@ -24,18 +27,18 @@ def remaining_decrease(metric: Metric, decreases: list[float], values: list[floa
     ----------
     metric : Metric
     decreases : list of float
-        What the models of this metric promised, one for every iteration; not empty.
+        By how much each model of this metric fell to its minimum, one number for every iteration.  Not empty.
     values : list of float
         F at the start and after every iteration, whatever the metric was.
     tol : float
         The relative gap that ends the descent.
     full_step : bool
-        Whether the last step was neither shortened nor extended.
+        Whether the last step was neither shortened nor extended by the line search.
 
     Notes
     -----
-    The extrapolated decrease is enough where the metric is exact near the minimum and its last step was a full one.  Elsewhere
-    models and recent gains promise too little: there the estimate is at least what the last `WINDOW` iterations gained.
+    The extrapolated decrease is a good estimate if the metric is exact near the minimum and the last step was a full one.
+    Otherwise it may be too small, so the estimate is at least the fall of F over the last `WINDOW` iterations.
     """
     estimate = _extrapolated(metric, decreases, values)
     if (metric.exact_near_minimum and full_step) or estimate <= FAR_BELOW * tol * values[-1]:
@@ -46,10 +49,10 @@ def remaining_decrease(metric: Metric, decreases: list[float], values: list[floa
 
 
 def _extrapolated(metric: Metric, decreases: list[float], values: list[float]) -> float:
-    """The larger one of two geometric series: the decreases that models promise, and those that F went through.
+    """The larger sum of two geometric series: one continues the decreases of the models, the other one the decreases of F.
 
-    A model may be too steep, and an observed rate may be luck.  Where every step has a new metric, there is no rate of its
-    decreases.  The observed rate counts there because rows off their kinks, or far on their wrong side, damp the promises.
+    Either of them alone may be too small.  If every step has a new metric, the decreases of its models have no rate.  The rate
+    of F is used there as well, because surrogate curvature makes the decreases of models too small.
     """
     promised, renewed = decreases[-1], metric.refreshable and metric.refreshed_every_step
     if len(decreases) == 1 and not (renewed and len(values) > 2):
@@ -64,9 +67,10 @@ def _extrapolated(metric: Metric, decreases: list[float], values: list[float]) -
 
 
 def is_stalling(metric: Metric, decreases: list[float]) -> bool:
-    """Whether new curvature is worth its cost.
+    """Whether the metric converges so slowly that a new one is worth its cost.
 
-    It is, if the passes that it costs and one more would gain less at the current rate than new curvature is expected to.
+    It is if the decreases, at their current rate, would not fall to `WORTHWHILE_FACTOR` within the passes that a new metric
+    costs plus one more.
     """
     recent = decreases[-4:]
     if not metric.refreshable or len(recent) < 2 or recent[0] == 0.0:
@@ -76,9 +80,9 @@ def is_stalling(metric: Metric, decreases: list[float]) -> bool:
 
 
 def separates(objective: Objective, F: float) -> bool:
-    """Whether F shows that all rows are on their right side and nothing is penalised, so that F has no minimiser.
+    """Whether F shows that the classes are perfectly separated and nothing is penalised, so that F has no minimiser.
 
-    A row that is undecided or on the wrong side alone costs at least log 2 times its weight.
+    If a single row has a score of zero or of the wrong sign, its loss is at least log 2 times its weight.
     """
     undecided = np.log(2.0) * objective.data.smallest_weight() / objective.n
     return objective.unpenalised and objective.loss.attains_zero_only_at_infinity() and F < undecided

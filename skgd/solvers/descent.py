@@ -1,12 +1,12 @@
-"""The descent: minimise a quadratic model plus the exact penalty, step there, and read X once for the new gradient.
+"""The descent: Newton or quasi-Newton steps, or proximal ones if the penalty is not smooth (Lee, Sun and Saunders, 2014).
 
-With an L2 penalty this is Newton's method or BFGS.  With L1 it is its proximal form, whose zeros are exact (Lee, Sun and
-Saunders, 2014).  Every iteration has four stages, each a function of the `DescentState`:
+Every iteration minimises a quadratic model of the loss plus the penalty, steps there, and makes one pass over X for the new
+gradient.  It has four stages, each of them a function of the `DescentState`:
 
-1. `model`: minimise the model, and estimate what F has still to lose;
-2. `stop`: end where that is within the tolerance and nothing speaks against it;
-3. `search`: step towards the model's minimiser, as far as F falls;
-4. `refresh`: learn from the step, or take new curvature.
+1. `model` minimises the model, and estimates the gap F - F*.
+2. `stop` ends the descent if the gap is within the tolerance, and if further checks agree.
+3. `search` makes a step towards the minimiser of the model, by a line search.
+4. `refresh` corrects the metric by this step, or makes a new metric.
 
 A descent is a generator: it yields the points at which it needs the objective (see `passes`).
 """
@@ -25,19 +25,20 @@ from .certificates import newton_direction, proven_gap
 from .convergence import is_stalling, remaining_decrease, separates
 from .descent_state import DescentState, Start
 from .line_search import Found, Ray, line_search
-from .passes import Descent, Evaluations, Share
+from .passes import Descent, Evaluations, MeanObjective
 from .solution import Solution
 
-NEAR = 0.25  # the share of the tolerance that the estimated gap must be below: an estimate may be too small by as much
-# With flat rows the gap must be below this share of what is asked elsewhere.  A model is exact there until a row begins or
-# ceases to pay, and its curvature ends at that row.
+NEAR = 0.25  # The estimated gap must be below this share of the tolerance, because an estimate may be too small.
+# If rows whose loss is zero have no curvature, the estimated gap must even be below this share of NEAR.  The model is wrong as
+# soon as a row gains or loses curvature.
 NEAR_WITH_FLAT_ROWS = 1e-3
-# The relative gap from which on all rows count with their own curvature.  With damped rows a Poisson fit of four rows took 130
-# iterations to tol=1e-8, and a gamma fit stopped 7 times its tolerance above the minimum.
+# Below this relative gap far rows are no longer damped.  With damped rows a Poisson fit of four rows took 130 iterations to
+# tol=1e-8, and a gamma fit stopped 7 times its tolerance above the minimum.
 UNDAMPED_FROM = 1e-3
-# A curvature that stalls after so few iterations came from too few rows: the next one takes four times the effort.
+# If a metric stalls after at most EARLY_STALL iterations, its sample has too few rows: the next one has MORE_EFFORT times as
+# many.
 EARLY_STALL, MORE_EFFORT = 3, 4.0
-OUTDATED = 3.0  # Curvature says nothing of the gap once F has fallen by this factor since it was taken.
+OUTDATED = 3.0  # A metric says nothing about the gap once F has fallen by this factor since the metric was made.
 SEPARABLE = (
     "The classes are perfectly separated and nothing is penalised: coefficients grow without end, and the fit stopped "
     "where the objective was below tol={tol:g} of its start. Set penalty='l2' and alpha > 0."
@@ -50,16 +51,15 @@ def descend_column(
     start: Start | None,
     budget: Budget,
     *,
-    share: Share,
+    mean_objective: MeanObjective,
     metric: Metric | None = None,
     thorough: bool = True,
 ) -> Descent:
-    """Descend from theta (D, K), or from the `start` if theta is worse.
+    """Minimise F by all columns of theta (D, K) jointly, from theta or from the `start` if F is lower there.
 
-    All columns of theta share each step.  The first metric is the given one, or the curvature at theta.  See `DescentState` for
-    the other parameters.
+    The first metric is `metric`, or a new one at theta.  `DescentState` explains the other parameters.
     """
-    state = yield from _begun(objective, theta, start, metric, budget, thorough, share)
+    state = yield from _initial_state(objective, theta, start, metric, budget, thorough, mean_objective)
     while True:
         model(state)
         if undamp(state):
@@ -72,20 +72,20 @@ def descend_column(
             return state.ended()
 
 
-def _begun(
+def _initial_state(
     objective: Objective,
     theta: np.ndarray,
     start: Start | None,
     metric: Metric | None,
     budget: Budget,
     thorough: bool,
-    share: Share,
+    mean_objective: MeanObjective,
 ) -> Evaluations[DescentState]:
-    """The state at the lower one of theta and the start."""
-    kinked = bool(objective.penalty.non_smooth.any())
-    make: MetricFactory = proximal_metric if kinked else QuasiNewton
-    # A coupled loss does not see equal shifts of all scores, and an L2 penalty prefers none.
-    centred = objective.loss.coupled() and not kinked
+    """The state at theta, or at the start if F is lower there."""
+    non_smooth = bool(objective.penalty.non_smooth.any())
+    make: MetricFactory = proximal_metric if non_smooth else QuasiNewton
+    # Equal shifts of all scores do not change a coupled loss, and an L2 penalty is lowest without such a shift.
+    centred = objective.loss.coupled() and not non_smooth
     if centred:
         theta = theta - theta.mean(axis=1, keepdims=True)
     remembered = bool(objective.cache.curvature)
@@ -97,14 +97,14 @@ def _begun(
             theta, F, gradient = start.theta, F_start, gradient_start
             metric = make(objective, theta, 1.0, False)
     budget.history.begin(F, theta)
-    return DescentState(objective, theta, F, gradient, metric, remembered, budget, thorough, share, make, centred)
+    return DescentState(objective, theta, F, gradient, metric, remembered, budget, thorough, mean_objective, make, centred)
 
 
 # ---------------------------------------------------------------- 1. model
 def model(state: DescentState) -> None:
-    """Minimise the model, and estimate the gap."""
+    """Minimise the model plus the penalty, and estimate the gap."""
     state.zero = state.rounding.below(state.F)
-    state.scale = max(state.F, state.share.value, state.zero, TINY)
+    state.scale = max(state.F, state.mean_objective.value, state.zero, TINY)
     goal = state.model_goal if state.thorough else 0.0
     minimum = state.metric.minimise(state.theta, state.gradient, state.model_precision, goal)
     state.target, state.slope = minimum.target, minimum.slope
@@ -116,9 +116,10 @@ def model(state: DescentState) -> None:
 
 
 def undamp(state: DescentState) -> bool:
-    """Near the minimum, let rows far off count with their own curvature; True if the model must be made anew for that.
+    """Near the minimum, replace the surrogate curvature of far rows by their second derivatives.
 
-    If the gap is not yet small enough to stop, the curvature of the next step is early enough.
+    Returns True if the model has to be minimised again, with a new metric.  That is so if the gap is small enough to stop; else
+    the metric of the next step is made without damping anyway.
     """
     near = NEAR * state.budget.tol
     if not (state.damped and state.gap <= max(near, UNDAMPED_FROM) and state.is_newton and state.F > state.zero):
@@ -132,11 +133,11 @@ def undamp(state: DescentState) -> bool:
 
 # ---------------------------------------------------------------- 2. stop
 def stop(state: DescentState) -> Solution | None:
-    """The solution, if the descent ends here."""
+    """The solution if the descent ends at the current point, else None."""
     tol, iterations = state.budget.tol, len(state.values) - 1
     if state.F <= state.zero:  # no loss is negative
         return Solution(state.theta, max(iterations, 1), 0.0, True, bound=True)
-    _judge(state)
+    _check_gap(state)
     outdated = state.metric.refreshable and OUTDATED * state.F < state.F_of_metric
     if state.near and not outdated and not state.doubtful:
         return state.ended()
@@ -144,31 +145,31 @@ def stop(state: DescentState) -> Solution | None:
         return Solution(state.theta, iterations, 1.0, False, SEPARABLE.format(tol=tol))
     if iterations >= state.budget.max_iter:
         if state.metric.exact_near_minimum and state.metric.refreshed_every_step and state.full_step:
-            state.gap = state.decreases[-1] / state.scale  # the curvature is the current point's, so no rate is needed
+            state.gap = state.decreases[-1] / state.scale  # the metric was made here, so no extrapolation is needed
         return state.ended()
     if state.is_newton:
         state.objective.look_ahead(state.target)
     return None
 
 
-def _judge(state: DescentState) -> None:
-    """Set `near` and `doubtful`; where only a diagonal is known, a Newton step of all rows has the last word."""
+def _check_gap(state: DescentState) -> None:
+    """Set `near` and `doubtful`.  Where the metric is a corrected diagonal, a Newton step on all rows checks the gap."""
     metric, first = state.metric, len(state.decreases) == 1
     flat = metric.exact_near_minimum and state.objective.loss.has_flat_rows()
     near = state.gap <= NEAR * state.budget.tol * (NEAR_WITH_FLAT_ROWS if flat else 1.0)
-    # The curvature of a smoothed kink ends where a row leaves it: a step has to tell how far that is.
+    # The model of a smoothed loss is wrong as soon as a row leaves its parabola, so one step has to be made before.
     untested = state.objective.loss.smoothed() and len(state.values) == 1
     state.near = near and not (state.remembered and first) and not untested
     tolerated, checks = state.budget.tol * state.scale, state.near and state.thorough
     state.doubtful = checks and metric.unshrunk_decrease(state.theta, state.gradient, state.model_precision) > tolerated
     if checks and isinstance(metric, QuasiNewton) and not metric.exact_near_minimum:
-        _confirm(state, metric, tolerated)
+        _check_by_newton_step(state, metric, tolerated)
 
 
-def _confirm(state: DescentState, metric: QuasiNewton, tolerated: float) -> None:
-    """Raise the gap to what the Hessian of all rows promises, unless duality proves that at most `tolerated` is left.
+def _check_by_newton_step(state: DescentState, metric: QuasiNewton, tolerated: float) -> None:
+    """Raise the estimated gap to the decrease of a Newton step on all rows, unless duality proves F - F* <= tolerated.
 
-    If that is too much, the descent is not near the minimum, and its next step is the one that promises this.
+    If this decrease is too large to stop, the next step of the descent is the Newton step.
     """
     if proven_gap(state.objective, state.theta, state.gradient, tolerated) is not None:
         return
@@ -181,7 +182,7 @@ def _confirm(state: DescentState, metric: QuasiNewton, tolerated: float) -> None
 
 # ---------------------------------------------------------------- 3. search
 def search(state: DescentState) -> Evaluations[Found | None]:
-    """A lower point on the way to the target; None without a step if new curvature is worth more, or has to confirm the gap."""
+    """A lower point on the way to the target.  None if no step is made, because a new metric has to be made first."""
     if state.near or is_stalling(state.metric, state.decreases):
         return None
     return (yield from line_search(state.objective, Ray(state.theta, state.target, state.F, state.slope)))
@@ -189,7 +190,7 @@ def search(state: DescentState) -> Evaluations[Found | None]:
 
 # ---------------------------------------------------------------- 4. refresh
 def refresh(state: DescentState, found: Found | None) -> bool:
-    """Move to the point found and learn from the step, or take new curvature; False if neither can lower F any more."""
+    """Move to the point found and correct the metric, or make a new metric.  False if neither can lower F any more."""
     if found is not None:
         _move(state, found)
         return True
@@ -203,7 +204,7 @@ def refresh(state: DescentState, found: Found | None) -> bool:
 
 
 def _move(state: DescentState, found: Found) -> None:
-    """Go on at the point found, with new curvature if every step has its own."""
+    """Move to the point found.  Make a new metric there if every step has its own, else correct the old one."""
     state.full_step = found.theta is state.target
     step, change = found.theta - state.theta, found.gradient - state.gradient
     state.theta, state.F, state.gradient = found

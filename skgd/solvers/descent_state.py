@@ -1,4 +1,4 @@
-"""What a descent knows between its stages (see `descent`)."""
+"""The state of a descent, which its stages read and change (see `descent`)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from ..models.metric import Metric, MetricFactory
 from ..objective import Objective
 from .budget import Budget
 from .certificates import Rounding, proven_gap
-from .passes import Share
+from .passes import MeanObjective
 from .solution import Solution
 
-MODEL_GOAL = 1e-3  # the largest relative gap that models are minimised for, whatever `tol` is
+MODEL_GOAL = 1e-3  # the largest relative gap that the minimisation of a model has to resolve, even if `tol` is larger
 MODEL_PRECISION = 1e-3  # the share of that gap by which the minimum of a model may be missed
 
 
 class Start(NamedTuple):
-    """Where a fit starts, and the objective there as far as a sample of the rows tells it."""
+    """Where a fit starts."""
 
-    theta: np.ndarray
-    F: float
+    theta: np.ndarray  # (D, K)
+    F: float  # the lowest objective there on any sample of the rows; infinite without samples
 
 
 @dataclass
 class DescentState:
-    """What a descent knows between its stages.
+    """The current point of a descent, its metric, and what it knows of its convergence.
 
     Attributes
     ----------
@@ -37,37 +37,41 @@ class DescentState:
         The current point, the objective there, and the gradient of its loss part.
     metric : Metric
     remembered : bool
-        Whether the metric may have been taken at a point of an earlier fit.
+        Whether the metric may be a Hessian that an earlier fit computed at another point.
     budget : Budget
     thorough : bool
-        Whether the descent stops only after it has looked for what sampled and rough models hide.
-    share : Share
+        Whether the descent checks the estimated gap before it stops.  The checks use the Hessian of a sample before it was
+        shrunk, and a Newton step on all rows where the metric is a corrected diagonal.
+    mean_objective : MeanObjective
     make_metric : callable
-        Takes a new metric.
+        Makes a new metric.
     centred : bool
-        Whether theta has no part along equal shifts of all scores.
+        Whether the columns of theta are kept at a mean of zero, so that theta has no equal shift of all scores.
     values : list of float
         F at the start and after every iteration.
     decreases : list of float
-        What the models of the current metric promised.
+        By how much each model of the current metric fell from the current point to its minimum.
     F_of_metric : float
-        F where the metric was taken.
+        F at the point where the metric was made.
     effort : float
-        How many rows new curvature takes, relative to the usual number.
+        The number of rows of the sample for a new metric, relative to the usual number.
     full_step : bool
-        Whether the last step went to the target of its model.
+        Whether the last step ended at the minimiser of its model.
     damped : bool
-        Whether rows far off still count with more curvature than they have: steps are shorter, but promise too little.
+        Whether far rows still have surrogate curvature: see `losses.surrogate_curvature`.  It makes steps safer, but models
+        fall by less than F.
     zero : float
-        The largest F here that is zero but for rounding.
+        A value of F at or below this is zero up to rounding errors.
     scale : float
-        What gaps are relative to: F, or the column's share of all columns' objective if that is larger.
+        The unit of relative gaps: the largest of F, the mean objective and `zero`.
     gap : float
-        The estimate of F - F*, relative to the scale.
+        The estimate of F - F*, in units of `scale`.
     target, slope : ndarray of shape (D, K), float
-        Where the next step leads, and the slope of F towards it.
-    near, doubtful : bool
-        Whether the gap is small enough to stop, and whether an unshrunk sample says otherwise.
+        The minimiser of the model, and the slope of F towards it.
+    near : bool
+        Whether the estimated gap is small enough to stop.
+    doubtful : bool
+        Whether the model without shrinkage falls by more than the tolerance.
     """
 
     objective: Objective
@@ -78,7 +82,7 @@ class DescentState:
     remembered: bool
     budget: Budget
     thorough: bool
-    share: Share
+    mean_objective: MeanObjective
     make_metric: MetricFactory
     centred: bool
     values: list[float] = field(init=False)
@@ -102,7 +106,7 @@ class DescentState:
 
     @property
     def is_newton(self) -> bool:
-        """Whether every step has a curvature of its own."""
+        """Whether a new metric is made after every step."""
         return self.metric.refreshable and self.metric.refreshed_every_step
 
     @property
@@ -112,16 +116,16 @@ class DescentState:
 
     @property
     def model_goal(self) -> float:
-        """The decrease, in the unit of F, above which the minimum of a model need not be exact."""
+        """The minimum of a model may be missed by a share of its decrease if the decrease is above this, in the unit of F."""
         return min(self.budget.tol, MODEL_GOAL) * self.scale
 
     def take_metric(self) -> None:
-        """Take new curvature at the current point."""
+        """Make a new metric at the current point."""
         self.metric = self.make_metric(self.objective, self.theta, self.effort, False)
         self.decreases, self.F_of_metric, self.remembered = [], self.F, False
 
     def ended(self) -> Solution:
-        """The solution at the current point.  Its gap is the one that duality proves if that is small, else the estimate."""
+        """The solution at the current point, with the gap that duality proves if it is small enough, else the estimated one."""
         bound = proven_gap(self.objective, self.theta, self.gradient, self.budget.tol * self.scale)
         gap = self.gap * self.scale if bound is None else bound
         converged = gap <= max(self.budget.tol, UNRESOLVED_GAP) * self.scale

@@ -1,7 +1,8 @@
-"""Steps on single rows in the dual of the logistic losses: the compiled loops of `dual.py`.
+"""Dual steps on single rows for the logistic losses: the compiled loops of `dual.py`.
 
-A row with scores z remembers class probabilities p.  Its weight q = s |x|^2 / (l2 n) is how far the scores move back when p
-grows.  The dual is largest along the row's variable at the p' that the moved scores predict:
+A row has scores z, the dual variable p, which holds class probabilities, and the weight q = s |x|^2 / (l2 n).  A change of p to
+p' changes its scores to z - q (p' - p).  The dual objective is largest over the variable of the row if the new scores predict
+p':
 
     p' = link(z - q (p' - p))
 
@@ -18,10 +19,10 @@ from ..losses.arithmetic import exp, logistic
 
 @linked
 def logistic_step(z, q, p):
-    """The p' = logistic(z - q (p' - p)), approximately, by one Newton step.
+    """The solution of p' = logistic(z - q (p' - p)), approximated by one Newton step.
 
-    The solution lies between p and logistic(z), and the step divides by the largest curvature of the loss between these.  So it
-    never goes too far, the dual cannot fall, and near the solution the step is exact.
+    The solution lies between p and logistic(z).  The step uses the largest curvature of the loss between these two, so it never
+    goes beyond the solution, and the dual objective cannot fall.  Near the solution the step is exact.
     """
     value = logistic(z)
     curvature = max(p * (1.0 - p), value * (1.0 - value))
@@ -32,10 +33,10 @@ def logistic_step(z, q, p):
 
 @linked
 def softmax_step(z, q, p, new, moved):
-    """Write p' = softmax(z - q (p' - p)) into new (K,), approximately; `moved` (K,) is room for the scores.
+    """Write an approximation of the solution of p' = softmax(z - q (p' - p)) into new (K,).  `moved` (K,) is working memory.
 
-    Each step goes the share 1 / (1 + q/2) of its way, with which the dual cannot fall because 1/2 bounds the curvature of the
-    loss.  A light row needs one step, a heavy one gets up to eight.
+    The fixed-point iteration is damped by the factor 1 / (1 + q/2).  With it the dual objective cannot fall, because 1/2 is a
+    bound of the curvature of the loss.  There is one iteration if q is small, and there are up to eight if it is large.
     """
     K = len(z)
     share = 1.0 / (1.0 + 0.5 * q)
@@ -55,10 +56,11 @@ def softmax_step(z, q, p, new, moved):
 
 @kernel
 def binary_epoch(rows, order, s, q, unit, rate, W, b, P, excess):
-    """Visit the rows in `order` once; W (d, 1), b (1,), P (n, 1) and excess (1,) in place.
+    """Make one step on each row, in this order, for one column of scores.
 
-    W = unit * sum_i s_i x_i (y_i - p_i)' before and after.  The intercept has no dual variable.  It descends, at this rate,
-    along what the mean of s (p - y), the excess, would be if all rows changed like this one.
+    W (d, 1), b (1,), P (n, 1) and excess (1,), the mean of s (p - y) over the rows, are changed in place.  W is equal to unit *
+    sum_i s_i x_i (y_i - p_i)' before and after each step.  The intercept has no dual variable.  It makes gradient steps of this
+    `rate` along the value that the excess would have if all rows changed like this one.
     """
     share = 1.0 / len(P)
     for i in order:
@@ -72,7 +74,7 @@ def binary_epoch(rows, order, s, q, unit, rate, W, b, P, excess):
 
 @kernel
 def softmax_epoch(rows, order, s, q, unit, rate, W, b, P, excess):
-    """The same for K > 1 columns of scores: W (d, K), b (K,), P (n, K) and excess (K,)."""
+    """`binary_epoch` for K > 1 columns of scores, with W (d, K), b (K,), P (n, K) and excess (K,)."""
     n, K = P.shape
     z, new, moved = np.empty(K), np.empty(K), np.empty(K)
     for i in order:
@@ -89,7 +91,7 @@ def softmax_epoch(rows, order, s, q, unit, rate, W, b, P, excess):
 
 @kernel
 def add_rows(rows, R, W):
-    """Add X' R to W (d, K), with R (n, K).  One pass."""
+    """Add X' R to W (d, K), with R (n, K).  One pass over X."""
     for i in range(len(R)):
         if W.shape[1] == 1:
             rows.add_multiple(i, R[i, 0], W)

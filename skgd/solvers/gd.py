@@ -1,14 +1,14 @@
-"""solver="gd": chooses, by the objective and what passes cost, how its minimum is found.
+"""solver="gd": chooses the cheapest method for an objective.
 
-Smooth losses are minimised by a descent in the metric of their curvature (`descent`), with these short cuts:
+Smooth losses are minimised by Newton or quasi-Newton steps (`descent`).  Special cases take a shorter way:
 
-- fewer rows than columns: the same problem in the space that the rows span (`row_space`);
-- an L1 penalty on many columns: problems of few columns (`working_sets`);
-- least squares: one pass over X tells the whole objective (`least_squares`);
-- many rows: minimisers of samples are starting points for all rows;
-- independent columns of scores: descents that share passes (`together`).
+- With fewer rows than columns, the problem is solved in the space that the rows span (`row_space`).
+- With an L1 penalty on many columns, problems of few columns are solved (`working_sets`).
+- For least squares, one pass over X determines the whole objective (`least_squares`).
+- With many rows, the fit starts at the minimiser of a sample of the rows.
+- Independent columns of scores descend separately, but share passes over X (`together`).
 
-Losses with kinks go to the interior-point method.  If their data is too large for it, their kinks are rounded (`smoothing`).
+Non-smooth losses are minimised by an interior-point method (`interior_point`), or by smoothing if X is too large (`smoothing`).
 """
 
 from __future__ import annotations
@@ -29,29 +29,33 @@ from .budget import Budget
 from .certificates import Rounding
 from .descent import descend_column
 from .descent_state import Start
-from .passes import Share, run_alone
+from .passes import MeanObjective, run_alone
 from .solution import Solution
 
-GROWTH = 8  # the ratio of the numbers of rows of two successive samples
-ROWS_PER_COEFFICIENT = 5  # that a sample has at least
-# Entries of X, times columns of scores, that a sample has at least.  An iteration on fewer costs as much on any number of rows.
+GROWTH = 8  # Each sample has so many times the rows of the sample before.
+ROWS_PER_COEFFICIENT = 5  # A sample has at least so many rows for each coefficient.
+# The least number of entries of a sample of X, times the columns of scores.  With fewer entries the overhead of an iteration is
+# larger than its pass, so a smaller sample saves nothing.
 WORTHWHILE_ENTRIES = 32_000
-SAMPLE_ITERATIONS = 20  # at most, on one sample
-# Iterations after which a descent that may stall gives way to the interior-point method.  Newton's method on losses with flat
-# rows has mostly ended before.
+SAMPLE_ITERATIONS = 20  # the largest number of iterations on one sample
+# A descent that may stall gives way to the interior-point method after so many iterations.  Newton's method mostly needs fewer.
 BEFORE_INTERIOR_POINT = 12
-EXACT_ITERATIONS = 10  # for a model that is exact: more of them only step in rounding
+# The largest number of iterations on the sums of least squares.  Their model is exact, so further steps are rounding errors.
+EXACT_ITERATIONS = 10
 
 
 def supports(loss: Any, automatic: bool) -> bool:
-    """Whether the loss has a minimum that is worth finding; of the perceptron only the way of its steps counts."""
+    """Whether the minimum of the loss is useful.  The perceptron's is not: it is attained at zero coefficients."""
     return not (automatic and loss.minimised_by_zero_scores())
 
 
 def minimise(
     objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History, warm: bool = False
 ) -> Solution:
-    """Minimise from theta, which is near the minimum if `warm`, until the estimated relative gap is at most `tol`."""
+    """Minimise the objective from theta (D, K), until the relative gap (F - F*) / F is at most `tol`.
+
+    `warm` says that theta is near the minimum.
+    """
     budget = Budget(tol, max_iter, history)
     if row_space.is_worthwhile(objective):
         return _in_row_space(objective, theta, budget)
@@ -59,6 +63,7 @@ def minimise(
 
 
 def _in_all_columns(objective: Objective, theta: np.ndarray, budget: Budget, *, warm: bool) -> Solution:
+    """Minimise by all coefficients, not in the row space."""
     if objective.loss.smooth():
         return minimise_smooth(objective, theta, budget, warm=warm)
     if interior_point.supports(objective):
@@ -67,7 +72,10 @@ def _in_all_columns(objective: Objective, theta: np.ndarray, budget: Budget, *, 
 
 
 def minimise_smooth(objective: Objective, theta: np.ndarray, budget: Budget, *, warm: bool = False) -> Solution:
-    """Minimise a smooth objective.  Unless theta is near the minimum (`warm`), large data starts from minimisers of samples."""
+    """Minimise an objective with a smooth loss.
+
+    If there are many rows, the descent starts at the minimiser of a sample, unless `warm` says that theta is near the minimum.
+    """
     if objective.loss.has_flat_rows() and interior_systems.row_matrix_is_worthwhile(objective):
         return interior_point.minimise(objective, theta, **budget._asdict())
     if working_sets.is_worthwhile(objective):
@@ -83,10 +91,10 @@ def minimise_smooth(objective: Objective, theta: np.ndarray, budget: Budget, *, 
 def descend_to_the_end(
     objective: Objective, theta: np.ndarray, budget: Budget, *, thorough: bool = True, start: Start | None = None
 ) -> Solution:
-    """`descend`; if it might stall, the interior-point method takes over after some iterations.
+    """Like `descend`, but the interior-point method takes over after some iterations if the descent may stall.
 
-    Rows that pay nothing may have no curvature.  If fewer rows pay than there are coefficients, the Hessian is singular but
-    for the penalty, and steps are short.  A diagonal says little of a Hessian whose rows come and go.
+    A descent may stall in two cases.  If rows whose loss is zero have no curvature, the Hessian may be singular except for the
+    penalty, and then steps are short.  If the Hessian costs too much, its diagonal may be a poor model.
     """
     may_stall = objective.loss.has_flat_rows() or not HessianPlan(objective).worthwhile
     if not (may_stall and interior_point.supports(objective)):
@@ -109,7 +117,7 @@ def descend(
     thorough: bool = True,
     start: Start | None = None,
 ) -> Solution:
-    """Descend on all rows of a smooth objective; each of several independent columns descends by itself.
+    """Minimise a smooth loss plus a penalty by `descent`.  Independent columns of scores descend separately.
 
     Parameters
     ----------
@@ -117,26 +125,26 @@ def descend(
     theta : ndarray of shape (D, K)
     budget : Budget
     metric : Metric or None
-        The first metric; None: the curvature at theta.
+        The first metric.  None: it is made at theta.
     thorough : bool
-        Whether the descent stops only after it has looked for what sampled and rough models hide.
+        Whether the descent checks its estimated gap before it stops: see `DescentState`.
     start : Start or None
-        Where the descent begins if theta is worse.  A row far out may be in no sample, and make the sample's minimiser
-        worthless for all rows.
+        Another starting point, which is used if its objective is lower.  The minimiser of a sample may be a bad starting point
+        for all rows, if the sample misses an outlier.
     """
     if metric is None and together.is_worthwhile(objective):
         starts = [None if start is None else Start(start.theta[:, [k]], start.F) for k in range(objective.K)]
         return together.minimise(objective, theta, starts, budget, thorough=thorough)
-    descent = descend_column(objective, theta, start, budget, share=Share(), metric=metric, thorough=thorough)
+    descent = descend_column(objective, theta, start, budget, mean_objective=MeanObjective(), metric=metric, thorough=thorough)
     return run_alone(objective, descent)
 
 
 # ---------------------------------------------------------------- samples
 def _minimiser_of_samples(objective: Objective, start: Start, tol: float) -> tuple[np.ndarray, Start]:
-    """The minimiser (D, K) of the largest sample; and the start, with the lowest objective that any sample began at."""
+    """The minimiser (D, K) of the largest sample, and the start with its lowest objective on any of the samples."""
     theta = start.theta
     for stride in sample_strides(objective):
-        noise = theta.size * stride / (8.0 * objective.n)  # a quarter of the gap at the sample's minimiser
+        noise = theta.size * stride / (8.0 * objective.n)  # a quarter of the expected gap of the sample's minimiser on all rows
         budget = Budget(max(tol, noise), SAMPLE_ITERATIONS, History("gd"))
         theta = descend(objective.sample(stride), theta, budget, start=start).theta
         start = start._replace(F=min(start.F, budget.history.curve[0]))
@@ -144,10 +152,10 @@ def _minimiser_of_samples(objective: Objective, start: Start, tol: float) -> tup
 
 
 def sample_strides(objective: Objective) -> list[int]:
-    """The strides of ever larger samples of rows: the minimiser of each is the starting point for the next.
+    """The strides of samples of the rows, from the smallest sample to the largest.  The minimiser of each is the next start.
 
-    The minimiser of m rows is about size / (2 m) above that of all rows (in nats, for `size` coefficients), so few iterations
-    are left after each; and an iteration on a sample costs a `GROWTH`-th of one on the next.
+    At the minimiser of m rows, F is above its minimum by about size / (2 m), for `size` coefficients and a loss in nats.  So
+    the next sample needs few iterations, and each costs `GROWTH` times as much as an iteration on the sample before.
     """
     size, entries = objective.K * (objective.d + 1), objective.data.entries * objective.K
     strides: list[int] = []
@@ -159,9 +167,9 @@ def sample_strides(objective: Objective) -> list[int]:
     return [] if objective.loss.constant_curvature() else strides
 
 
-# ---------------------------------------------------------------- problems that become small
+# ---------------------------------------------------------------- smaller problems
 def _in_row_space(objective: Objective, theta: np.ndarray, budget: Budget) -> Solution:
-    """Minimise in the space that the rows span; go on in all columns if rounding on the way out cost more than `tol`."""
+    """Minimise in the row space.  Continue with all coefficients if rounding errors of the transformation exceed `tol`."""
     history = budget.history
     space = row_space.RowSpace(objective)
     inner = budget._replace(history=history.through(space.outside))
@@ -181,9 +189,9 @@ def _in_row_space(objective: Objective, theta: np.ndarray, budget: Budget) -> So
 
 
 def _least_squares(objective: Objective, theta: np.ndarray, budget: Budget) -> Solution:
-    """Minimise by the sums of one pass, and by further passes if those sums do not resolve the minimum.
+    """Minimise a squared error by the sums of one pass, and by further passes if rounding errors of the sums exceed `tol`.
 
-    Of several minimisers the one of least norm is returned.
+    If there are several minimisers, the one of least norm is returned.
     """
     squares = least_squares.LeastSquares(objective)
     shortest = least_norm.matters(objective)
@@ -191,7 +199,8 @@ def _least_squares(objective: Objective, theta: np.ndarray, budget: Budget) -> S
     short = budget._replace(max_iter=min(budget.max_iter, EXACT_ITERATIONS))
     solution = descend(squares, theta, short, metric=metric)
     if not (solution.converged and squares.resolves(budget.tol, budget.history.curve[-1], solution.theta)):
-        metric = QuasiNewton(squares, theta) if shortest else None  # a new one: changes of the gradient were rounding
+        # A new metric is needed, because the last one was corrected by rounding errors.
+        metric = QuasiNewton(squares, theta) if shortest else None
         solution = descend(objective, solution.theta, budget, metric=metric)
     if metric is None:
         return solution

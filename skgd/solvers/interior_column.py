@@ -1,44 +1,46 @@
-"""One column of scores in the interior-point method: its point, its Newton systems, its bounds and what is left of its gap.
+"""One column of scores in the interior-point method: its variables, its Newton systems and its lower bound.
 
-The objective of a column is, at coefficients theta of scores z,
+With coefficients theta (D,) and scores z (n,), the objective of a column is
 
     constant + slope z + penalty_slope theta + l2 theta^2 / 2 + the ramps of rows and coefficients.
 
-Any p within their bounds are feasible for the dual problem once the gradient that they make is balanced by the penalty.  What
-is left of it is the dual residual, which Newton's steps remove; the lower bound is corrected for it.
+Dual variables p within their bounds are feasible for the dual problem if the gradient of the Lagrangian by theta is zero.  This
+gradient is the dual residual.  Newton steps reduce it, and the lower bound of the minimum is corrected for it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from ..constants import TINY
 from ..losses.protocol import PiecewiseLoss
 from ..losses.ramps import SumOfRamps
 from ..objective import Objective
 from ..penalties import Penalty
-from .certificates import NEGLIGIBLE, price
+from .certificates import GUESSED_SHARE, residual_cost
 from .interior_ramps import RampGroup
 from .interior_systems import NewtonSystem
 
-TINY = float(np.finfo(float).tiny)
-# Numbers of iterations below are sums over 240 random fits: four losses, five penalties, three tolerances and four shapes of
-# X, with units and weights of many magnitudes.  With the values below they are 3206.
+# The measurements below are numbers of iterations, summed over 240 random fits.  These have four losses, five penalties, three
+# tolerances and four shapes of X, with units and weights of many magnitudes.  With the values below they take 3206 iterations.
 
-# mu at the start, in units of the mean |t| times its p; with 1, nearer to the boundary, 3544 iterations.
+# mu at the start, in units of the mean |t| times the corresponding p.  With 1 the fits take 3544 iterations.
 FIRST_MU = 5.0
-# Least mean |t| that FIRST_MU is multiplied by, as a share of the natural size of a score.  It matters where a given start is
-# a non-smooth point of all rows.  Coefficients that must not be negative begin at least as far from zero.
+# The least mean |t| in this unit, as a share of the natural size of a score.  It applies if the start is a non-smooth point of
+# the losses of all rows.  Coefficients that must not be negative start at least as far from zero.
 LEAST_DISTANCE = 0.1
-# Share of the longest step that keeps all variables positive, the fraction to the boundary; with 0.999, 3311 iterations.
+# The share of the longest step that keeps all variables positive.  With 0.999 the fits take 3311 iterations.
 FRACTION_TO_BOUNDARY = 0.99
-# mu falls no lower than where complementarity is this share of the allowed gap; without this limit, 3894 iterations.
+# The complementarity that mu aims at is at least this share of the allowed gap.  Without this limit the fits take 3894
+# iterations.
 LEAST_COMPLEMENTARITY = 0.05
-# A column is idle unless its bound rises, its objective falls by the first share of the allowed gap, or its mu falls below the
-# second share of the least so far.  If any fall of mu counts, 4221 iterations without a lower objective.
+# An iteration makes progress if the bound rises, if the objective falls by the first share of the allowed gap, or if mu falls
+# below the second share of its least value so far.  If every fall of mu counted as progress, the fits would take 4221
+# iterations and reach no lower objective.
 NOTICED_FALL, NOTICED_MU = 0.1, 0.9
-# Share of the Newton direction that a step has to go for the gap to be estimated from it; shorter ones say little of the rest.
+# The gap is estimated only after steps of at least this share of the Newton direction.
 LONG_STEP = 0.5
-# The way that a coefficient may still go, in units of its change in the last direction, where a residual is priced by a guess.
+# The guessed distance of a coefficient from the minimum is at least so many times its change in the last direction.
 REMAINING_DIRECTIONS = 10.0
 
 
@@ -51,7 +53,7 @@ class Column:
     k : int
         The number of the column.
     theta : ndarray of shape (D,)
-        Coefficients at the start.
+        The coefficients at the start.
     z : ndarray of shape (n,)
         Their scores.
 
@@ -60,15 +62,15 @@ class Column:
     theta, z : ndarray
         The current coefficients (D,) and their scores (n,).
     best : ndarray of shape (D,)
-        The coefficients of the lowest objective.
+        The coefficients with the lowest objective so far.
     F, bound : float
-        The lowest objective, and the largest lower bound of the minimum.
+        The lowest objective and the largest lower bound of the minimum so far.
     allowed : float
-        The column has ended where the gap, F - bound, is at most this.
+        The column stops when its gap F - bound is at most this.
     estimate : float
-        The least estimate of the gap: see `_estimate_gap`.
+        The smallest estimate of the gap so far: see `_estimate_gap`.
     idle : int
-        Iterations since the bound rose, or the objective or mu fell, for the last time.
+        The number of iterations since the last progress.
     """
 
     def __init__(self, objective: Objective, k: int, theta: np.ndarray, z: np.ndarray) -> None:
@@ -88,7 +90,7 @@ class Column:
         self.idle, self.least_mu, self.last_mu, self.step = 0, np.inf, np.inf, 0.0
 
     def _ramps_of_rows(self, pieces: SumOfRamps) -> tuple[list[RampGroup], float]:
-        """A group for each ramp of the loss, and mu at the start."""
+        """A group for each ramp of the loss, and the mu at the start."""
         n, smoothing = len(self.z), pieces.smoothing
         arguments = [
             (np.ascontiguousarray(np.broadcast_to(np.asarray(sign, dtype=float), n)), sign * self.z + offset)
@@ -100,10 +102,10 @@ class Column:
         return [RampGroup(self.weight, sign, t, upper, mu, smoothing=smoothing) for sign, t in arguments], mu
 
     def _ramps_of_coefficients(self, penalty: Penalty, mu: float) -> list[RampGroup]:
-        """A group of the coefficients whose penalty is not smooth; the slope on one side of zero goes to `penalty_slope`.
+        """A group for the coefficients whose penalty is not smooth; it also sets `penalty_slope`.
 
-        With slopes lower and upper, a penalty is lower w plus the ramp (upper - lower) max(0, w).  Where negative
-        coefficients are ruled out it is upper w plus a ramp of -w without a bound, which keeps -w negative.
+        A penalty with the slopes lower and upper is lower w plus the ramp (upper - lower) max(0, w).  If negative coefficients
+        are ruled out, it is upper w plus a ramp of -w whose p has no upper bound, so that -w stays negative.
         """
         if len(self.non_smooth) == 0:
             return []
@@ -115,7 +117,7 @@ class Column:
 
     # ------------------------------------------------------------ the Newton steps
     def newton_system(self, mu: float) -> NewtonSystem:
-        """The linearised optimality conditions with complementarities of `mu` at the current point."""
+        """The optimality conditions with the barrier parameter mu, linearised at the current point."""
         rows, coefficients = np.zeros((2, len(self.z))), np.zeros((2, len(self.theta)))
         for group in self.row_ramps:
             rows += group.linearise(mu)
@@ -124,17 +126,17 @@ class Column:
         return NewtonSystem(rows[0], coefficients[0] + self.l2, rows[1], coefficients[1] - self.residual)
 
     def set_direction(self, d: np.ndarray, dz: np.ndarray, mu: float) -> float:
-        """Set the direction of theta to d (D,), with changes dz (n,) of the scores; returns the longest step, at most 1."""
+        """Set the direction of theta to d (D,), which changes the scores by dz (n,).  Returns the longest step, at most 1."""
         self.d, self.dz = d, dz
         changes = [dz] * len(self.row_ramps) + [d[self.non_smooth]] * len(self.coefficient_ramps)
-        told = [group.set_direction(change, mu) for group, change in zip(self.ramps, changes, strict=True)]
-        steps, linear, quadratic = zip(*told, strict=True)
+        results = [group.set_direction(change, mu) for group, change in zip(self.ramps, changes, strict=True)]
+        steps, linear, quadratic = zip(*results, strict=True)
         self.linear, self.quadratic = sum(linear), sum(quadratic)
         return min(steps)
 
     @property
     def mu(self) -> float:
-        """The mean of all products of complementary variables: the barrier parameter of the current point."""
+        """The barrier parameter of the current point: the mean of all products of complementary variables."""
         return sum(group.complementarity() for group in self.ramps) / self.mu_weight
 
     def corrector_mu(self, step: float) -> float:
@@ -145,7 +147,7 @@ class Column:
         return max(mu * min(max(predicted / mu, 0.0), 1.0) ** 3, min(least, mu))
 
     def advance(self, longest: float) -> None:
-        """Take a step along the direction: a whole one if that is possible, else nearly to the boundary."""
+        """Make a step along the direction: a full one if all variables stay positive, else nearly to the boundary."""
         self.step = step = FRACTION_TO_BOUNDARY * longest if longest < 1.0 else 1.0
         self.theta = self.theta + step * self.d
         self.z = self.z + step * self.dz
@@ -154,11 +156,11 @@ class Column:
 
     # ------------------------------------------------------------ objective and bound
     def row_derivatives(self) -> np.ndarray:
-        """Derivatives (n,) of the objective by the scores, as the dual variables say."""
+        """The derivatives (n,) of the objective by the scores, computed from the dual variables."""
         return self.slope + sum(group.derivatives() for group in self.row_ramps)
 
     def update(self, gradient: np.ndarray) -> None:
-        """Update objective, bound and estimate at a new point, given the gradient (D,) that `row_derivatives` make."""
+        """Update objective, bound and estimate at a new point, given the gradient (D,) made of `row_derivatives`."""
         self.residual = gradient + self.l2 * self.theta + self.penalty_slope
         for group in self.coefficient_ramps:
             self.residual[self.non_smooth] += group.derivatives()
@@ -169,7 +171,7 @@ class Column:
         self.idle += 1
         if mu < NOTICED_MU * self.least_mu:
             self.least_mu, self.idle = mu, 0
-        if F + dual_values - lost > self.bound and guessed <= NEGLIGIBLE * self.allowed:
+        if F + dual_values - lost > self.bound and guessed <= GUESSED_SHARE * self.allowed:
             self.bound, self.idle = F + dual_values - lost, 0
         fall = max(self.F - F - values, 0.0)
         if fall > 0.0:
@@ -181,19 +183,19 @@ class Column:
         self.last_mu = mu
 
     def _estimate_gap(self, complementarity_gap: float, fall: float, mu: float) -> None:
-        """Estimate the gap after a long step, where rounding or conjugate gradients keep the bound from rising.
+        """Estimate the gap after a long step, for columns whose bound is spoilt by rounding errors or inexact solutions.
 
-        Three terms add up: the gap between the ramps and their dual values, the last fall of the objective, continued in
-        proportion to mu, and what the last direction promised to gain from the dual residual.
+        The estimate is the sum of three terms: the difference of the ramps and their dual values, the next fall of the
+        objective if it falls in proportion to mu, and the product of the dual residual and the last direction.
         """
         falls_on = min(fall, self.F) * min(mu / self.last_mu, 1.0)
         estimate = complementarity_gap + falls_on + float(np.abs(self.residual) @ np.abs(self.d))
         self.estimate = min(self.estimate, estimate)
 
     def _infeasibility_cost(self) -> tuple[float, float]:
-        """What the bound loses by the dual residual, and the part of that which is a guess.
+        """By how much the dual residual lowers the bound, and the part of this number that is a guess.
 
-        The dual variable of a coefficient with a non-smooth penalty takes up as much of the residual as its bounds allow.
+        The dual variables of non-smooth penalties are first changed, within their bounds, so that the residual is small.
         """
         residual, gained = self.residual.copy(), 0.0
         for group in self.coefficient_ramps:
@@ -204,21 +206,22 @@ class Column:
         return lost - gained, guessed
 
     def residual_cost(self, residual: np.ndarray) -> tuple[float, float]:
-        """What the bound loses by this dual residual (D,), and the part of that which is a guess: see `certificates.price`.
+        """By how much this dual residual (D,) lowers the bound, and the part of this number that is a guess.
 
-        A coefficient may still move by its own size, by the natural size of a score, or by some of its last directions.
+        See `certificates.residual_cost`.  The guessed distance of a coefficient from the minimum is the largest of its own
+        size, the natural size of a score, and `REMAINING_DIRECTIONS` times its last direction.
         """
-        return price(
+        return residual_cost(
             residual,
             self.l2,
             np.maximum(np.maximum(np.abs(self.theta), self.score_scale), REMAINING_DIRECTIONS * np.abs(self.d)),
         )
 
     def with_zeros(self, share: float) -> np.ndarray:
-        """The best coefficients (D,), with exact zeros: the smaller the share, the fewer.
+        """The best coefficients (D,), with small ones set to zero: fewer of them if `share` is smaller.
 
-        Of two complementary variables one is nearly zero at the end.  So a coefficient is zero whose dual variable is far
-        from its bounds, in proportion to the size of the coefficient.
+        At the minimum, one of two complementary variables is zero.  So a coefficient is set to zero if it is small in
+        comparison to the distance of its dual variable from the bounds.
         """
         theta = self.best.copy()
         for group in self.coefficient_ramps:

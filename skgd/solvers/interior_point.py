@@ -1,21 +1,23 @@
-"""A primal-dual interior-point method for losses of linear and quadratic pieces: non-smooth losses above all.
+"""A primal-dual interior-point method for losses of linear and quadratic pieces, which are mostly not smooth.
 
-Such a loss is a sum of ramps max(0, t) with t = sign z + offset, and an L1 penalty is one ramp for every coefficient.  As
+Such a loss is a sum of ramps max(0, t) with t = sign z + offset, where z is a score.  An L1 penalty is a sum of one ramp for
+each coefficient.  Because
 
     max(0, t) = max of p t over 0 <= p <= 1,
 
-the p of all ramps are variables of the dual problem.  Each iteration takes one Newton step on the optimality conditions of
-both problems together.  Complementarity, between each p and the multipliers of its bounds, is relaxed to the barrier parameter
-mu, which falls to zero.  Predictor and corrector are Mehrotra's (Wright, 1997, chapter 10; Nocedal and Wright, 2006, algorithm
-14.3; for quantiles Portnoy and Koenker, 1997).  Once the multipliers are eliminated, the Schur complement is left: a system in
-the coefficients alone, with the curvatures of the ramps as weights of the rows (see `interior_systems`).
+the p of all ramps are the variables of the dual problem.  Each iteration makes one Newton step on the optimality conditions of
+the primal and the dual problem together.  In these conditions the products of each p and the multipliers of its bounds are
+equal to the barrier parameter mu, which falls to zero.  The method uses Mehrotra's predictor and corrector (Wright, 1997,
+chapter 10; Nocedal and Wright, 2006, algorithm 14.3; for quantiles Portnoy and Koenker, 1997).  If the multipliers and the p
+are eliminated, a linear system in the coefficients alone remains, in which the curvatures of the ramps are weights of the rows
+(see `interior_systems`).
 
-Most fits take 10 to 40 iterations.  Rows far from all others shorten the steps, and fits may then take 90.
+Most fits take 10 to 40 iterations.  Outliers shorten the steps, and then a fit may take 90.
 
-The gap is that between the lowest objective and the largest lower bound of the dual problem, so it is proven.
+The gap is the difference of the lowest objective and the largest dual value.  It is an upper bound of F - F*.
 
-Columns of scores are independent problems.  Each has its own mu, its own steps and its own end; those that have not ended share
-passes over X.
+Columns of scores are independent problems.  Each column has its own mu, its own step lengths and its own stopping rule.
+Columns that have not stopped share passes over X.
 """
 
 from __future__ import annotations
@@ -24,37 +26,39 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..constants import EPS
+from ..constants import TINY, ZERO
 from ..monitoring.history import History
 from ..objective import Objective
-from .interior_column import LEAST_DISTANCE, TINY, Column
+from .interior_column import LEAST_DISTANCE, Column
 from .interior_systems import NewtonSystem, Solve, solvable, solver_for
 from .solution import Solution
 
-# Iterations without progress that end a column.  With 1000, the 240 random fits of `interior_column` take 20515, not 3206.
+# A column stops after so many iterations without progress.  With 1000, the 240 random fits of `interior_column` take 20515
+# iterations instead of 3206.
 PATIENCE = 10
-# Share of the tolerance that an estimated gap has to be below.  A proven one may be as large as the tolerance.
+# An estimated gap has to be below this share of the tolerance.  A proven one only has to be below the tolerance.
 ESTIMATE_BELOW = 0.25
-# Shares that `Column.with_zeros` tries in turn, from many exact zeros to few.  In the 240 random fits of `interior_column` 6952
-# coefficients are not zero; with the first share alone 7630 are not, and with the first and the third 7341.
+# The shares that `Column.with_zeros` is called with, one after another.  The first one makes most coefficients zero.  In the
+# 240 random fits of `interior_column` 6952 coefficients are not zero.  With the first share alone it is 7630, with the first
+# and the third 7341.
 ZERO_SHARES = (1.0, 0.1, 0.01, 1e-4)
 
 
 def supports(objective: Objective) -> bool:
-    """Whether the loss is a sum of ramps, its rows are in memory, and the Newton systems can be solved in seconds."""
+    """Whether the loss is a sum of ramps, the rows are in memory, and the Newton systems can be solved in seconds."""
     return objective.loss.is_sum_of_ramps() and objective.in_memory and solvable(objective)
 
 
 def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: int, history: History) -> Solution:
-    """Iterate from theta (D, K) until the relative gap of all columns together is at most `tol`."""
+    """Iterate from theta (D, K) until the relative gap of all columns of scores together is at most `tol`."""
     columns = _columns_at(objective, theta)
     start = sum(column.F for column in columns)
-    if np.isneginf(objective.penalty.lower).any():  # columns start inside of the constraints
+    if np.isneginf(objective.penalty.lower).any():  # columns start at positive coefficients, not at theta
         start = objective.evaluate(theta)[0]
     history.begin(start, theta)
     if start == 0.0:
         return Solution(theta, 1, 0.0, True, bound=True)
-    zero, iterations, solver = 8 * EPS * start, 0, solver_for(objective)
+    zero, iterations, solver = ZERO * start, 0, solver_for(objective)
     while True:
         total = max(sum(column.F for column in columns), TINY)
         for column in columns:
@@ -75,7 +79,7 @@ def minimise(objective: Objective, theta: np.ndarray, *, tol: float, max_iter: i
 
 
 def _columns_at(objective: Objective, theta: np.ndarray) -> list[Column]:
-    """All columns at theta (D, K), but for coefficients that must not be negative: these start inside of the constraint."""
+    """All columns at theta (D, K), except that coefficients that must not be negative start at positive values."""
     nonnegative = np.isneginf(objective.penalty.lower)[:, None]
     inner = np.where(nonnegative, np.maximum(theta, LEAST_DISTANCE * objective.score_scale()), theta)
     z = objective.table.scores(*objective.coordinates.raw(inner))
@@ -85,14 +89,14 @@ def _columns_at(objective: Objective, theta: np.ndarray) -> list[Column]:
 
 
 def _update(objective: Objective, columns: list[Column]) -> None:
-    """Update objectives and bounds of the columns at their points.  One pass over X."""
+    """Update the objectives and the lower bounds of the columns at their points.  One pass over X."""
     G = objective.coordinates.gradient(objective.table.transposed(np.array([column.row_derivatives() for column in columns])))
     for k, column in enumerate(columns):
         column.update(G[:, k])
 
 
 def _step(objective: Objective, columns: list[Column], solver: Callable[..., Solve]) -> None:
-    """Predictor, corrector and step of each column.  Four passes over X, and the cost of their matrices."""
+    """Compute predictor and corrector, and make a step in each column.  Four passes over X plus the cost of the matrices."""
     mus = [0.0] * len(columns)
     systems = [column.newton_system(mu) for column, mu in zip(columns, mus, strict=True)]
     solve = solver(objective, systems, columns)
@@ -107,7 +111,7 @@ def _step(objective: Objective, columns: list[Column], solver: Callable[..., Sol
 def _set_directions(
     objective: Objective, columns: list[Column], systems: list[NewtonSystem], mus: list[float], solve: Solve
 ) -> list[float]:
-    """Solve the systems of all columns, and return the longest step of each.  Two passes over X."""
+    """Solve the Newton systems of all columns, and return the length of the longest step of each.  Two passes over X."""
     table, coordinates = objective.table, objective.coordinates
     G = coordinates.gradient(table.transposed(np.array([system.row_rhs for system in systems])))
     d = solve(G + np.column_stack([system.coefficient_rhs for system in systems]))
@@ -116,7 +120,7 @@ def _set_directions(
 
 
 def _gaps(columns: list[Column], F: float) -> tuple[float, float]:
-    """The proven gap of all columns together, given the objective F at the solution, and the estimated one."""
+    """The proven and the estimated gap of all columns together, given the objective F at the solution."""
     proven = F - sum(column.bound for column in columns)
     return proven, sum(min(column.F - column.bound, column.estimate) for column in columns)
 
@@ -124,7 +128,7 @@ def _gaps(columns: list[Column], F: float) -> tuple[float, float]:
 def _with_zeros(objective: Objective, columns: list[Column]) -> tuple[np.ndarray, float]:
     """The best coefficients (D, K) and the objective there.
 
-    A non-smooth penalty has exact zeros: as many as raise the objective by no more than the allowed gap leaves.
+    With a non-smooth penalty, small coefficients are set to zero, as many as keep the objective within the allowed gap.
     """
     theta, F = np.column_stack([column.best for column in columns]), sum(column.F for column in columns)
     if not objective.penalty.non_smooth.any():

@@ -1,4 +1,4 @@
-"""A group of ramps in the interior-point method: the variables, and what the loops of `interior_steps` do with them."""
+"""A group of ramps in the interior-point method: it holds their variables, and calls the compiled loops over them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from .interior_steps import Direction, Eliminated, Ramps
 
 
 class RampGroup:
-    """Ramps that have one argument each: a score for each row, or a coefficient for each non-smooth penalty.
+    """One ramp for each row, or one for each coefficient with a non-smooth penalty.
 
     Parameters
     ----------
     weight : ndarray of shape (n,)
-        Weights of the ramps in the objective.
+        The weights of the ramps in the objective.
     sign, t : ndarray of shape (n,)
-        A ramp is of t, which changes by sign times the change of the score or coefficient.
+        The arguments t of the ramps.  They change by `sign` times the change of the score or coefficient.
     upper : ndarray of shape (n,)
-        Bounds of the dual variables, the largest slopes of the ramps.
+        The upper bounds of the dual variables, which are the largest slopes of the ramps.
     mu : float
         The barrier parameter at the start.
     mu_factor : float
-        The products of complementary variables are to be mu_factor times mu.
+        Newton steps aim at products of complementary variables that are equal to mu_factor times mu.
     smoothing : float
-        See `interior_steps`.
+        The smoothing of the ramps: see `interior_steps`.
 
     Attributes
     ----------
     mu_weight : float
-        What `complementarity` is for mu = 1, if all products are as they are to be.
+        The result of `complementarity` if mu is 1 and all products have the value that Newton steps aim at.
     """
 
     def __init__(
@@ -57,38 +57,40 @@ class RampGroup:
 
     @property
     def upper(self) -> np.ndarray:
+        """The upper bounds (n,) of the dual variables."""
         return self.ramps.upper
 
     def derivatives(self) -> np.ndarray:
-        """Derivatives (n,) of the objective by the scores or coefficients, as the dual variables say."""
+        """The derivatives (n,) of the objective by the scores or coefficients, computed from the dual variables."""
         return self.weight * self.sign * self.p
 
     def linearise(self, mu: float) -> tuple[np.ndarray, np.ndarray]:
-        """Curvatures (n,) of the scores or coefficients, and right-hand sides (n,), in the Newton system for this mu."""
+        """The curvatures (n,) and right-hand sides (n,) of the scores or coefficients in the Newton system for this mu."""
         interior_steps.eliminate(self.ramps, self.smoothing, self.mu_factor * mu, self.direction, self.eliminated)
         curvature = self.weight * self.eliminated.slope
         return curvature, curvature * self.sign * self.eliminated.shift
 
     def set_direction(self, change: np.ndarray, mu: float) -> tuple[float, float, float]:
-        """Set the direction for this change (n,) of the scores or coefficients; returns as `interior_steps.substitute`."""
+        """Set the direction for this change (n,) of the scores or coefficients, and return what `substitute` returns."""
         np.multiply(self.sign, change, out=self.direction.dt)
         return interior_steps.substitute(self.ramps, self.weight, self.mu_factor * mu, self.eliminated, self.direction)
 
     def advance(self, step: float) -> None:
+        """Move by `step` times the direction."""
         interior_steps.advance(step, self.direction, self.ramps)
 
     def complementarity(self) -> float:
-        """The weighted sum of all products of complementary variables: the duality gap of these ramps at a feasible point."""
+        """The weighted sum of all products of complementary variables.  At a feasible point it is the ramps' duality gap."""
         _, upper, p, u, v = self.ramps
         left = np.where(self.bounded, upper - p, 0.0)
         return float(self.weight @ (p * u + left * v))
 
     def values(self) -> tuple[float, float]:
-        """The weighted sum of the ramps, and what it is with the current p in place of the best ones: at most as much."""
+        """The weighted sum of the ramps, and the same sum with the current p instead of the maximisers, which is not larger."""
         t, upper, p, *_ = self.ramps
         if self.smoothing > 0.0:
             best = np.clip(t / self.smoothing, 0.0, upper)
-        else:  # without a bound, t is negative and the best p is zero
+        else:  # where p has no upper bound, t is negative and p = 0 is the maximiser
             best = np.where((t > 0.0) & self.bounded, upper, 0.0)
         value, dual_value = (float(self.weight @ (q * (t - 0.5 * self.smoothing * q))) for q in (best, p))
         return value, dual_value

@@ -1,11 +1,11 @@
-"""The compiled loops of the interior-point method, over the ramps of all rows or of all coefficients.
+"""The compiled loops of the interior-point method over the ramps of all rows or of all coefficients.
 
-A ramp is rho(t) = max of p t - smoothing p^2 / 2 over 0 <= p <= upper.  Its optimality (KKT) conditions, with complementarity
-relaxed to mu > 0, are
+A ramp is rho(t) = max of p t - smoothing p^2 / 2 over 0 <= p <= upper.  Its optimality (KKT) conditions, with the products of
+complementary variables equal to mu > 0 instead of 0, are
 
     v - u = t - smoothing p,    p u = mu,    (upper - p) v = mu,    u, v > 0,
 
-where u and v are the multipliers of the bounds 0 and upper of p.  An infinite upper has no multiplier: v stays zero.
+where u and v are the multipliers of the bounds 0 and upper of p.  If upper is infinite, it has no multiplier, and v is zero.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ..compiled.jit import kernel
 
 
 class Ramps(NamedTuple):
-    """The current point of n ramps; each array is (n,)."""
+    """The variables of n ramps.  Each array has the shape (n,)."""
 
     t: np.ndarray  # the argument
-    upper: np.ndarray  # bound of p, may be infinite
-    p: np.ndarray  # the dual variable: the slope that the ramp counts with
-    u: np.ndarray  # multiplier of p >= 0
-    v: np.ndarray  # multiplier of p <= upper
+    upper: np.ndarray  # the upper bound of p, which may be infinite
+    p: np.ndarray  # the dual variable, which is the slope of the ramp at the optimum
+    u: np.ndarray  # the multiplier of p >= 0
+    v: np.ndarray  # the multiplier of p <= upper
 
 
 class Direction(NamedTuple):
-    """A Newton direction of n ramps, the changes of their variables in a full step; each array is (n,)."""
+    """A Newton direction: the changes of the variables of n ramps in a full step.  Each array has the shape (n,)."""
 
     dt: np.ndarray
     dp: np.ndarray
@@ -38,7 +38,7 @@ class Direction(NamedTuple):
 
 
 class Eliminated(NamedTuple):
-    """What is left of the linearised conditions once u and v are eliminated: dp = slope (dt - shift); each array is (n,)."""
+    """The linearised conditions after u and v are eliminated: dp = slope (dt - shift).  Each array has the shape (n,)."""
 
     slope: np.ndarray
     shift: np.ndarray
@@ -46,16 +46,16 @@ class Eliminated(NamedTuple):
 
 @kernel
 def centre(ramps, smoothing, mu):
-    """Fill p, u and v such that both products of complementary variables are `mu`.
+    """Fill p, u and v such that both products of complementary variables are equal to `mu`.
 
-    Where p has neither a finite bound nor smoothing, t has to be negative.
+    If p has neither a finite upper bound nor smoothing, t has to be negative.
     """
     t, upper, p, u, v = ramps
     for i in range(len(t)):
         c = upper[i]
         if np.isfinite(c):
             root = math.sqrt(c * c * t[i] * t[i] + 4.0 * mu * mu)
-            large = (2.0 * mu + c * abs(t[i]) + root) / (2.0 * c)  # the larger one of u and v, free of cancellation
+            large = (2.0 * mu + c * abs(t[i]) + root) / (2.0 * c)  # the larger one of u and v, computed without cancellation
             share = mu / large
             p[i] = c - share if t[i] > 0.0 else share
             u[i], v[i] = mu / p[i], mu / (c - p[i])
@@ -68,10 +68,10 @@ def centre(ramps, smoothing, mu):
 
 @kernel
 def eliminate(ramps, smoothing, mu, direction, eliminated):
-    """Linearise the conditions for this `mu` at the current point, eliminate u and v, and fill `eliminated`.
+    """Linearise the conditions with this `mu` at the current point, eliminate u and v, and fill `eliminated`.
 
-    The products of the last direction's changes are the second-order terms of Mehrotra's corrector; they are zero for the
-    predictor, before which there was no direction.
+    For the corrector, `direction` is the predictor.  The products of its changes are the second-order terms of Mehrotra's
+    method.  For the predictor, the changes in `direction` are zero.
     """
     t, upper, p, u, v = ramps
     _, dp, du, dv = direction
@@ -89,14 +89,14 @@ def eliminate(ramps, smoothing, mu, direction, eliminated):
 
 @kernel
 def substitute(ramps, weight, mu, eliminated, direction):
-    """Given the changes dt of the arguments, replace the last dp, du and dv by those that solve the linearised conditions.
+    """Replace dp, du and dv by the solution of the linearised conditions, given the changes dt of the arguments.
 
     Returns
     -------
     longest : float
         The longest step, at most 1, that keeps all variables positive.
     linear, quadratic : float
-        A step a adds linear a + quadratic a^2 to the weighted sum of all products p u and (upper - p) v.
+        A step of length a adds linear a + quadratic a^2 to the weighted sum of all products p u and (upper - p) v.
     """
     _, upper, p, u, v = ramps
     dt, dp, du, dv = direction
@@ -127,7 +127,7 @@ def substitute(ramps, weight, mu, eliminated, direction):
 
 @kernel
 def advance(step, direction, ramps):
-    """Take the step along the direction, and set the changes dp, du and dv to zero."""
+    """Make a step of this length along the direction, and set the changes dp, du and dv to zero."""
     t, _, p, u, v = ramps
     dt, dp, du, dv = direction
     for i in range(len(t)):

@@ -1,8 +1,9 @@
-"""The linear systems of the interior-point method, one for each column of scores that has not ended.
+"""The linear systems of the interior-point method, one for each column of scores that has not stopped.
 
-Their matrices are X~' C X~ + L: C is diagonal and holds the curvatures of all rows, and L, also diagonal, holds those of the
-coefficients, from the penalty.  A system is solved by a Cholesky factorisation of this matrix, of a matrix of the rows instead,
-or by conjugate gradients, which need products alone.
+Their matrices are X~' C X~ + L, where X~ is the standardised X.  C and L are diagonal matrices: C (n, n) holds the curvatures
+of the rows, L (D, D) the curvatures of the penalties on coefficients.  There are three ways to solve a system: by a Cholesky
+factorisation of this matrix, by a Cholesky factorisation of a matrix (n, n), or by conjugate gradients, which need products
+only.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from ..constants import EPS
 from ..models.cost import LARGEST_SIDE, OVERHEAD, PRODUCT, HessianPlan, factor_cost, pass_cost
 from ..objective import Objective
 
-# Passes over X that a matrix may cost.  Conjugate gradients would take as many.
-MOST_PASSES = 150
-# Entries of X times columns of scores up to which conjugate gradients take seconds.  Larger problems are smoothed instead.
-MOST_ENTRIES = 5_000_000
-MOST_DENSE_ENTRIES = 1 << 25  # of the centred copy of X that a matrix of the rows needs: 256 MiB
-MOST_ITERATIONS = 1000  # of conjugate gradients
-RESIDUAL_SHARE = 0.03  # share of the gap that the residual of conjugate gradients may cost
+# The largest cost of a matrix, in passes over X.  Conjugate gradients would take as many passes.
+MAX_PASSES = 150
+# The largest number of entries of X, times columns of scores, for conjugate gradients.  Up to it they take seconds.  Larger
+# problems are solved by smoothing.
+MAX_ENTRIES = 5_000_000
+MAX_DENSE_ENTRIES = 1 << 25  # the largest number of entries of the standardised copy of X that a matrix (n, n) needs: 256 MiB
+MAX_ITERATIONS = 1000  # the largest number of iterations of conjugate gradients
+RESIDUAL_SHARE = 0.03  # The residual of conjugate gradients may lower the bound by this share of the gap.
 
 
 class NewtonSystem(NamedTuple):
@@ -40,7 +42,7 @@ Solve = Callable[[np.ndarray], np.ndarray]  # from right-hand sides to solutions
 
 
 class Accuracy(Protocol):
-    """What conjugate gradients ask of a column, to know how exact the solution of its system has to be."""
+    """What conjugate gradients ask of a column, to know how accurate the solution of its system has to be."""
 
     @property
     def mu(self) -> float:
@@ -48,52 +50,52 @@ class Accuracy(Protocol):
 
     @property
     def allowed(self) -> float:
-        """The gap that ends the column."""
+        """The column stops when its gap is at most this."""
 
     def residual_cost(self, residual: np.ndarray) -> tuple[float, float]:
-        """What the lower bound loses by a dual residual (D,), and the part of that which is a guess."""
+        """By how much a dual residual (D,) lowers the bound, and the part of this number that is a guess."""
 
 
 def solvable(objective: Objective) -> bool:
-    """Whether the systems can be solved in seconds, one way or another."""
-    few = objective.data.entries * objective.K <= MOST_ENTRIES
+    """Whether one of the three ways solves the systems in seconds."""
+    few = objective.data.entries * objective.K <= MAX_ENTRIES
     return few or coefficient_matrix_is_worthwhile(objective) or row_matrix_is_worthwhile(objective)
 
 
 def solver_for(objective: Objective) -> Callable[..., Solve]:
-    """The cheapest solver: by a matrix of rows or of coefficients if that costs few passes over X, else conjugate gradients."""
+    """The cheapest solver: by a matrix (n, n) or (D, D) if it is worth its cost, else by conjugate gradients."""
     if row_matrix_is_worthwhile(objective):
         return partial(by_row_matrices, _standardised(objective))
     return by_coefficient_matrices if coefficient_matrix_is_worthwhile(objective) else by_conjugate_gradients
 
 
 def coefficient_matrix_is_worthwhile(objective: Objective) -> bool:
-    """Whether the matrix of one column's coefficients costs less than the passes over X of conjugate gradients."""
+    """Whether the matrix (D, D) of one column of scores costs less than the passes over X of conjugate gradients."""
     plan = HessianPlan(objective, constant=True)
-    return plan.side <= LARGEST_SIDE and plan.passes <= MOST_PASSES
+    return plan.side <= LARGEST_SIDE and plan.passes <= MAX_PASSES
 
 
 def row_matrix_is_worthwhile(objective: Objective) -> bool:
-    """Whether X has fewer rows than columns, the penalty gives every coefficient curvature, and a matrix of rows is cheap."""
+    """Whether X has fewer rows than columns, every coefficient has a penalty, and a matrix (n, n) is worth its cost."""
     n, d, penalty = objective.n, objective.d, objective.penalty.of(slice(objective.d))
     curved = penalty.non_smooth | (penalty.l2 > 0.0) | (objective.coordinates.scale[:-1] == 0.0)
-    if n >= d or n * d > MOST_DENSE_ENTRIES or not curved.all():
+    if n >= d or n * d > MAX_DENSE_ENTRIES or not curved.all():
         return False
-    return PRODUCT * n * n * d + factor_cost(n) <= MOST_PASSES * (OVERHEAD + n * pass_cost(objective))
+    return PRODUCT * n * n * d + factor_cost(n) <= MAX_PASSES * (OVERHEAD + n * pass_cost(objective))
 
 
 def _standardised(objective: Objective) -> np.ndarray:
-    """The standardised columns (n, d), dense."""
+    """The standardised columns (n, d) as a dense array."""
     X, (mean, scale) = objective.table.X, objective.coordinates
     return ((X.toarray() if objective.table.sparse else X) - mean) * scale[:-1]
 
 
 # ---------------------------------------------------------------- matrices
 def by_row_matrices(A: np.ndarray, objective: Objective, systems: list[NewtonSystem], columns: Sequence[Accuracy]) -> Solve:
-    """Solve the systems of all columns by matrices of the n rows, given the standardised columns A (n, d).
+    """Solve the systems of all columns of scores by matrices (n, n), given the standardised columns A (n, d).
 
-    Let q be the curvature of the rows times the change of their scores, and M the inverse of the coefficients' curvature.
-    Coefficients change by M (r - A' q), and (1/curvature + A M A') q = A M r + the change of the intercept (Woodbury).
+    Let r be the right-hand side, M the inverse of the curvatures L, and q the curvatures C times the change of the scores.  The
+    coefficients change by M (r - A' q), and q solves (C^-1 + A M A') q = A M r + the change of the intercept (Woodbury).
     """
     intercept_scale = objective.coordinates.scale[-1]
     solves = [_by_row_matrix(A, intercept_scale, system) for system in systems]
@@ -101,7 +103,7 @@ def by_row_matrices(A: np.ndarray, objective: Objective, systems: list[NewtonSys
 
 
 def _by_row_matrix(A: np.ndarray, intercept_scale: float, system: NewtonSystem) -> Solve:
-    """The same for one column; the intercept, which has no curvature of its own, is eliminated by its Schur complement."""
+    """`by_row_matrices` for one column.  The intercept, which has no penalty, is eliminated by its Schur complement."""
     own = system.coefficient_curvature[:-1]
     M = np.divide(1.0, own, out=np.zeros_like(own), where=own > 0.0)
     S = (A * M) @ A.T
@@ -119,7 +121,7 @@ def _by_row_matrix(A: np.ndarray, intercept_scale: float, system: NewtonSystem) 
 
 
 def by_coefficient_matrices(objective: Objective, systems: list[NewtonSystem], columns: Sequence[Accuracy]) -> Solve:
-    """Solve the systems of all columns by Cholesky factorisations of their (D, D) matrices."""
+    """Solve the systems of all columns of scores by Cholesky factorisations of their matrices (D, D)."""
     inverses = []
     for system in systems:
         H = objective.table.gram(system.row_curvature, *objective.coordinates)
@@ -129,9 +131,11 @@ def by_coefficient_matrices(objective: Objective, systems: list[NewtonSystem], c
 
 
 def _cholesky(H: np.ndarray) -> Solve:
-    """The inverse of a positive semi-definite matrix, with no more added to its diagonal than rounding makes necessary.
+    """Factorise a positive semi-definite matrix; returns a function that solves with it.
 
-    Unlike in `quadratic.factor`, steps follow directions of hardly any curvature: a residual along them would spoil the bound.
+    If rounding errors make the factorisation fail, a small multiple of the diagonal is added.  Unlike in
+    `factorisation.factor`, solutions have parts along directions with hardly any curvature, because a residual along them would
+    lower the bound.
     """
     diagonal = np.diagonal(H)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, np.inf))
@@ -148,9 +152,10 @@ def _cholesky(H: np.ndarray) -> Solve:
 
 # ---------------------------------------------------------------- conjugate gradients
 def by_conjugate_gradients(objective: Objective, systems: list[NewtonSystem], columns: Sequence[Accuracy]) -> Solve:
-    """Solve the systems of all columns by conjugate gradients, preconditioned by the diagonals; columns share passes over X.
+    """Solve the systems of all columns of scores by conjugate gradients, preconditioned by the diagonals.
 
-    They end where their residuals would cost a small share of the gap: of the one that is allowed or, if it is larger, of mu.
+    Columns share passes over X.  The iteration ends when the residual of each column would lower its bound by at most the share
+    `RESIDUAL_SHARE` of the allowed gap, or of mu if it is larger.
     """
     table, coordinates = objective.table, objective.coordinates
     c = np.array([system.row_curvature for system in systems])
@@ -174,16 +179,17 @@ def conjugate_gradients(
     diagonal: np.ndarray,
     suffices: Callable[[np.ndarray], bool],
 ) -> np.ndarray:
-    """Solve a system for each column of R (D, K), given products with the matrices and their diagonals (D, K).
+    """Solve a system for each column of R (D, K) by conjugate gradients (Hestenes and Stiefel, 1952).
 
-    The iteration ends where the residuals suffice, without regard to the intercepts' in the last row.  Afterwards the
-    intercepts' equations are solved exactly, because no penalty takes up their residual (Hestenes and Stiefel, 1952).
+    `product` multiplies by the matrices, and `diagonal` (D, K) holds their diagonals.  The iteration ends when `suffices`
+    accepts the residuals, with zeros in the last row.  The equations of the intercepts, in this row, are solved exactly
+    afterwards.
     """
     inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0.0)
     x, r = np.zeros_like(R), R
     direction = z = inverse * r
     rz = np.sum(r * z, axis=0)
-    for _ in range(MOST_ITERATIONS):
+    for _ in range(MAX_ITERATIONS):
         H = product(direction)
         curved = np.sum(direction * H, axis=0)
         step = np.divide(rz, curved, out=np.zeros_like(rz), where=curved > 0.0)

@@ -1,7 +1,7 @@
 """Line search: how far a descent goes from theta towards the minimiser of its model, the target.
 
-The whole step is tried first.  It is shortened until it lowers the objective enough (Armijo's condition), or extended while
-the objective falls as if it were straight.
+The full step, to the target, is tried first.  If it does not lower the objective enough (Armijo's condition), shorter steps are
+tried.  If the objective falls nearly linearly along it, longer steps are tried.
 """
 
 from __future__ import annotations
@@ -15,28 +15,30 @@ from ..constants import EPS
 from ..objective import Objective
 from .passes import Evaluations
 
-# A step must lower F by this share of what its slope promises.  A quadratic keeps 1/2.  1e-4 is usual; with 0.2 wide separable
-# text needed a quarter of the passes, because long steps that barely lower F throw many rows to their wrong side.
-SUFFICIENT = 0.2
-SHORTENING = 0.25  # the ratio of the lengths of two successive trials
-TRIALS = 32  # the number of lengths that are tried: the last one is about 1e-19 of the first
-AT_ONCE = 8  # lengths that share a pass where passes are expensive
-# A step that keeps more than this share of its slope's promise met less than a fifth of the model's curvature.  It is extended.
-STRAIGHT = 0.9
-EXTENSION = 4.0  # the ratio of the lengths of two successive extensions
+# A step must lower F by this share of its length times the slope.  The full step on a quadratic function lowers it by 1/2.
+# Textbooks use 1e-4.  With 0.2 a fit of separable text with many columns needed a quarter of the passes, because long steps
+# that barely lower F give many rows scores of the wrong sign.
+SUFFICIENT_DECREASE = 0.2
+SHORTENING = 0.25  # the ratio of two successive lengths
+TRIALS = 32  # the number of shorter lengths that are tried; the last one is about 1e-19 of the first one
+LENGTHS_PER_PASS = 8  # the number of lengths that are evaluated in one pass where passes are expensive
+# A step is extended if it lowers F by more than this share of its length times the slope.  Then the curvature along it is less
+# than a fifth of the model's.
+NEARLY_LINEAR = 0.9
+EXTENSION = 4.0  # the ratio of two successive lengths of an extended step
 
 
 class Found(NamedTuple):
-    """A point with a lower objective, and what was learned there."""
+    """The point where a line search ended."""
 
-    theta: np.ndarray
-    F: float
-    gradient: np.ndarray  # of the loss part
+    theta: np.ndarray  # (D, K)
+    F: float  # the objective there
+    gradient: np.ndarray  # (D, K), of the loss part
 
 
 @dataclass(frozen=True)
 class Ray:
-    """The points theta + t (target - theta) for t > 0, with the objective F and its slope along t, both at theta."""
+    """The points theta + t (target - theta) for t > 0, with the objective F at theta and its slope by t there."""
 
     theta: np.ndarray
     target: np.ndarray
@@ -44,20 +46,21 @@ class Ray:
     slope: float
 
     def at(self, t: float) -> np.ndarray:
+        """The point (D, K) at the length t."""
         return self.theta + t * (self.target - self.theta)
 
     def is_lowered(self, F_new: float, t: float) -> bool:
-        """Whether the step of length t lowers F enough."""
-        return F_new <= self.F + SUFFICIENT * t * self.slope + 4 * EPS * abs(self.F)
+        """Whether a step of length t that ends at F_new lowers F enough."""
+        return F_new <= self.F + SUFFICIENT_DECREASE * t * self.slope + 4 * EPS * abs(self.F)
 
-    def is_straight(self, F_new: float, t: float) -> bool:
-        """Whether F falls along the step of length t nearly as its slope says."""
-        return F_new <= self.F + STRAIGHT * t * self.slope
+    def is_nearly_linear(self, F_new: float, t: float) -> bool:
+        """Whether F falls nearly linearly along a step of length t that ends at F_new."""
+        return F_new <= self.F + NEARLY_LINEAR * t * self.slope
 
     def shorter_lengths(self, F_target: float) -> np.ndarray:
-        """Lengths (TRIALS,) to try after the whole step failed with F_target.
+        """Lengths (TRIALS,) to try after the full step, which ended at F_target, did not lower F enough.
 
-        The first one minimises the parabola through both objectives and the slope, if that is between 0.1 and 0.5.
+        The first length minimises the parabola that fits F, its slope and F_target.  It is clipped to [0.1, 0.5].
         """
         first = 0.1
         if np.isfinite(F_target):
@@ -66,7 +69,7 @@ class Ray:
 
 
 def line_search(objective: Objective, ray: Ray) -> Evaluations[Found | None]:
-    """The point along the ray where the search ends, which is the target itself after a whole step; None if F never falls."""
+    """The point where the search ends, which is `ray.target` itself after a full step.  None if no length lowers F enough."""
     F_target, gradient = yield ray.target
     if ray.is_lowered(F_target, 1.0):
         return (yield from _extended(ray, Found(ray.target, F_target, gradient)))
@@ -82,9 +85,9 @@ def line_search(objective: Objective, ray: Ray) -> Evaluations[Found | None]:
 
 
 def _extended(ray: Ray, found: Found) -> Evaluations[Found]:
-    """Lengthen a successful whole step while F falls nearly straight: there the model has too much curvature."""
+    """Lengthen a successful full step while F falls nearly linearly, because the model has too much curvature there."""
     t = 1.0
-    while ray.is_straight(found.F, t):
+    while ray.is_nearly_linear(found.F, t):
         t *= EXTENSION
         new = ray.at(t)
         F_new, gradient = yield new
@@ -95,8 +98,8 @@ def _extended(ray: Ray, found: Found) -> Evaluations[Found]:
 
 
 def _first_in_batches(objective: Objective, ray: Ray, lengths: np.ndarray) -> Found | None:
-    """The first length that lowers F enough, by passes that evaluate `AT_ONCE` lengths each."""
-    for batch in np.split(lengths, TRIALS // AT_ONCE):
+    """The first length that lowers F enough.  Each pass over X evaluates `LENGTHS_PER_PASS` lengths."""
+    for batch in np.split(lengths, TRIALS // LENGTHS_PER_PASS):
         points = [ray.at(t) for t in batch]
         for t, new, value in zip(batch, points, objective.values(points), strict=True):
             if ray.is_lowered(value, t):

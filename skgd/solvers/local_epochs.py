@@ -1,11 +1,12 @@
-"""Epochs on rows in partitions.  Every partition is read once, and the steps on it are those of `steps.py`.
+"""Epochs on rows in partitions.  An epoch reads every partition once and makes the steps of `steps.py` on its rows.
 
-In a stream, the steps on each batch go on where those on the batch before ended.  On a cluster, all partitions start from the
-same coefficients, and where they end is averaged with the weights of their rows (local SGD; McMahan et al., 2017).
+In a stream, partitions are read one after another, and the steps on one start where the steps on the last one ended.  On a
+cluster, the steps on all partitions start at the same coefficients.  Their final coefficients are then averaged, weighted by
+the rows of the partitions (local SGD; McMahan et al., 2017).
 
-From the second epoch on no partition drifts to the minimum of its own rows.  Steps follow the gradient of all rows at the
-start of the epoch, plus what has changed since on the batch at hand (SVRG; Johnson and Zhang, 2013).  The residuals at the
-start are computed when a partition is read, so that nothing is kept of single rows.
+From the second epoch on, variance reduction keeps the steps from drifting to the minimum of each partition.  Each step follows
+the gradient of all rows at the start of the epoch, plus the change of the gradient of its batch since then (SVRG; Johnson and
+Zhang, 2013).  The residuals at the start are computed when a partition is read, so nothing has to be kept for single rows.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from .steps import Plan, State, no_limit, reduces_variance
 
 
 class Snapshot(NamedTuple):
-    """The point of an epoch that its steps compare with, in SVRG's word."""
+    """The start of an epoch, from which its steps compute changes of gradients.  SVRG calls it a snapshot."""
 
     theta: np.ndarray  # (d + 1, K)
-    gradient: np.ndarray  # (d + 1, K), of the loss of all rows there, in the coordinates of the steps
+    gradient: np.ndarray  # (d + 1, K), the gradient of the loss of all rows there, in the coordinates of the steps
 
 
 @dataclass(frozen=True)
@@ -42,22 +43,23 @@ class LocalEpoch:
     ----------
     loss : struct of losses
     penalty : Penalty
-        On the d raw coefficients.
+        The penalty on the d raw coefficients.
     coordinates : Coordinates
     plan : Plan
     weight_scale : float
-        Factor of sample weights that makes their mean over all partitions one.
+        The factor of sample weights that makes their mean over all partitions one.
     rate_factor : float
-        What all rates of the plan are multiplied by.
+        The factor of all rates of the plan.
     seed : int
-        Of the random orders of rows, with the number of the partition's first row.
+        Seeds the random order of rows, together with the number of the partition's first row.
     average_from : int or None
-        The number of steps made when averaging started; None: nothing is averaged.
+        The number of steps made when averaging started.  None: iterates are not averaged.
     snapshot : Snapshot or None
-        None: the noise of steps is not reduced.
+        None: the variance of gradients is not reduced.
     solver : str
+        The name of the solver, for the message if numbers overflow.
     explicit : bool
-        Whether a rate that the user chose is to blame if numbers overflow.
+        Whether that message blames the user's learning rate.
     """
 
     loss: Any
@@ -75,8 +77,8 @@ class LocalEpoch:
     def __call__(self, before: PartialSums, table: Table) -> PartialSums:
         """Step on the rows of a table.
 
-        Both states are the iterate (D, K), the average (D, K), the optimizer state (2, D, K) and the number of steps made, so
-        that those of several partitions can be averaged.
+        A state consists of the iterate (D, K), the average (D, K), the optimizer state (2, D, K) and the number of steps made.
+        All of them are arrays or numbers, so that the states of several partitions can be averaged.
         """
         phi, average, optimizer_state, count = before
         data = Table(table.X, table.Y, self.weight_scale * table.s)
@@ -86,7 +88,7 @@ class LocalEpoch:
         if self.snapshot is not None:
             state.phi = self.plan.whitening.phi(self.snapshot.theta)
             steps.refresh_residuals(objective, self.plan, state)
-            state.table_gradient[:] = self.snapshot.gradient  # of all rows, instead of that of the partition
+            state.table_gradient[:] = self.snapshot.gradient  # the gradient of all rows, not of the partition
         state.phi, state.average = phi.copy(), average.copy()
         state.steps, state.average_from = int(count), self.average_from
         random_state = np.random.RandomState([self.seed, table.first % 2**32, table.first >> 32])
@@ -95,9 +97,9 @@ class LocalEpoch:
 
 
 def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.random.RandomState, history: History) -> None:
-    """Make one epoch on all partitions, the state in place.  One pass.
+    """Make one epoch on all partitions, and change the state in place.  One pass over X.
 
-    Where noise is reduced, the gradient of all rows costs another pass, unless the objective was last evaluated there.
+    If the variance is reduced, the gradient of all rows costs another pass, unless the objective was last evaluated there.
 
     Raises
     ------
@@ -110,18 +112,20 @@ def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.r
         theta = objective.cache.near(state.result())
         snapshot = Snapshot(theta, plan.whitening.gradient(objective.evaluate(theta)[1]))
         state.average, state.average_from = state.phi.copy(), None if state.average_from is None else state.steps
+    local_plan = replace(plan, safe_rate_factor=no_limit, variance_reduced=snapshot is not None)  # `no_limit` holds no rows
+    finite = bool(np.isfinite(data.column_moments.squares).all())  # otherwise the values of X are too large for any rate
     epoch = LocalEpoch(
         objective.loss,
         objective.raw_penalty,
         objective.coordinates,
-        replace(plan, safe_rate_factor=no_limit, variance_reduced=snapshot is not None),  # which holds no rows
+        local_plan,
         data.weight_scale,
         state.rate_factor,
         int(random_state.randint(2**31)),
         state.average_from,
         snapshot,
         history.solver,
-        history.explicit and bool(np.isfinite(data.column_moments.squares).all()),  # else X is too large at any rate
+        history.explicit and finite,
     )
     before = state.phi, state.average, state.optimizer_state, float(state.steps)
     state.phi, state.average, state.optimizer_state, count = data.partitions.advance(epoch, before)

@@ -1,8 +1,8 @@
 """Descents are generators, so that several of them can share passes over X.
 
-Passes over X take most of the time.  Instead of making one, a descent yields the point at which it needs the objective
-and is sent the `Answer`.  Whoever runs the generator makes the pass: `run_alone` evaluates one descent's points one by one;
-`together.minimise` collects the points of several columns and answers all of them from a single pass.
+Passes over X take most of the time.  A descent does not make them itself.  It yields the point at which it needs the objective,
+and is sent the `Answer`.  `run_alone` makes one pass for each point of one descent.  `together.minimise` collects the points of
+the descents of several columns of scores, and answers all of them from one pass.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Descent = Evaluations[Solution]
 
 
 @dataclass
-class Share:
-    """The mean objective of all columns that descend together, before every answer; 0 where a descent runs alone.
+class MeanObjective:
+    """The mean of the objectives of all columns of scores that share passes; 0 where a descent runs alone.
 
-    A column's gap counts relative to the larger one of its own objective and this share.
+    The gap of a column is relative to the larger one of its own objective and this mean.
     """
 
     value: float = 0.0
 
 
 def run_alone(objective: Objective, generator: Evaluations[Result]) -> Result:
-    """Evaluate the objective wherever the generator asks for it, and return the generator's result."""
+    """Run a generator, with one pass over X for each point that it yields, and return its result."""
     try:
         point = next(generator)
         while True:

@@ -1,4 +1,7 @@
-"""Exact zeros after averaging: an average of sparse iterates is not sparse, and proximal steps on all rows make it so again."""
+"""Proximal steps on all rows after averaging.
+
+Iterates with an L1 penalty have exact zeros, but their average has none.  Proximal steps on all rows restore the zeros.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,23 @@ from ..penalties import proximal_step
 from . import gd
 from .budget import Budget
 
-HALVINGS = 10  # of the rate of the last step, until it does not raise the objective
+HALVINGS = 10  # The rate of the last step is halved at most so many times, until the step does not raise the objective.
 
 
 def polish(objective: Objective, theta: np.ndarray, rate: float, epochs: int) -> tuple[np.ndarray, float]:
-    """Make the zeros of theta exact.
+    """Make proximal steps on all rows, so that small coefficients become exactly zero.
 
-    The first step is in the metric of the Hessian, an iteration of gd, where that costs no more passes than the epochs did.
-    The second one is in the metric of the coordinates, where a step of this rate does not raise F.
+    The first step is an iteration of gd with the Hessian.  It is made only if the Hessian costs no more passes than the epochs
+    did.  The second one is a proximal gradient step.
 
     Parameters
     ----------
     objective : Objective
     theta : ndarray of shape (d + 1, K)
     rate : float
-        Of the second step, at which it cannot overshoot by theory.
+        The rate of the proximal gradient step.  In exact arithmetic a step of this rate cannot raise F.
     epochs : int
-        That the fit has made.
+        The number of epochs that the fit has made.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The solvers that step by an update rule, by name.  Fits, streams and `partial_fit` all ask this one table for them."""
+"""The stochastic solvers by name.  Each of them has an update rule, which `fit` and `partial_fit` use."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from .updates import UpdateRule
 
 
 class StochasticSolver(Protocol):
-    """What the module of such a solver defines.
+    """What the module of a stochastic solver defines.
 
     Attributes
     ----------
     PARAMETERS : tuple of str
-        The estimator's parameters that only this rule uses.  They have no effect with other solvers.
+        The names of the estimator's parameters that only this solver uses.
     """
 
     PARAMETERS: tuple[str, ...]
 
     def supports(self, loss: Any, automatic: bool) -> bool:
-        """Whether the solver minimises the loss, with rates from the data (`automatic`) or with explicit ones."""
+        """Whether the solver can minimise the loss, with rates derived from the data (`automatic`) or with explicit rates."""
 
     def minimise(self, objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
-        """Run epochs from theta (d + 1, K)."""
+        """Run epochs from theta (d + 1, K), and return the point where they end."""
 
     def plan_steps(self, objective: Objective, options: Options) -> tuple[Objective, Plan]:
-        """The objective in the coordinates to step in, and the plan of the steps."""
+        """The objective in the coordinates of the steps, and the plan of the steps."""
 
     def rule(self, options: Options) -> UpdateRule:
-        """The update rule with the user's parameters, as explicit learning rates use it."""
+        """The update rule with the user's parameters, for explicit learning rates."""
 
     def online_rate(self, loss: Any) -> float | None:
         """The rate of `partial_fit` with ``learning_rate="auto"``, in natural units of coefficients.
@@ -49,5 +49,8 @@ STOCHASTIC_SOLVERS: dict[str, StochasticSolver] = {"sgd": sgd, "adam": adam}
 
 
 def stochastic_solver(name: str) -> StochasticSolver:
-    """The solver of this name; for "gd", whose explicit rates step by sgd's rule, and for "auto" it is sgd."""
+    """The stochastic solver of this name.
+
+    It is sgd for "auto", and for "gd": with explicit rates, gd makes steps of sgd whose batches hold all rows.
+    """
     return STOCHASTIC_SOLVERS.get(name, sgd)

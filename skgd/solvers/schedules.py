@@ -1,4 +1,4 @@
-"""Schedules of the learning rate: plain functions of an array of step numbers, counted from 1, that return their rates."""
+"""Schedules of the learning rate: functions that map an array of step numbers, counted from 1, to an array of rates."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def damped(step: np.ndarray, eta0: float, delay: float) -> np.ndarray:
 
 
 def damped_in_first_epoch(step: np.ndarray, eta0: float, delay: float, steps: int) -> np.ndarray:
-    """The rates of `damped` during the first epoch, which has `steps` steps, and eta0 from the second epoch on."""
+    """The rates of `damped` during the first epoch, which has `steps` steps, and eta0 in all other epochs."""
     return constant(step, eta0) if step[0] > steps else damped(step, eta0, delay)

@@ -1,17 +1,18 @@
-"""Stochastic gradient descent: averaged, in whitened coordinates, at a rate derived from the data; or the textbook's.
+"""Stochastic gradient descent: with a rate derived from the data, or with explicit rates as in textbooks.
 
-The automatic rate is 1/(2 L), where L is the curvature that a batch of B rows sees: h (lambda (B - 1) + 2 trace) / B.  Here
-h bounds the curvature of the loss by a score, and lambda and trace are the largest eigenvalue and the trace of the second
-moments of the columns.
+The automatic rate is 1/(2 L) with L = h (lambda (B - 1) + 2 trace) / B, the expected curvature of F on a batch of B rows.  Here
+h is the bound of the curvature of the loss by a score, and lambda and trace are the largest eigenvalue and the trace of the
+second moments of the columns.  Steps are made in whitened coordinates, and the result is an average of the iterates:
 
-- In the first epoch the rate is damped like 1/sqrt(t), from a quarter of the epoch on.  From the second epoch on the noise of
-  steps is reduced instead, and the rate follows the objective.
-- Iterates are averaged with growing weights.
-- Batches of all rows have no noise: their rate is constant and nothing is averaged.
-- Where the loss has kinks, h is the reciprocal of the natural size of a score, and the rate is damped for ever.
+- In the first epoch the rate is damped like 1/sqrt(t), from a quarter of the epoch on.  From the second epoch on the variance
+of
+  the gradients is reduced instead, and the rate follows the objective (`rate_control`).
+- Late iterates have larger weights in the average.
+- Gradients of batches of all rows have no noise.  Their rate is constant, and iterates are not averaged.
+- For a non-smooth loss h is the reciprocal of the natural size of a score, and the rate is damped in all epochs.
 
-The perceptron's objective is least at zero coefficients, which are of no use.  What counts are its steps: a constant rate,
-averaged (Freund and Schapire, 1999), until the objective falls no more.
+The perceptron's objective is lowest at zero coefficients, which are useless.  Its result is the average of steps with a
+constant rate (Freund and Schapire, 1999), up to the epoch when the objective falls no more.
 """
 
 from __future__ import annotations
@@ -34,41 +35,45 @@ from .updates import Momentum, UpdateRule
 from .whitening import Whitening, largest_squared_row_norm, no_whitening, whitening_of
 
 PARAMETERS: tuple[str, ...] = ("momentum",)
-ONE_BATCH = 64  # rows that are one batch, if there are no more
-# Rows of a batch where reading a row costs more than the sweep over all columns.  With 32 rows an epoch came as near to the
-# minimum as with 16 and took less time; an epoch of many steps can spare some, so batches grow with the number of rows.
+ONE_BATCH = 64  # If X has at most so many rows, they are one batch.
+# The least and the largest number of rows of a batch if X is dense.  Batches grow with the number of rows, because an epoch of
+# many steps can do with fewer.  With 32 rows an epoch came as near to the minimum as with 16, and took less time.
 MIN_BATCH, MAX_BATCH = 16, 64
-MAX_SPARSE_BATCH = 256  # rows of a batch where the sweep over all columns costs more than reading the rows
-SWEEP = 8.0  # columns of the sweep that cost as much as one entry of a row
-EPOCH_STEPS = 500  # steps of an epoch that batches leave before they grow beyond `MIN_BATCH`
-RARE = 16.0  # times the variance of a column: what one row in a batch may add to the curvature along it
-DELAY = 0.25  # share of the first epoch before its rate is damped
-MIN_DELAY = 500.0  # steps before rates are damped, where that share is less
-BLOCK_BYTES = 8192  # of X that stay together in a shuffle: epochs of large data took a sixth less time than with half of it
+# The largest number of rows of a batch if rows have few entries, so that the update of all coefficients costs more than the
+# rows.
+MAX_SPARSE_BATCH = 256
+UPDATES_PER_ENTRY = 8.0  # An update of so many coefficients costs as much as reading one entry of a row.
+EPOCH_STEPS = 500  # Batches have more than `MIN_BATCH` rows only if an epoch still has so many steps.
+# The largest curvature that a single row in a batch may add along a column, relative to the column's variance.
+RARE = 16.0
+DELAY = 0.25  # the share of the first epoch before its rate is damped
+MIN_DELAY = 500.0  # the least number of steps before rates are damped, in case that share is less
+# The bytes of X that stay together in a shuffle.  Epochs of large data took a sixth less time than with half as many bytes.
+BLOCK_BYTES = 8192
 
 
 def supports(loss: Any, automatic: bool) -> bool:
-    """Whether the loss has the bounded curvature that rates are derived from, or rates are explicit."""
+    """Whether rates are explicit, or the loss has a bound of its curvature, from which automatic rates are derived."""
     return loss.bounded_curvature() or not automatic
 
 
 def online_rate(loss: Any) -> float | None:
-    """1 for the perceptron, whose coefficients have no natural size; other losses take Newton steps on rows."""
+    """1 for the perceptron, whose coefficients have no natural size.  None for other losses, which make Newton steps."""
     return 1.0 if loss.minimised_by_zero_scores() else None
 
 
 def rule(options: Options) -> Momentum:
-    """Gradient steps, with the user's momentum."""
+    """Gradient steps with the user's momentum."""
     return Momentum(options.momentum, options.nesterovs_momentum)
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
-    """Run epochs of sgd; epochs of gradient descent for solver="gd" with an explicit rate."""
+    """Run epochs of sgd, or of full-batch gradient descent for solver="gd" with explicit rates."""
     return follow_plan(objective, theta, *plan_steps(objective, options), options, history)
 
 
 def plan_steps(objective: Objective, options: Options) -> tuple[Objective, Plan]:
-    """The objective in the coordinates to step in, and the plan of the steps."""
+    """The objective in the coordinates of the steps, and the plan of the steps."""
     if not options.automatic:
         return objective, textbook_plan(objective, options, rule(options))
     return automatic_plan(*choose_coordinates(objective, options), options)
@@ -77,14 +82,17 @@ def plan_steps(objective: Objective, options: Options) -> tuple[Objective, Plan]
 def follow_plan(
     objective: Objective, theta: np.ndarray, scaled: Objective, plan: Plan, options: Options, history: History
 ) -> Solution:
-    """Run the epochs of a plan in the coordinates of `scaled`, from and to theta in those of `objective`."""
+    """Run the epochs of a plan.
+
+    Steps are made in the coordinates of `scaled`.  theta (d + 1, K) and the solution are in the coordinates of `objective`.
+    """
     here, there = objective.coordinates, scaled.coordinates
 
     def to_objective(theta: np.ndarray) -> np.ndarray:
         return here.theta(*there.raw(theta))
 
     start = there.theta(*here.raw(theta))
-    # Textbook steps are counted from 1 in every fit.  In a stream the epochs after the first belong to the same fit.
+    # Steps at explicit rates are counted from 1 in every fit.  In a stream all epochs belong to the same fit.
     cache = objective.cache if options.automatic or not objective.in_memory else None
     solution = stochastic.minimise(scaled, start, plan, options, history.through(to_objective), cache)
     return solution._replace(theta=to_objective(solution.theta))
@@ -92,10 +100,11 @@ def follow_plan(
 
 # ---------------------------------------------------------------- rates from the data
 def choose_coordinates(objective: Objective, options: Options) -> tuple[Objective, Whitening]:
-    """The objective in the coordinates to step in: whitened ones, or ones in which rare columns take shorter steps.
+    """The objective in the coordinates of the steps, and their whitening.
 
-    A column that is nearly always zero is seen rarely, and then with 1/B of its square in a batch of B rows.  Where that
-    exceeds `RARE` times its variance, its scale shrinks accordingly; else such columns would bound the rate of all others.
+    Where X is not whitened, the scales of rare columns are reduced.  A rare column is zero in nearly all rows.  A row with an
+    entry adds 1/B of its square to the curvature of a batch of B rows.  If this exceeds `RARE` times the variance of the
+    column, the scale of the column is reduced accordingly.  Otherwise the column would limit the rate of all others.
     """
     whitening = whitening_of(objective)
     batch_size, steps = balanced_batches(objective, options, whitening)
@@ -109,7 +118,7 @@ def choose_coordinates(objective: Objective, options: Options) -> tuple[Objectiv
 
 
 def automatic_plan(objective: Objective, whitening: Whitening, options: Options) -> tuple[Objective, Plan]:
-    """Rates from the data, and the objective in coordinates in which one rate suits the intercept, too."""
+    """The plan with rates from the data, and the objective with the intercept scaled such that the same rate suits it."""
     batch_size, steps = balanced_batches(objective, options, whitening)
     full, h = steps == 1, objective.loss.curvature_bound()
     largest, trace = whitening.spectrum(objective)
@@ -133,12 +142,16 @@ def automatic_plan(objective: Objective, whitening: Whitening, options: Options)
         proximal_rate=proximal_rate(objective, largest),
         safe_rate_factor=partial(safe_rate_factor, objective, whitening, batch_size),
     )
-    # The intercept is uncorrelated with centred columns: its curvature is h alone, and its rate 1/(2 h).
+    # The intercept is uncorrelated with centred columns.  The curvature along it is h, so its rate is 1/(2 h).
     return objective.in_coordinates(objective.coordinates.rescaled_intercept(np.sqrt(seen))), plan
 
 
 def _automatic_schedule(rate: float, steps: int, smooth: bool, trivial: bool) -> Schedule:
-    """Constant without noise and for the perceptron, else damped: in the first epoch, at kinks for ever."""
+    """The schedule of automatic rates.
+
+    The rate is constant for full batches and for the perceptron, damped in the first epoch for other smooth losses, and damped
+    in all epochs for non-smooth losses.
+    """
     if trivial or (smooth and steps == 1):
         return partial(schedules.constant, eta0=rate)
     delay = max(DELAY * steps, MIN_DELAY)
@@ -148,31 +161,32 @@ def _automatic_schedule(rate: float, steps: int, smooth: bool, trivial: bool) ->
 
 
 def batch_curvature(largest: float, trace: float, batch_size: int, full: bool) -> float:
-    """The curvature that a batch sees of a loss whose curvature is 1 at most; 1 if there is only the intercept.
+    """The expected largest curvature of the mean loss of a batch, for a loss of curvature 1; 1 if there are no columns.
 
-    `largest` and `trace` are the largest eigenvalue and the trace of the second moments; `full`: the batch has all rows.
+    `largest` and `trace` are the largest eigenvalue and the trace of the second moments.  `full` says that the batch has all
+    rows.
     """
     seen = largest if full else (largest * (batch_size - 1) + 2.0 * trace) / batch_size
     return seen if seen > 0.0 else 1.0
 
 
 def longest_rate(objective: Objective, seen: float) -> float:
-    """1/(2 L), with L the curvature that a batch sees: `seen` times the bound of the loss."""
+    """The rate 1/(2 L), where L is `seen`, the result of `batch_curvature`, times the bound of the curvature of the loss."""
     return 0.5 / (objective.loss.curvature_bound() * seen)
 
 
 def proximal_rate(objective: Objective, largest: float) -> float:
-    """The rate at which a step on all rows cannot overshoot: one over a bound of the Hessian's largest eigenvalue.
+    """The rate at which a gradient step on all rows cannot raise F: one over a bound of the Hessian's largest eigenvalue.
 
-    `largest` is the largest eigenvalue of the second moments; the rate is 0 where that is.
+    `largest` is the largest eigenvalue of the second moments.  If it is 0, so is the rate.
     """
     return 1.0 / (objective.loss.curvature_bound() * largest) if largest > 0.0 else 0.0
 
 
 def safe_rate_factor(objective: Objective, whitening: Whitening, batch_size: int) -> float:
-    """The share of the rate that is left if every batch holds the largest row.  One pass.
+    """The factor that makes the rate safe even if every batch holds the row of the largest norm.  One pass over X.
 
-    The square of this row replaces twice the trace, which is that of a typical row.
+    In the expected curvature of a batch, the squared norm of this row replaces twice the trace, which stands for a typical row.
     """
     largest, trace = whitening.spectrum(objective)
     seen = batch_curvature(largest, trace, batch_size, batch_size == objective.n)
@@ -181,16 +195,16 @@ def safe_rate_factor(objective: Objective, whitening: Whitening, batch_size: int
 
 
 def balanced_batches(objective: Objective, options: Options, whitening: Whitening) -> tuple[int, int]:
-    """Rows of a batch, and batches of an epoch, such that all batches are nearly equal.
+    """The number of rows of a batch, and the number of batches of an epoch.  All batches have nearly the same size.
 
-    A step sweeps over all d columns.  Rows with few entries come in larger batches, so that the sweep never costs much more
-    than the rows; and so do rows in whitened coordinates, whose sweep multiplies by a (d, d) matrix.
+    Each step updates all d coefficients.  If rows have few entries, batches are larger, so that these updates do not cost much
+    more than reading the rows.  So are batches in whitened coordinates, where each step multiplies by a (d, d) matrix.
     """
     n = objective.n
     usual = max(int(np.clip(n // EPOCH_STEPS, MIN_BATCH, MAX_BATCH)), len(whitening.matrix) // 2)
     if options.batch_size == "auto":
         entries = objective.data.entries / n
-        rows = np.clip(objective.d / (SWEEP * max(entries, 1.0)), usual, MAX_SPARSE_BATCH)
+        rows = np.clip(objective.d / (UPDATES_PER_ENTRY * max(entries, 1.0)), usual, MAX_SPARSE_BATCH)
         batch_size = n if n <= ONE_BATCH else int(rows)
     else:
         batch_size = min(options.batch_size, n)
@@ -199,14 +213,14 @@ def balanced_batches(objective: Objective, options: Options, whitening: Whitenin
 
 
 def shuffle_block(objective: Objective, batch_size: int) -> int:
-    """Rows that stay together in a shuffle, which memory delivers at full speed: at most half a batch."""
+    """The number of rows that stay together in a shuffle: enough to read memory at full speed, at most half a batch."""
     row_bytes = 8.0 * objective.data.entries / objective.n
     return int(np.clip(BLOCK_BYTES / max(row_bytes, 1.0), 1, max(batch_size // 2, 1)))
 
 
 # ---------------------------------------------------------------- explicit rates
 def textbook_plan(objective: Objective, options: Options, rule: UpdateRule) -> Plan:
-    """Steps along the gradient of the objective on a batch, at the user's rates; an L1 penalty is a proximal step."""
+    """The plan of steps along the gradient of F on a batch, at the user's rates.  An L1 penalty is a proximal step."""
     rows = 1 if isinstance(options.batch_size, str) else options.batch_size
     batch_size = objective.n if options.solver == "gd" else min(rows, objective.n)
     return Plan(
@@ -235,7 +249,8 @@ def _textbook_schedule(objective: Objective, options: Options) -> Schedule:
 def _typical_rate(objective: Objective, alpha: float) -> float:
     """The first rate of learning_rate="optimal": a typical weight divided by a typical derivative (Bottou, 2012).
 
-    SGDClassifier means the same, but it takes the derivative with its sign, which is negative, so that it never counts.
+    SGDClassifier divides by max(1, derivative) without taking the absolute value.  Its derivative is negative, so it divides by
+    1.
     """
     typical = np.sqrt(1.0 / np.sqrt(alpha))
     derivative = abs(objective.loss.derivative(1.0, -typical)) if not objective.loss.coupled() else 1.0
@@ -244,18 +259,18 @@ def _typical_rate(objective: Objective, alpha: float) -> float:
 
 # ---------------------------------------------------------------- averaging
 def averaging_step(options: Options, batch_size: int, n: int, default: bool) -> int | None:
-    """The number of the step that averaging starts at, in epochs of n rows; None: nothing is averaged."""
+    """The number of the step where averaging starts, in epochs of n rows.  None: iterates are not averaged."""
     row = averaging_row(options, default)
     return None if row is None else steps_to_visit(row, batch_size, n)
 
 
 def averaging_row(options: Options, default: bool) -> int | None:
-    """The number of the row that averaging starts at, counted over all epochs as in SGDClassifier; None: no averaging."""
+    """The number of rows to visit before averaging starts, in all epochs, as in SGDClassifier.  None: no averaging."""
     average = default if options.average == "auto" else options.average
     return None if average is False else int(average)
 
 
 def steps_to_visit(rows: int, batch_size: int, n: int) -> int:
-    """The steps that visit so many rows, in epochs of n rows whose last batch may be smaller."""
+    """The number of steps that visit this number of rows, in epochs of n rows whose last batch may be smaller."""
     epochs, rest = divmod(rows, n)
     return epochs * -(-n // batch_size) + -(-rest // batch_size)

@@ -8,11 +8,11 @@ import numpy as np
 
 
 class Solution(NamedTuple):
-    """Where a solver stopped."""
+    """The point where a solver stopped, and what is known of its gap."""
 
     theta: np.ndarray  # (d + 1, K), in the coordinates of the objective
     iterations: int
-    gap: float  # (F - F*) / F, estimated or bounded; NaN where it is not known
+    gap: float  # (F - F*) / F, an estimate or an upper bound; NaN if it is not known
     converged: bool
-    remark: str = ""  # the text of a warning, if there is more to say than how large the gap is
-    bound: bool = False  # whether duality proves the gap, or it is an estimate
+    remark: str = ""  # the text of a warning; empty: the warning, if there is one, only states the gap
+    bound: bool = False  # whether the gap is an upper bound that duality proves

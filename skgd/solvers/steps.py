@@ -1,7 +1,7 @@
-"""Steps on the mini-batches of a table: one epoch of sgd, adam or textbook gradient descent.
+"""One epoch of steps on the mini-batches of a table in memory, for sgd, adam and gradient descent with explicit rates.
 
-These differ in the update rule, the schedule of the rates and the size of the batches.  With one batch of all rows an epoch
-is a step of gradient descent.
+These solvers differ in the update rule, the schedule of the rates and the size of the batches.  If a batch has all rows, an
+epoch is one step of gradient descent.
 """
 
 from __future__ import annotations
@@ -20,55 +20,56 @@ from .stochastic_steps import Batches, Iterate, StepSizes, Transform, stochastic
 from .updates import PenaltyTerms, UpdateRule
 from .whitening import Whitening
 
-SEGMENT = 1 << 16  # steps that one call of compiled code makes, which bounds the arrays of their rates and weights
+# The number of steps that one call of compiled code makes.  It bounds the memory for their rates and weights.
+SEGMENT = 1 << 16
 
 
 def no_limit() -> float:
-    """The factor of the rate where nothing limits it."""
+    """The factor 1 of a rate that nothing limits."""
     return 1.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to step: everything about the steps that stays the same during a fit.
+    """The settings of the steps, which stay the same during a fit.
 
     Attributes
     ----------
     rule : UpdateRule
     schedule : callable
-        The rates of steps, given an array of their numbers, which count from 1 over all epochs.
+        Maps an array of step numbers to the rates of these steps.  Steps are counted from 1 over all epochs.
     batch_size : int
-        Rows of a mini-batch.
+        The number of rows of a mini-batch.
     penalty : ElasticNet
-        Whether the L2 penalty joins the gradient or is left to the proximal step.
+        Says whether the L2 penalty is part of the gradient or of the proximal step.
     unit : ndarray of shape (K,)
-        The natural size of each column of scores, by which rates of that column are multiplied.
+        The natural size of each column of scores.  Rates of a column are multiplied by it.
     whitening : Whitening
-        The coordinates to step in, which `State.phi` belongs to.
+        The coordinates of the steps, which are the coordinates of `State.phi`.
     average_from : int or None
-        The number of the step from which on iterates are averaged.  None: the last iterate is the result.
+        The number of the step where averaging starts.  None: the last iterate is the result.
     polynomial_averaging : bool
-        Whether the average favours late iterates, with weights 2/(t + 1), or weighs all of them equally.
+        Whether late iterates have larger weights in the average (polynomial-decay averaging), or all have the same weight.
     curvature_bound : float
-        Bound of the curvature of the loss by a score, from which the kernel bounds the rate of each batch.  0: no bound.
+        The bound of the curvature of the loss by a score, with which the rate of each batch is limited.  0: no limit.
     variance_reduced : bool
-        Whether the noise of steps is reduced from the second epoch on, when the residuals of all rows have been seen.
+        Whether the variance of gradients is reduced from the second epoch on, when all residuals are known.
     shuffle_block : int
-        Neighbouring rows that stay together when rows are shuffled, so that memory is read in longer pieces.
+        The number of neighbouring rows that stay together in a shuffle, so that memory is read in longer pieces.
     shuffle : bool
         Whether every epoch visits the rows in a new random order.
     patience : int
-        Epochs in a row without progress that end the fit.
+        The number of epochs in a row without progress after which the fit ends.
     may_plateau : bool
-        Whether the objective may stay above its minimum for ever, as with a constant rate.  Then the fit ends where the
-        objective falls no more, which says nothing about its minimum.
+        Whether the objective may stay above its minimum for ever, as with a constant rate.  Such a fit ends when the objective
+        falls no more, without an estimate of its gap.
     adaptive : bool
-        Whether the rate is divided where the fit would else end, as with ``learning_rate="adaptive"``.
+        Whether the rate is divided when the fit would end, as with ``learning_rate="adaptive"``.
     proximal_rate : float
-        The rate of a proximal gradient step on all rows that cannot overshoot.  0 if it is not known.
+        A rate at which a proximal gradient step on all rows cannot raise F.  0 if no such rate is known.
     safe_rate_factor : callable
-        The share of the rate at which a batch cannot overshoot even if it holds the largest row.  It costs a pass and is
-        called only when it is needed.
+        Returns the factor of the rate with which a batch cannot overshoot even if it holds the row of the largest norm.  A call
+        costs one pass over X, and is made only when it is needed.
     """
 
     rule: UpdateRule
@@ -91,7 +92,9 @@ class Plan:
 
 
 class State:
-    """Where the steps are, in the coordinates of the plan; D = d + 1 coefficients for each of K columns of scores.
+    """The iterate, its average, and the memory of the update rule, in the coordinates of the plan.
+
+    There are D = d + 1 coefficients for each of K columns of scores.
 
     Attributes
     ----------
@@ -101,18 +104,18 @@ class State:
     average : ndarray of shape (D, K)
         The average of the iterates since step `average_from`.
     optimizer_state : ndarray of shape (2, D, K)
-        What the update rule remembers; see `UpdateRule`.
+        The memory of the update rule; see `UpdateRule`.
     residual_table : ndarray of shape (K, n)
-        The weighted residual that each row had when it was last seen.  Of shape (0, 0) where noise is not reduced, or where
-        rows are in partitions, which find these residuals anew.
+        The weighted residual of each row at its last visit.  Empty, of shape (0, 0), if the variance is not reduced, or if rows
+        are in partitions.  Partitions compute these residuals whenever they are read.
     table_gradient : ndarray of shape (D, K)
-        The gradient of the loss at the residuals of the table.
+        The gradient of the loss that the residuals of this table make.
     steps : int
         The number of steps made.
     average_from : int or None
-        The number of steps made when averaging started; None: the last iterate is the result.
+        The number of steps made when averaging started.  None: the last iterate is the result.
     rate_factor : float
-        What all rates of the schedule are multiplied by.
+        The factor of all rates of the schedule.
     """
 
     def __init__(self, objective: Objective, theta: np.ndarray, plan: Plan) -> None:
@@ -130,23 +133,23 @@ class State:
         return self.average_from is not None and self.steps >= self.average_from
 
     def result(self) -> np.ndarray:
-        """theta (D, K): the average or the last iterate."""
+        """The average or the last iterate, as theta (D, K) in the coordinates of the objective."""
         return self.whitening.theta(self.average if self.averaged else self.phi)
 
     def restart_average(self) -> None:
-        """Let the average forget all iterates so far; it starts at step `average_from` if that is still to come, else now."""
+        """Discard the average, and start a new one now, or at step `average_from` if this step is still to come."""
         self.average = self.phi.copy()
         if self.average_from is not None:
             self.average_from = max(self.average_from, self.steps)
 
 
 def reduces_variance(plan: Plan, state: State) -> bool:
-    """Whether the next epoch reduces the noise of its steps: from the second one on, when all residuals are known."""
+    """Whether the next epoch reduces the variance of its gradients, as all but the first one do if the plan says so."""
     return plan.variance_reduced and state.steps > 0
 
 
 def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.random.RandomState, history: History) -> None:
-    """Step once on every mini-batch, the state in place.  One pass.
+    """Step once on every mini-batch, and change the state in place.  One pass over X.
 
     Raises
     ------
@@ -156,7 +159,7 @@ def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.r
     n, batch = objective.n, min(plan.batch_size, objective.n)
     order = _row_order(n, plan.shuffle_block, random_state) if plan.shuffle and batch < n else np.arange(n)
     variance_reduced = reduces_variance(plan, state)
-    if variance_reduced and state.average_from is not None:  # the iterates of the first epoch, with more noise, are dropped
+    if variance_reduced and state.average_from is not None:  # drop the noisier iterates of the first epoch
         state.average_from = max(state.average_from, -(-n // batch))
     for first in range(0, n, SEGMENT * batch):
         part = order[first : first + SEGMENT * batch]
@@ -168,9 +171,9 @@ def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.r
 
 
 def refresh_residuals(objective: Objective, plan: Plan, state: State) -> None:
-    """Bring the table to the residuals of all rows at the iterate, and its gradient with it.  One pass.
+    """Fill the residual table with the residuals of all rows at the iterate, and compute its gradient.  One pass over X.
 
-    It is a step of rate zero on one batch of all rows.
+    This is a step of rate zero on one batch of all rows.
     """
     state.residual_table[:], state.table_gradient[:] = 0.0, 0.0
     still = np.zeros(1)
@@ -187,10 +190,10 @@ def _steps(
     weights: np.ndarray,
     variance_reduced: bool,
 ) -> bool:
-    """Step on the mini-batches of `order`; whether all numbers stayed finite."""
+    """Step on the mini-batches of the rows in `order`.  Returns whether all numbers stayed finite."""
     table, K = objective.table, objective.K
     mixing, l2 = plan.whitening
-    lower = np.nan_to_num(objective.penalty.lower)  # 0 times infinity, in a step of rate 0, is no number
+    lower = np.nan_to_num(objective.penalty.lower)  # in a step of rate 0, infinite weights would make NaN
     batches = Batches(Targets(table.Y, table.s, order), batch_size, table.tile(K))
     transform = Transform(*objective.coordinates, mixing, np.ascontiguousarray(mixing.T))
     terms = PenaltyTerms(plan.penalty, *(np.repeat(weights, K) for weights in (lower, objective.penalty.upper, l2)))
@@ -211,6 +214,6 @@ def _row_order(n: int, block: int, random_state: np.random.RandomState) -> np.nd
 
 
 def _average_weights(plan: Plan, state: State, numbers: np.ndarray) -> np.ndarray:
-    """The weight of each new iterate in the average: 2/(t + 1) is polynomial-decay averaging (Shamir and Zhang, 2013)."""
+    """The weight of each new iterate in the average: 1/t, or 2/(t + 1) for polynomial decay (Shamir and Zhang, 2013)."""
     age = np.maximum(numbers - (state.average_from or 0) + 1.0, 1.0)
     return 2.0 / (age + 1.0) if plan.polynomial_averaging else 1.0 / age

@@ -1,4 +1,4 @@
-"""Epochs of steps on mini-batches: the loop that sgd, adam and textbook gradient descent share."""
+"""Epochs of steps on mini-batches: the loop that sgd, adam and gradient descent with explicit rates share."""
 
 from __future__ import annotations
 
@@ -28,17 +28,20 @@ def minimise(
 ) -> Solution:
     """Run epochs until the stopping rule is satisfied, or `max_iter` of them.
 
+    An epoch costs one pass over X for the steps, and one or two more for the objective.
+
     Parameters
     ----------
     objective : Objective
-        In the coordinates that the plan is for.
+        The objective in the coordinates of the plan.
     theta : ndarray of shape (d + 1, K)
-        Where to start.
+        The starting point.
     plan : Plan
     options : Options
     history : History
     cache : FitCache or None
-        Steps go on where its `progress` says, and it is told how far they have come.  None: they start anew.
+        Holds the progress of an earlier fit, which this fit continues, and receives the progress of this fit.  None: the fit
+        starts anew and leaves no progress.
     """
     state, random_state = _begin(objective, theta, plan, options, cache)
     run_epoch = steps.run_epoch if objective.in_memory else local_epochs.run_epoch
@@ -56,7 +59,7 @@ def minimise(
         F, _ = objective.evaluate(state.result())
         if variance_reduced and control.follows_objective and objective.in_memory:
             F = _drop_lagging_average(objective, state, F)
-        # 3. keep the epoch or take it back, and set the rate of the next one
+        # 3. keep or undo the epoch, and set the rate of the next one
         control.update(F, variance_reduced)
         history.record(control.lowest, control.best)
         # 4. stop where the fit has settled, unless the rate can be divided or a quadratic model disagrees
@@ -65,24 +68,42 @@ def minimise(
                 stop.start_anew()
             elif stop.confirms(control.best):
                 break
+    return _solution(objective, theta, plan, options.tol, history, control, stop)
+
+
+def _solution(
+    objective: Objective,
+    theta: np.ndarray,
+    plan: Plan,
+    tol: float | None,
+    history: History,
+    control: RateController,
+    stop: StoppingRule,
+) -> Solution:
+    """The solution after the last epoch, for a fit that started at theta.
+
+    It is the best epoch, or theta if no epoch was better.  With a non-smooth penalty it is polished, so that its zeros are
+    exact.
+    """
     best, epochs = control.best, stop.epochs
     if plan.may_plateau and stop.has_risen():
-        return Solution(best, epochs, np.inf, False, DIVERGED.format(start, F, epochs))
-    if not plan.may_plateau and control.lowest > start:  # a start that was better than noise allows, such as a warm one
-        best, history.curve[-1] = theta, start
+        return Solution(best, epochs, np.inf, False, DIVERGED.format(stop.start, stop.last, epochs))
+    if not plan.may_plateau and control.lowest > stop.start:  # gradient noise kept the fit above its start
+        best, history.curve[-1] = theta, stop.start
     if plan.proximal_rate and objective.penalty.non_smooth.any():
         best, history.curve[-1] = polish(objective, best, plan.proximal_rate, epochs)
     if plan.may_plateau or not objective.loss.smooth():
         return Solution(best, epochs, stop.gap, stop.converged)
-    return _certified(objective, best, stop, options.tol)
+    return _certified(objective, best, stop, tol)
 
 
 def _begin(
     objective: Objective, theta: np.ndarray, plan: Plan, options: Options, cache: FitCache | None
 ) -> tuple[State, np.random.RandomState]:
-    """The state at theta, after as many steps as the fit before made, and the random generator that goes on with it.
+    """The state at theta, and the generator of the random orders of rows.
 
-    So the rates are those that had been reached, and noise is reduced from the first epoch on.
+    With progress in the cache, the state continues the earlier fit: the number of steps, the factor of the rate and the
+    optimizer state are the same, and the variance of gradients is reduced from the first epoch on.
     """
     state = State(objective, theta, plan)
     if cache is None or cache.progress is None:
@@ -98,10 +119,10 @@ def _begin(
 
 
 def _drop_lagging_average(objective: Objective, state: State, F: float) -> float:
-    """Restart the average at the last iterate where the objective is lower there than F, its value at the average.
+    """Restart the average at the last iterate if the objective is lower there than F, the objective at the average.
 
-    An average lags behind while steps still get far, and it is better only where the noise of steps matters.  Returns the
-    lower one of the two values.  One pass.
+    The average is better where gradient noise dominates, but worse as long as iterates still move far.  Returns the lower one
+    of the two objectives.  One pass over X.
     """
     if state.average_from is None:
         return F
@@ -113,7 +134,7 @@ def _drop_lagging_average(objective: Objective, state: State, F: float) -> float
 
 
 def _certified(objective: Objective, theta: np.ndarray, stop: StoppingRule, tol: float | None) -> Solution:
-    """The solution theta with the gap that duality proves, where that is within `tol`, else with the estimated one."""
+    """The solution theta, with the gap that duality proves if it is within `tol`, else with the estimated gap."""
     F, gradient = objective.evaluate(theta)
     proven = proven_gap(objective, theta, gradient, (tol or 0.0) * F)
     if proven is None:

@@ -1,4 +1,4 @@
-"""The compiled steps on mini-batches: the loop that every epoch of sgd and adam repeats."""
+"""The compiled loop over the mini-batches of an epoch, for sgd and adam."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from ..data.tiles import new_tile
 class Batches(NamedTuple):
     """Mini-batches of rows."""
 
-    targets: Targets  # whose order holds the rows of the first batch, then those of the second, and so on
-    size: int  # rows of a batch; the last one may have fewer
-    tile: int  # rows of a tile
+    targets: Targets  # `order` holds the row numbers of the first batch, then of the second, and so on
+    size: int  # the number of rows of a batch; the last batch may have fewer
+    tile: int  # the number of rows of a tile
 
 
 class Transform(NamedTuple):
-    """How coefficients theta (D, K) of the steps become raw ones: W = scale * (mixing theta)."""
+    """The map from coefficients theta (D, K) of the steps to raw ones: W = scale * (mixing theta)."""
 
-    mean: np.ndarray  # (d,)
-    scale: np.ndarray  # (D,)
-    mixing: np.ndarray  # (d, d), or empty for the identity
-    mixing_transposed: np.ndarray
+    mean: np.ndarray  # (d,), see `Coordinates`
+    scale: np.ndarray  # (D,), see `Coordinates`
+    mixing: np.ndarray  # (d, d), the matrix of the whitening; empty for the identity
+    mixing_transposed: np.ndarray  # its transpose
 
 
 class StepSizes(NamedTuple):
-    """How far each of S steps goes."""
+    """The rates of S steps, and the weights of their iterates in the average."""
 
     rates: np.ndarray  # (S,)
-    unit: np.ndarray  # (D K,) natural sizes of the coefficients
-    averaging: np.ndarray  # (S,) the weight of the new iterate in the average
-    bound: float  # h > 0: rates are at most 1/(h curvature of the batch along its gradient); 0: no such limit
-    first: int  # number of the first step, counted from 1
+    unit: np.ndarray  # (D K,), the natural size of the scores that each coefficient contributes to
+    averaging: np.ndarray  # (S,), the weight of the new iterate in the average
+    bound: float  # h: a rate is at most 1/h over the curvature of the batch along its gradient; 0: no such limit
+    first: int  # the number of the first step, counted from 1
 
 
 class Iterate(NamedTuple):
-    """What steps change in place.  Arrays (D, K) but where another shape is given."""
+    """The arrays that steps change in place."""
 
-    theta: np.ndarray
-    average: np.ndarray
+    theta: np.ndarray  # (D, K)
+    average: np.ndarray  # (D, K)
     optimizer_state: np.ndarray  # (2, D, K)
-    residual_table: np.ndarray  # (K, n) the residuals that rows had when last seen; or empty
-    table_gradient: np.ndarray  # the gradient of these residuals
-    variance_reduced: bool
+    residual_table: np.ndarray  # (K, n), the residual of each row at its last visit; empty if it is not kept
+    table_gradient: np.ndarray  # (D, K), the gradient that these residuals make
+    variance_reduced: bool  # whether steps use the table to reduce the variance of gradients
 
 
 @linked
 def add_changes(rows, loss, targets, first, last, coefficients, whole, residual_table, G):
-    """Add the gradient of the rows order[first:last] at raw coefficients to G (d + 1, K).
+    """Add the gradient of the rows order[first:last] at raw coefficients (W, b) to G (d + 1, K).
 
-    If a `residual_table` is kept, it is brought up to date, and only what has changed since is added.  Returns the sum of
-    the squares of the residuals that were added, per unit of weight.
+    If a `residual_table` is kept, the residuals of these rows are stored in it, and only the change of the gradient is added.
+    Returns the sum of r_i^2 / s_i over the residuals r_i that were added, with the weights s_i of their rows.
     """
     (W, b), squares = coefficients, 0.0
-    unused = np.zeros(len(b))  # the losses
+    unused = np.zeros(len(b))  # the sums of the losses, which are not needed
     for start in range(first, last, len(whole.row)):
         tile = next_tile(whole, rows, targets, len(b), start, last)
         rows.scores(tile, W, b)
@@ -76,14 +76,15 @@ def add_changes(rows, loss, targets, first, last, coefficients, whole, residual_
 
 @linked
 def multiply(A, B, out):
-    """The first rows of out = A B of small matrices, without the overhead of BLAS where B is a vector."""
+    """Write A B into the first rows of out, for small matrices.  If B has one column, the overhead of BLAS is avoided."""
     if B.shape[1] > 1:
         np.dot(A, B[: len(A)], out[: len(A)])
     else:
+        b = B.reshape(-1)  # contiguous, so that the loop vectorises
         for i in range(A.shape[0]):
             a, total = A[i], 0.0
             for j in range(len(a)):
-                total += a[j] * B[j, 0]
+                total += a[j] * b[j]
             out[i, 0] = total
 
 
@@ -108,7 +109,10 @@ def raw_coefficients(theta, transform, W, b):
 
 @linked
 def transformed_gradient(raw, transform, m, G):
-    """Fill G (D, K) with the gradient by theta, given that by the raw coefficients of m rows, which is overwritten."""
+    """Fill G (D, K) with the mean gradient of m rows by theta, given their summed gradient `raw` by raw coefficients.
+
+    `raw` (D, K) is overwritten.
+    """
     mean, scale, mixing, mixing_transposed = transform
     (D, K), d = raw.shape, len(raw) - 1
     for k in range(K):
@@ -125,10 +129,10 @@ def transformed_gradient(raw, transform, m, G):
 
 @kernel
 def stochastic_steps(rows, loss, rule, batches, transform, terms, sizes, iterate):
-    """Step once on each mini-batch; the `iterate` changes in place.  Returns False where a gradient is no longer finite.
+    """Step once on each mini-batch, and change the `iterate` in place.  Returns False if a gradient is not finite.
 
-    Steps with reduced variance follow the gradient of the residual table plus what changed on the batch (SAGA; Defazio, Bach
-    and Lacoste-Julien, 2014).
+    Steps with reduced variance follow the gradient of the residual table plus the change of the gradient of the batch since its
+    rows were visited last (SAGA; Defazio, Bach and Lacoste-Julien, 2014).
     """
     theta, average, optimizer_state, residual_table, table_gradient, variance_reduced = iterate
     penalty, _, _, l2 = terms
@@ -154,18 +158,18 @@ def stochastic_steps(rows, loss, rule, batches, transform, terms, sizes, iterate
             square += g[i] * g[i]
         if not np.isfinite(square):
             return False
-        # 2. its variance reduced, and the gradient of the penalty
+        # 2. reduce its variance, and add the gradient of the penalty
         share, old = m / n, 1.0 if variance_reduced else 0.0
         for i in range(len(g)):
             change = g[i]
             g[i] += old * last_gradient[i] + penalty.gradient(flat[i], l2[i])
             last_gradient[i] += share * change
-        # 3. the step
+        # 3. limit the rate, and make the step
         rate = sizes.rates[step]
         if rate * sizes.bound * square * m > squares:
             rate = squares / (sizes.bound * square * m)
         rule.step(sizes.first + step, rate, sizes.unit, flat, g, state, terms)
-        # 4. the average
+        # 4. update the average
         for i in range(len(g)):
             follower[i] += sizes.averaging[step] * (flat[i] - follower[i])
     return True

@@ -1,4 +1,4 @@
-"""When a stochastic fit ends: its last epochs changed the objective too little to matter, and a quadratic model agrees."""
+"""The stopping rule of stochastic fits: the last epochs hardly changed the objective, and a quadratic model agrees."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from .budget import Budget
 from .certificates import newton_direction
 from .steps import Plan
 
-ALL_ROUNDING = 1e-13  # share of F at the start: below it F is taken to be all rounding
-# Factors of the change of F in the estimate of the gap; the second is for losses with kinks, whose noise of steps never ends.
-CAUTION, CAUTION_AT_KINKS = 2.0, 20.0
-RISEN = 100.0  # times F at the start: a fit by explicit rates and without `tol` that ends above it has diverged
-AFFORDABLE = 0.5  # passes that confirming convergence may cost, for each epoch made
-SMOOTHED_STEPS = 3  # iterations of gd on the smoothed loss that confirm convergence where the loss has kinks
-AGAIN = 1.5  # times the epochs made, before a model is asked again that has not confirmed convergence
-MODEL_TOL = 1e-3  # share of `tol` to which the quadratic model is minimised
+ALL_ROUNDING = 1e-13  # An objective below this share of F at the start is a rounding error.
+# The estimated gap is the change of F times the first factor for smooth losses, and times the second one for non-smooth losses.
+CHANGE_FACTOR, CHANGE_FACTOR_NON_SMOOTH = 2.0, 20.0
+RISEN = 100.0  # A fit with explicit rates and without `tol` has diverged if it ends above so many times F at the start.
+AFFORDABLE = 0.5  # The quadratic model that checks convergence may cost so many passes for each epoch that was made.
+SMOOTHED_STEPS = 3  # The convergence of a non-smooth loss is checked by so many iterations of gd on the smoothed loss.
+RETRY_FACTOR = 1.5  # A check that failed is repeated after so many times the epochs made.
+MODEL_TOL = 1e-3  # The quadratic model is minimised to this share of `tol`.
 
 
 class StoppingRule:
-    """Decide after each epoch whether the fit has converged.
+    """Decides after each epoch whether the fit has converged.
 
-    An error that falls like C/t with the number of epochs t fell by C/t since epoch t/2.  So the spread of F over the last half
-    of the epochs estimates F - F*, and it overstates it where convergence is faster.  Where the loss has kinks, the noise of
-    steps never ends and what it adds falls as slowly as the rate: there the spread counts ten times as much.
+    If F - F* falls like C/t with the number t of epochs, it fell by C/t since epoch t/2.  So the change of F over the last half
+    of the epochs is an estimate of F - F*, and an upper one if convergence is faster.  With a non-smooth loss the gradient
+    noise does not vanish, and F falls as slowly as the rate.  There the estimate is ten times as large.
 
-    Explicit rates may never settle.  With them the fit ends where F has not fallen since, `patience` epochs in a row.
+    With explicit rates F may never converge.  Such a fit ends when F has not fallen over the last half of the epochs, for
+    `patience` epochs in a row.
 
     Parameters
     ----------
     objective : Objective
     plan : Plan
     tol : float or None
-        The relative gap to reach.  None: all epochs are made.
+        The relative gap to reach.  None: the fit makes all its epochs.
     start : float
         F where the fit starts.
 
@@ -55,65 +56,76 @@ class StoppingRule:
     def __init__(self, objective: Objective, plan: Plan, tol: float | None, start: float) -> None:
         self.objective, self.plan, self.tol = objective, plan, tol
         self.gap, self.converged = np.inf, tol is None
-        self._values = [start]  # F at the start and after each epoch, those taken back included
-        self._quiet = 0  # epochs in a row whose gap was at most tol
-        self._confirm_from = 0.0  # the epoch from which on a model is asked
-        self._caution = CAUTION if objective.loss.smooth() or plan.may_plateau else CAUTION_AT_KINKS
+        self._values = [start]  # F at the start and after each epoch, including epochs that were undone
+        self._quiet = 0  # the number of epochs in a row whose estimated gap was at most tol
+        self._confirm_from = 0.0  # the first epoch after which the quadratic model is used
+        smooth = objective.loss.smooth() or plan.may_plateau
+        self._change_factor = CHANGE_FACTOR if smooth else CHANGE_FACTOR_NON_SMOOTH
 
     @property
     def epochs(self) -> int:
-        """Epochs so far."""
+        """The number of epochs so far."""
         return len(self._values) - 1
 
-    def settles(self, F: float, share_of_rate: float) -> bool:
-        """Add F after an epoch; whether F has changed too little to matter, `patience` epochs in a row.
+    @property
+    def start(self) -> float:
+        """F where the fit started."""
+        return self._values[0]
 
-        `share_of_rate` is how much of the rate of the schedule the steps had: a share of it made a share of the way.
+    @property
+    def last(self) -> float:
+        """F after the last epoch, even if the epoch was undone."""
+        return self._values[-1]
+
+    def settles(self, F: float, share_of_rate: float) -> bool:
+        """Record F after an epoch, and return whether the estimated gap was at most `tol` for `patience` epochs in a row.
+
+        `share_of_rate` is the rate of the steps relative to the rate of the schedule.  F changes in proportion to it.
         """
         self._values.append(F)
         if self.tol is None:
             return False
         half = self._values[self.epochs // 2 :]
         change = half[0] - F if self.plan.may_plateau else max(half) - min(half)
-        self.gap = self._caution * max(change, 0.0) / (share_of_rate * max(F, TINY))
+        self.gap = self._change_factor * max(change, 0.0) / (share_of_rate * max(F, TINY))
         self._quiet = self._quiet + 1 if self.epochs > 1 and self.gap <= self.tol else 0
         return self._quiet >= self.plan.patience
 
     def start_anew(self) -> None:
-        """Count epochs without progress from here on, because the rate has changed."""
+        """Count epochs without progress from zero again, because the rate has changed."""
         self._quiet = 0
 
     def confirms(self, theta: np.ndarray) -> bool:
-        """Whether a fit that has settled at theta has converged, as far as a quadratic model can tell.
+        """Whether a fit that has settled at theta has converged, according to a quadratic model there.
 
-        A model that disagrees is asked again after half as many epochs as were made.  Fits that may plateau are not asked
-        about their minimum.
+        If the model disagrees, the next check waits until `RETRY_FACTOR` times the epochs are made.  Fits that may plateau
+        above the minimum are not checked.
         """
         if not self.plan.may_plateau and self.tol is not None:
             if self.epochs < self._confirm_from:
                 return False
-            gap = modelled_gap(self.objective, theta, self.epochs, self.tol, self._values[0])
+            gap = modelled_gap(self.objective, theta, self.epochs, self.tol, self.start)
             if gap > self.tol:
-                self.gap, self._quiet, self._confirm_from = gap, 0, AGAIN * self.epochs
+                self.gap, self._quiet, self._confirm_from = gap, 0, RETRY_FACTOR * self.epochs
                 return False
         self.converged = True
         return True
 
     def has_risen(self) -> bool:
-        """Whether explicit rates ended so far above the start that they diverged.
+        """Whether a fit with explicit rates ended so far above its start that it has diverged.
 
-        A start that costs nothing, as a perceptron's, does not count: any step from there costs something.
+        If F is zero at the start, as for a perceptron, the answer is False, because every step raises F from there.
         """
-        start, end = self._values[0], self._values[-1]
-        return end > (1.0 + self.tol if self.tol is not None else RISEN) * start and start > 0.0
+        factor = 1.0 + self.tol if self.tol is not None else RISEN
+        return self.last > factor * self.start and self.start > 0.0
 
 
 def modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: float, start: float) -> float:
-    """What a quadratic model at theta promises to gain, relative to F.
+    """The decrease from theta to the minimum of a quadratic model plus the penalty, relative to F.
 
-    The model costs at most `AFFORDABLE` passes for each of so many epochs.  Where its Hessian costs more, a few iterations of
-    conjugate gradients take its place.  They cannot where the penalty has kinks, and the answer is 0 then.  Where the loss has
-    kinks, it has no curvature, and a few iterations of gd on the smoothed loss tell instead.
+    The check may cost `AFFORDABLE` passes for each of the epochs.  If the Hessian costs more, a few iterations of conjugate
+    gradients minimise the model; if the penalty is not smooth, they cannot, and the result is 0.  A non-smooth loss has no
+    quadratic model.  There the result is the decrease of F by a few iterations of gd on the smoothed loss.
     """
     F, gradient = objective.evaluate(theta)
     scale, non_smooth = max(F, ALL_ROUNDING * start, TINY), bool(objective.penalty.non_smooth.any())
@@ -131,7 +143,7 @@ def modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: floa
 
 
 def _descend_smoothed(objective: Objective, theta: np.ndarray) -> np.ndarray:
-    """Where a few iterations of gd lead from theta, with the kinks of the loss smoothed so little that F at most doubles."""
+    """The point after a few iterations of gd from theta, with the loss smoothed so little that F at most doubles."""
     F, _ = objective.evaluate(theta)
-    smoothed = objective.with_loss(objective.loss._replace(width=min(1.0 / objective.loss.curvature_bound(), max(F, TINY))))
+    smoothed = objective.with_loss(objective.loss.with_width(min(1.0 / objective.loss.curvature_bound(), max(F, TINY))))
     return gd.descend(smoothed, theta, Budget(0.0, SMOOTHED_STEPS, History("gd")), thorough=False).theta

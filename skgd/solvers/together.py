@@ -1,7 +1,7 @@
-"""Independent columns of scores descend together: each as a problem of its own, in shared passes over X.
+"""Independent columns of scores descend separately, but share passes over X.
 
-Targets, or classes against the rest, have nothing in common but X.  So each has its own steps, its own curvature and its own
-end.  One pass over X answers the points of all columns that have not ended (see `passes`).
+Several targets, or several one-vs-rest classes, have nothing in common but X.  So each column of scores has its own steps, its
+own metric and its own stopping rule.  One pass over X evaluates the points of all columns that have not stopped (see `passes`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ..penalties import penalty_value
 from .budget import Budget
 from .descent import descend_column
 from .descent_state import Start
-from .passes import Descent, Share
+from .passes import Descent, MeanObjective
 from .solution import Solution
 
 
 class _ColumnHistory(History):
-    """The history of one column, which also knows where the column is."""
+    """The history of one column, which also keeps its current theta (D, 1)."""
 
     def begin(self, objective: float, theta: np.ndarray) -> None:
         super().begin(objective, theta)
@@ -33,7 +33,7 @@ class _ColumnHistory(History):
 
 
 class _Column:
-    """The descent of one column: the point where it needs the objective next, or its solution once it has ended."""
+    """The descent of one column, with the point where it needs the objective next, or its solution once it has stopped."""
 
     def __init__(self, descent: Descent, history: _ColumnHistory) -> None:
         self.descent, self.history = descent, history
@@ -41,7 +41,7 @@ class _Column:
         self.solution: Solution | None = None
 
     def answer(self, F: float, gradient: np.ndarray) -> None:
-        """Let the descent go on to its next point, or to its end."""
+        """Send F and the gradient (D, 1) at `point` to the descent, which moves on to its next point or stops."""
         try:
             self.point = self.descent.send((F, gradient))
         except StopIteration as end:
@@ -54,7 +54,7 @@ class _Column:
 
 
 def is_worthwhile(objective: Objective) -> bool:
-    """Whether columns are independent problems whose passes can be shared."""
+    """Whether there are several columns of scores that are independent problems, with data in memory."""
     independent = objective.K > 1 and not (objective.loss.coupled() or objective.loss.constant_curvature())
     return independent and objective.in_memory
 
@@ -62,22 +62,22 @@ def is_worthwhile(objective: Objective) -> bool:
 def minimise(
     objective: Objective, theta: np.ndarray, starts: list[Start | None], budget: Budget, *, thorough: bool = True
 ) -> Solution:
-    """Minimise all columns from theta (D, K), or from their starts where these are lower.
+    """Minimise all columns from theta (D, K).  A column begins at its start instead if its objective is lower there.
 
-    A column ends where its gap is small beside the total objective.  If the total then falls, because other columns had further
-    to go, the gap may be too large for it, and all columns descend again from where they are.
+    A column stops when its gap is small relative to the mean objective of all columns.  Other columns may lower this mean
+    afterwards, and then the gap may be too large.  In this case all columns descend again, from where they stopped.
     """
-    share, caches = Share(), _caches(objective)
-    objectives = [objective.of_columns(np.array([k]), cache) for k, cache in enumerate(caches)]
+    mean_objective, caches = MeanObjective(), _caches(objective)
+    objectives = [objective.for_outputs(np.array([k]), cache) for k, cache in enumerate(caches)]
     iterations = 0
     while True:
         left, columns = budget.max_iter - iterations, []
         for k, of_column in enumerate(objectives):
             history = _ColumnHistory("gd")
             own = Budget(budget.tol, left, history)
-            descent = descend_column(of_column, theta[:, [k]], starts[k], own, share=share, thorough=thorough)
+            descent = descend_column(of_column, theta[:, [k]], starts[k], own, mean_objective=mean_objective, thorough=thorough)
             columns.append(_Column(descent, history))
-        solution = _run(objective, columns, share, budget.history, first=iterations == 0)
+        solution = _run(objective, columns, mean_objective, budget.history, first=iterations == 0)
         iterations += solution.iterations
         within = solution.converged and solution.gap <= max(budget.tol, UNRESOLVED_GAP)
         if within or not solution.converged or solution.iterations == 0 or iterations >= budget.max_iter:
@@ -85,15 +85,17 @@ def minimise(
         theta = solution.theta
 
 
-def _run(objective: Objective, columns: list[_Column], share: Share, history: History, first: bool) -> Solution:
-    """Answer all columns until the last one has ended; `first`: the history has not begun."""
+def _run(
+    objective: Objective, columns: list[_Column], mean_objective: MeanObjective, history: History, first: bool
+) -> Solution:
+    """Evaluate the points of all columns until the last one has stopped.  `first` says that the history has not begun."""
     of_active, iterations = objective, 0
     while active := [k for k, column in enumerate(columns) if column.solution is None]:
         if len(active) < of_active.K:
-            of_active = objective.of_columns(np.array(active))
-        _answer(of_active, columns, active, share)
+            of_active = objective.for_outputs(np.array(active))
+        _answer(of_active, columns, active, mean_objective)
         if not all(column.history.curve for column in columns):
-            continue  # a column has yet to compare its two starts
+            continue  # a column has not yet evaluated both of its starting points
         total, theta = sum(column.value for column in columns), np.hstack([column.history.theta for column in columns])
         if first and iterations == 0:
             history.begin(total, theta)
@@ -105,20 +107,23 @@ def _run(objective: Objective, columns: list[_Column], share: Share, history: Hi
     return _joined([column.solution for column in columns if column.solution], [column.value for column in columns], iterations)
 
 
-def _answer(objective: Objective, columns: list[_Column], active: list[int], share: Share) -> None:
-    """One pass over X for the points of the active columns, of which `objective` is; it also updates the share."""
+def _answer(objective: Objective, columns: list[_Column], active: list[int], mean_objective: MeanObjective) -> None:
+    """Evaluate the points of the active columns in one pass over X, and update the mean objective.
+
+    `objective` is the objective of the active columns alone.
+    """
     points = np.hstack([columns[k].point for k in active])
     losses, gradient = objective.loss_parts(points)
     answers = {k: float(losses[i]) + penalty_value(points[:, [i]], objective.penalty) for i, k in enumerate(active)}
     lowest = {k: column.value for k, column in enumerate(columns) if column.history.curve}
     lowest.update({k: min(F, lowest.get(k, F)) for k, F in answers.items()})
-    share.value = sum(lowest.values()) / len(columns)
+    mean_objective.value = sum(lowest.values()) / len(columns)
     for i, k in enumerate(active):
         columns[k].answer(answers[k], gradient[:, [i]])
 
 
 def _caches(objective: Objective) -> list[FitCache | None]:
-    """The caches of the columns' own fits, if the next fit may ask for them."""
+    """A cache for each column of scores if the next fit may use it, else None for each column."""
     cache = objective.cache
     if cache.curvature is None:
         return [None] * objective.K
@@ -128,7 +133,7 @@ def _caches(objective: Objective) -> list[FitCache | None]:
 
 
 def _joined(solutions: list[Solution], values: list[float], iterations: int) -> Solution:
-    """One solution of all columns, given their objectives: absolute gaps add up."""
+    """The solution of all columns, given the solution and the objective of each.  The gaps F - F* add up."""
     gaps = sum(solution.gap * F for solution, F in zip(solutions, values, strict=True))
     return Solution(
         np.hstack([solution.theta for solution in solutions]),

@@ -1,8 +1,9 @@
-"""Update rules: how a step is made from a gradient.  Pure functions with explicit state, written as in their papers.
+"""Update rules: they make a step from a gradient.  Each is written as in its paper, with explicit state.
 
-A rule is a NamedTuple of scalars with the one method of `UpdateRule`.  It sees all coefficients as one row of N numbers, in
-the coordinates of the solver.  Loops over coefficients stand inside the method, and arrays are its arguments: so Adam steps on
-4096 coefficients in 4.6 microseconds, and in 16 where the struct holds the arrays and is called for every coefficient.
+A rule is a NamedTuple of scalars with the method `step` of `UpdateRule`.  Its arrays hold all coefficients as one row of N
+numbers, in the coordinates of the solver.  The loop over coefficients is inside the method, and the arrays are arguments.  So a
+step of Adam on 4096 coefficients takes 4.6 microseconds.  It takes 16 if the struct holds the arrays and is called for every
+coefficient.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from ..compiled.jit import struct
 
 
 class PenaltyTerms(NamedTuple):
-    """A penalty, and its weights on each coefficient; see `penalties.Penalty`."""
+    """A penalty, and its weights on each of N coefficients; see `penalties.Penalty`."""
 
-    penalty: Any
+    penalty: Any  # the compiled struct `penalties.ElasticNet`
     lower: np.ndarray  # (N,)
     upper: np.ndarray  # (N,)
     l2: np.ndarray  # (N,)
 
 
 class UpdateRule(Protocol):
-    """What compiled loops ask of a rule."""
+    """The method of an update rule that compiled loops call."""
 
     def step(
         self,
@@ -36,12 +37,12 @@ class UpdateRule(Protocol):
         optimizer_state: np.ndarray,
         terms: PenaltyTerms,
     ) -> None:
-        """Make one step in place, which ends with the penalty's proximal step in the rule's own metric.
+        """Make one step in place, including the proximal step of the penalty in the metric of the rule.
 
         Parameters
         ----------
         count : int
-            The number of the step, from 1.
+            The number of the step, counted from 1.
         rate : float
             The learning rate of the step.
         unit : ndarray of shape (N,)
@@ -51,16 +52,19 @@ class UpdateRule(Protocol):
         gradient : ndarray of shape (N,)
             The gradient of the smooth part of the objective at theta.
         optimizer_state : ndarray of shape (2, N)
-            What the rule remembers from step to step, zero at first, changed in place.  The first row is a momentum, if the
-            rule has one.  It is set to zero after an epoch that raised the objective.  Online learning takes the first row
-            for a multiple of gradients and the second for a multiple of their squares when the unit of a column changes.
+            The memory of the rule, which is zero before the first step and changed in place.  The first row is a momentum, if
+            the rule has one.  It is set to zero after an epoch that raised the objective.  When online learning changes the
+            unit of a column, it rescales the first row like gradients, and the second row like their squares.
         terms : PenaltyTerms
         """
 
 
 @struct
 class Momentum(NamedTuple):
-    """Gradient steps: plain (momentum 0), heavy-ball (Polyak, 1964), or Nesterov's (Sutskever et al., 2013, eq. 4)."""
+    """Gradient steps without momentum, with heavy-ball momentum (Polyak, 1964), or with Nesterov momentum.
+
+    Nesterov momentum is as in Sutskever et al. (2013, eq. 4).
+    """
 
     momentum: float = 0.0
     nesterov: bool = True
@@ -82,7 +86,7 @@ class Momentum(NamedTuple):
 
 @struct
 class Adam(NamedTuple):
-    """First and second moments with bias correction (Kingma and Ba, 2015, algorithm 1)."""
+    """Adam with bias correction (Kingma and Ba, 2015, algorithm 1)."""
 
     beta_1: float = 0.9
     beta_2: float = 0.999

@@ -1,12 +1,12 @@
-"""Whitening: coordinates in which columns are uncorrelated, and the penalty still acts on each coefficient alone.
+"""Whitening: coordinates in which columns are uncorrelated, and the L2 penalty is still a sum over coefficients.
 
-Standardised columns may be nearly collinear, and then stochastic steps are slow along the directions that tell them apart.
-The whitened coefficients phi belong to theta = M phi.  The columns of M solve the generalised eigenproblem
+Standardised columns may be nearly collinear, and then gradient steps are slow along the directions in which they differ.
+Whitened coefficients phi stand for theta = M phi.  The columns v of M solve the generalised eigenproblem
 
     diag(l2) v = mu (C + diag(l2)/h) v
 
-with C the second moments of the columns and h the bound of the curvature of the loss by a score.  Then loss and penalty
-together have curvature h along every coordinate of phi, and the penalty's share of it is mu.
+where C (d, d) holds the second moments of the columns, and h is the bound of the curvature of the loss by a score.  In these
+coordinates the loss and the penalty together have curvature h along every coefficient, and the penalty's share of it is mu.
 """
 
 from __future__ import annotations
@@ -19,35 +19,38 @@ import scipy.sparse as sp
 
 from ..objective import Objective
 
-MAX_COLUMNS = 256  # beyond, the product with M would cost more than reading the rows of a step
-COLUMNS_PER_ENTRY = 4  # columns for each entry of a row, up to which that product is worth its cost
-MIN_ROWS_PER_COLUMN = 20  # below, directions that no row has would be chance
-SAMPLE_PER_COLUMN = 100  # rows for each column that C is estimated from: with 20, sgd diverged at tiny penalties
-SAMPLE = 1000  # rows that C is estimated from at least, and the spectrum at most; also those of a block of one pass
-VARIANCE_FLOOR = 1e-6  # share of a column's variance that directions without any variance are given
-POWER_ITERATIONS = 30  # for the largest eigenvalue
+MAX_COLUMNS = 256  # X is not whitened if it has more columns: the product with M would cost more than the rows of a step.
+COLUMNS_PER_ENTRY = 4  # X is not whitened if it has more columns than this number times the entries of a row.
+MIN_ROWS_PER_COLUMN = 20  # X is not whitened if it has fewer rows for each column, because C would be too inaccurate.
+# The number of rows for each column that C is estimated from.  With 20, sgd diverged at tiny penalties.
+SAMPLE_PER_COLUMN = 100
+# C is estimated from at least so many rows, the spectrum from at most so many.  Norms of rows are computed for as many at a
+# time.
+SAMPLE = 1000
+VARIANCE_FLOOR = 1e-6  # the variance that is added to each standardised column, so that every direction has some
+POWER_ITERATIONS = 30  # the number of power iterations for the largest eigenvalue
 
 
 class Whitening(NamedTuple):
-    """The map between coefficients theta (d + 1, K) and phi (d + 1, K); the intercept, in the last row, is the same in both.
+    """The map between coefficients theta (d + 1, K) and phi (d + 1, K).  Their last row, the intercept, is the same.
 
     Attributes
     ----------
     matrix : ndarray of shape (d, d)
-        M; of shape (0, 0) where phi is theta itself.
+        The matrix M.  Its shape is (0, 0) if phi is theta itself.
     l2 : ndarray of shape (d + 1,)
-        Weights of the L2 penalty on phi.
+        The weights of the L2 penalty on phi.
     """
 
     matrix: np.ndarray
     l2: np.ndarray
 
     def theta(self, phi: np.ndarray) -> np.ndarray:
-        """theta (d + 1, K) of phi, in memory of its own."""
+        """The theta (d + 1, K) of phi, as a new array."""
         return np.vstack([self.matrix @ phi[:-1], phi[-1:]]) if len(self.matrix) else phi.copy()
 
     def phi(self, theta: np.ndarray) -> np.ndarray:
-        """phi (d + 1, K) of theta, in memory of its own."""
+        """The phi (d + 1, K) of theta, as a new array."""
         return np.vstack([np.linalg.solve(self.matrix, theta[:-1]), theta[-1:]]) if len(self.matrix) else theta.copy()
 
     def gradient(self, gradient: np.ndarray) -> np.ndarray:
@@ -55,7 +58,7 @@ class Whitening(NamedTuple):
         return np.vstack([self.matrix.T @ gradient[:-1], gradient[-1:]]) if len(self.matrix) else gradient
 
     def spectrum(self, objective: Objective) -> tuple[float, float]:
-        """Largest eigenvalue and trace of the second moments of the columns that phi belongs to."""
+        """The largest eigenvalue and the trace of the second moments of the columns, in the coordinates of phi."""
         if not len(self.matrix):
             return _spectrum(objective)
         return 1.0, len(self.matrix) - self.l2.sum() / objective.loss.curvature_bound()
@@ -67,9 +70,9 @@ def no_whitening(objective: Objective) -> Whitening:
 
 
 def whitening_of(objective: Objective) -> Whitening:
-    """The whitening of the columns in the coordinates of `objective`, where it pays and the penalty allows it.
+    """The whitening of the columns in the coordinates of `objective`, if it is worth its cost, else `no_whitening`.
 
-    A penalty with kinks does not: its proximal step would not act on each coefficient alone.
+    A non-smooth penalty rules it out, because it would no longer be a sum over coefficients.
     """
     d, n = objective.d, objective.n
     affordable = d <= min(MAX_COLUMNS, COLUMNS_PER_ENTRY * objective.data.entries / n)
@@ -94,7 +97,7 @@ def second_moments(objective: Objective, rows: int) -> np.ndarray:
 
 
 def largest_squared_row_norm(objective: Objective, whitening: Whitening) -> float:
-    """The largest squared norm of a row in the columns that phi belongs to.  One pass."""
+    """The largest squared norm of a row, in the coordinates of phi.  One pass over X."""
     mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
     data, largest = objective.data.representative, 0.0
     matrix, origin = scale[:, None] * whitening.matrix if len(whitening.matrix) else None, data.origin(mean)
@@ -108,7 +111,8 @@ def largest_squared_row_norm(objective: Objective, whitening: Whitening) -> floa
 def _squared_norms(A: Any, mean: np.ndarray, origin: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """|scale * (a - mean)|^2 for each row a of A (m, d), dense or sparse.
 
-    Rows of a sparse A change the sum that a row without entries has, as in `CSR.add_squares`, so that A stays sparse.
+    For a sparse A this is the sum of a row without entries, plus the changes by the entries, as in `CSR.add_squares`.  So A
+    stays sparse.
     """
     if not sp.issparse(A):
         return np.sum((scale * (A - mean)) ** 2, axis=1)
@@ -118,11 +122,14 @@ def _squared_norms(A: Any, mean: np.ndarray, origin: np.ndarray, scale: np.ndarr
 
 
 def _spectrum(objective: Objective) -> tuple[float, float]:
-    """Largest eigenvalue, by power iterations, and trace of sum_i s_i x~_i x~_i' / sum_i s_i, from at most `SAMPLE` rows."""
+    """The largest eigenvalue and the trace of sum_i s_i x~_i x~_i' / sum_i s_i.
+
+    They are estimated from at most `SAMPLE` rows, the eigenvalue by power iterations.
+    """
     data = objective.data.representative
     mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
     index = np.linspace(0, data.n - 1, min(data.n, SAMPLE)).astype(np.intp)
-    A = data.X[index].astype(np.float64)  # float32 overflows where squares of its values do not
+    A = data.X[index].astype(np.float64)  # squares of float32 numbers may overflow
     s = data.s[index] / data.s[index].sum()
     trace = s @ _squared_norms(A, mean, data.origin(mean), scale)
     v, largest = np.ones(objective.d), 0.0

@@ -1,6 +1,6 @@
-"""What most losses answer to solvers and estimators; a loss defines those methods that it answers otherwise.
+"""Default methods of losses.  A loss defines only those methods that differ from these defaults.
 
-`protocol.Loss` says what each method means.
+`protocol.Loss` explains each method.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 
-def with_usual_answers(cls):
+def with_default_methods(cls):
     """Give a class each of the methods below that it does not define."""
-    for usual in USUAL_ANSWERS:
-        if usual.__name__ not in vars(cls):
-            setattr(cls, usual.__name__, usual)
+    for method in DEFAULT_METHODS:
+        if method.__name__ not in vars(cls):
+            setattr(cls, method.__name__, method)
     return cls
 
 
@@ -80,7 +80,7 @@ def with_deviation(self, deviation):
     return self
 
 
-USUAL_ANSWERS = (
+DEFAULT_METHODS = (
     *(constant_curvature, smooth, smoothed, bounded_curvature, has_flat_rows, damps_far_rows, with_own_curvature),
     *(attains_zero_only_at_infinity, minimised_by_zero_scores, is_sum_of_ramps, scores_are_targets, valid, domain),
     *(with_n_outputs, with_width, with_deviation),
