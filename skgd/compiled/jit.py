@@ -32,7 +32,7 @@ FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 # Without reassoc, for sums whose order matters, and for the short dot products of sparse rows, which LLVM would otherwise
 # compile to slow vector gathers.
 ORDERED = FASTMATH - {"reassoc"}
-# All compiled functions have these options, so that Numba compiles a callee once.  Nobody uses kernels as C callbacks.
+# The same options for all compiled functions, so that Numba compiles a callee only once.  Nobody uses kernels as C callbacks.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 DISABLE_JIT = bool(getattr(numba.config, "DISABLE_JIT", False))
 

@@ -69,7 +69,7 @@ def add_gradient(rows, tile, G):
 
 @kernel
 def loss_sums(rows, loss, targets, coefficients, columns, sums, by_row, chunks, size):
-    """Compute the `Sums` of each chunk of rows, in tiles of `size` rows.  One pass, for any number of sums.
+    """Compute the `Sums` for each chunk of rows, in tiles of `size` rows.  One pass, for any number of sums.
 
     The P blocks of the Hessian belong to pairs of scores.  If P <= K, the pairs are (0, 0), (1, 1), ...  Otherwise they are all
     pairs (0, 0), (1, 0), (1, 1), (2, 0), ...  If `by_row` (K, n) is not empty, it receives the second derivatives of each row

@@ -1,4 +1,4 @@
-"""The sums that a pass over rows makes of a loss, and how those of several chunks of the rows are added."""
+"""The sums that a pass over rows computes for a loss, and the addition of the sums of several chunks of rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-EMPTY = {ndim: np.empty((0,) * ndim) for ndim in (2, 3, 4)}  # outputs that a kernel leaves out, by their number of dimensions
+EMPTY = {ndim: np.empty((0,) * ndim) for ndim in (2, 3, 4)}  # outputs of sums that are not wanted; kernels skip these
 
 
 class Sums(NamedTuple):
@@ -30,7 +30,7 @@ class Wanted(NamedTuple):
     diagonal: bool = False  # the diagonal of the Hessian
 
     def zeros(self, C: int, d: int, K: int) -> Sums:
-        """The sums of C chunks before a pass; those that are not wanted are empty arrays."""
+        """The sums of C chunks before a pass: zeros, or empty arrays for sums that are not wanted."""
         D = d + 1
         return Sums(
             np.zeros((C, K)) if self.losses else EMPTY[2],
@@ -41,5 +41,5 @@ class Wanted(NamedTuple):
 
 
 def added(values: np.ndarray) -> np.ndarray:
-    """The sum of the values (C, ...) of all chunks; an empty array stays as it is."""
+    """The sum of `values` (C, ...) over all chunks; an empty array stays empty."""
     return values[0] if len(values) == 1 else values.sum(axis=0) if len(values) else values
