@@ -40,7 +40,7 @@ class LinkedCompiler(Compiler):
         The flags are set here, when Numba has copied them for callees: it compiles a callee anew for each set of flags.
         """
         flags = self.state.flags
-        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.forceinline = True
         return super().define_pipelines()
 
     def compile_extra(self, func: Any) -> Any:
