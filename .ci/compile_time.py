@@ -15,13 +15,13 @@ import sys
 import tempfile
 
 CASES = {
-    "log loss, dense": ('GDClassifier(solver="gd")', "dense"),
-    "log loss, CSR": ('GDClassifier(solver="gd")', "sparse"),
+    "log loss, dense": ("GDClassifier()", "dense"),
+    "log loss, CSR": ("GDClassifier()", "sparse"),
     "squared error, dense": ("GDRegressor()", "dense"),
     "squared error, CSR": ("GDRegressor()", "sparse"),
     "sgd": ('GDClassifier(solver="sgd")', "dense"),
     "adam": ('GDClassifier(solver="adam")', "dense"),
-    "softmax": ('GDClassifier(solver="gd")', "several"),
+    "softmax": ("GDClassifier()", "several"),
     "hinge": ('GDClassifier("hinge")', "dense"),
 }
 FIT = """

@@ -11,9 +11,9 @@ errors too.  The status is 1 where coefficients or predictions of a model differ
 where another dtype, error, warning or answer to "converged?" came out, or where a model is missing.  With `rtol` 0 every bit
 counts, of numbers of iterations, curves and gaps too.  A change that is meant to change results shows here by how much.
 
-Two things change last bits and are not the package's code, so they are held fixed: the threads of BLAS, and whether kernels
-come from the cache.  Some that were compiled in the same process round otherwise than the same ones loaded; so where any was
-compiled, all models are fitted again in a new process, and only those count.
+Two things that are not the package's code could change last bits, so they are held fixed: the threads of BLAS, and whether
+kernels come from the cache.  In old commits some kernels round otherwise in the process that has compiled them.  So if any
+kernel was compiled, all models are fitted again in a new process, and only these fits count.
 """
 
 from __future__ import annotations

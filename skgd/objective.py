@@ -222,7 +222,7 @@ class Objective:
 
         Block (k, l) holds the second derivatives by the coefficients of the columns k and l of scores.  The result (P, D, D)
         consists of the first `diagonal_blocks` blocks (k, k); if `diagonal_blocks` is 0, it consists of all blocks with l <= k.
-        See `kernels.curvature`.
+        See `kernels.loss_sums`.
         """
         request = CurvatureRequest(max_rows, diagonal_blocks)
         if self.data.expensive:

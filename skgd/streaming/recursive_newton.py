@@ -71,7 +71,8 @@ def full_steps(loss, A, Y, s, theta, P, drift, ridge, first):
                 for l in range(D):
                     row[l] -= factor * u[l]
             if l2 > 0.0:
-                u[:] = M[penalised]
+                for j in range(D):
+                    u[j] = M[penalised, j]
                 gain = l2 / (1.0 + l2 * u[penalised])
                 step = gain * theta[penalised, k]
                 for j in range(D):
