@@ -22,10 +22,10 @@ PENALTIES = ["l2", "l1", "elasticnet", None]
 SOLVERS = ["auto", "sgd", "adam"]
 ITERATIONS = 500 if NIGHTLY else 200  # of L-BFGS-B, each time the oracle uses it
 SEPARATED = "The classes are perfectly separated and nothing is penalised"
-# A choice for every day: each kind of data has a few cases, and each loss, penalty and solver has one.
+# A choice for every day: each kind of data has a few cases, and each loss, penalty and solver has one.  The hinge on text takes
+# 49 s and on one-hot sequences with the elastic net 40 s, so these two are left to the night.
 BY_DAY: list[tuple[str, str, str | None, str]] = [
     ("sequences", "squared_hinge", "l2", "auto"),
-    ("sequences", "hinge", "elasticnet", "auto"),
     ("standardised sequences", "hinge", "l2", "auto"),
     ("standardised sequences", "squared_hinge", "l2", "auto"),
     ("standardised sequences", "modified_huber", "l1", "auto"),
@@ -40,7 +40,6 @@ BY_DAY: list[tuple[str, str, str | None, str]] = [
     ("rare class, nearer", "log_loss", None, "auto"),
     ("text", "log_loss", "l2", "sgd"),
     ("text", "squared_hinge", "l2", "auto"),
-    ("text", "hinge", "l2", "auto"),
     ("letters", "log_loss", "l2", "auto"),
     ("letters", "modified_huber", None, "auto"),
     ("lone row", "log_loss", "l2", "sgd"),
