@@ -8,6 +8,8 @@ gradient.  It has four stages, each of them a function of the `DescentState`:
 3. `search` makes a step towards the minimiser of the model, by a line search.
 4. `refresh` corrects the metric by this step, or makes a new metric.
 
+Between the first two, `undamp` lets rows far off count with their own curvature once the minimum is near.
+
 A descent is a generator: it yields the points at which it needs the objective (see `passes`).
 """
 
