@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .compiled.threads import Team
 from .coordinates import CONSTANT, ColumnMoments, Coordinates
 from .data.partitioned_data import PartitionedData
 from .data.queries import Curvature, CurvatureDiagonal, Gradient, Losses, NormalEquations, Together
@@ -134,6 +135,10 @@ class Objective:
         """The objective of some columns of scores alone.  The loss must be separable, and the data in memory."""
         loss = self.loss.with_n_outputs(len(index))
         return Objective(self.table.with_targets(self.table.Y[index]), loss, self.raw_penalty, self.coordinates, cache)
+
+    def with_team(self, team: Team) -> Objective:
+        """The same objective, whose passes are made by another team of threads."""
+        return Objective(self.data.shared_by(team), self.loss, self.raw_penalty, self.coordinates)
 
     def in_coordinates(self, coordinates: Coordinates, cache: FitCache | None = None) -> Objective:
         """The same objective as a function of coefficients in other coordinates."""

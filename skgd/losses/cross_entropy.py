@@ -9,6 +9,7 @@ import numpy as np
 
 from ..compiled.jit import struct
 from .arithmetic import exp, log1p, logistic
+from .conjugates import LogisticConjugate, SoftmaxConjugate
 from .default_methods import with_default_methods
 from .separable import separable
 from .surrogate_curvature import DAMPED_BEYOND
@@ -47,6 +48,9 @@ class LogLoss(NamedTuple):
 
     def curvature_bound(self):
         return 0.25
+
+    def conjugate(self):
+        return LogisticConjugate(self.n_outputs)
 
     def intercept_only_scores(self, y, s):
         p = y @ s / s.sum()
@@ -124,6 +128,9 @@ class Softmax(NamedTuple):
         # 1/2 is a bound for all scores, but the curvature where fits start gives better step sizes.
         return max(self.largest_variance, LEAST_VARIANCE)
 
+    def conjugate(self):
+        return SoftmaxConjugate(self.n_outputs)
+
     def intercept_only_scores(self, y, s):
         scores = np.log(np.bincount(y[0].astype(np.intp), weights=s, minlength=self.n_outputs) / s.sum())
         return scores - scores.mean()
@@ -138,6 +145,7 @@ def with_softmax_loops(cls):
         "curvatures",
         "curvature_block",
         "curvature_bound",
+        "conjugate",
     ):
         setattr(cls, name, vars(Softmax)[name])
     return cls

@@ -56,6 +56,10 @@ def is_sum_of_ramps(self):
     return False
 
 
+def conjugate(self):
+    return None
+
+
 def scores_are_targets(self):
     return False
 
@@ -82,6 +86,6 @@ def with_deviation(self, deviation):
 
 DEFAULT_METHODS = (
     *(constant_curvature, smooth, smoothed, bounded_curvature, has_flat_rows, damps_far_rows, with_own_curvature),
-    *(attains_zero_only_at_infinity, minimised_by_zero_scores, is_sum_of_ramps, scores_are_targets, valid, domain),
+    *(attains_zero_only_at_infinity, minimised_by_zero_scores, is_sum_of_ramps, conjugate, scores_are_targets, valid, domain),
     *(with_n_outputs, with_width, with_deviation),
 )

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .ramps import SumOfRamps, ramp, ramp_curvature, ramp_derivative
+from .conjugates import PiecewiseConjugate
+from .ramps import ramp, ramp_curvature, ramp_derivative
 from .separable import separable
 from .surrogate_curvature import RISING_SHARE
 
@@ -49,8 +50,8 @@ class Hinge(NamedTuple):
     def is_sum_of_ramps(self):
         return True
 
-    def as_ramps(self, y):
-        return SumOfRamps(0.0, 0.0, [(-y, 1.0)])
+    def conjugate(self):
+        return PiecewiseConjugate(-1.0, 0.0, of_margins=True)
 
 
 @separable
@@ -81,8 +82,8 @@ class SquaredHinge(NamedTuple):
     def is_sum_of_ramps(self):
         return True
 
-    def as_ramps(self, y):
-        return SumOfRamps(0.0, 0.0, [(-y, 1.0)], max_slope=np.inf, smoothing=0.5)
+    def conjugate(self):
+        return PiecewiseConjugate(-np.inf, 0.0, smoothing=0.5, of_margins=True)
 
 
 @separable
@@ -120,8 +121,8 @@ class ModifiedHuber(NamedTuple):
     def is_sum_of_ramps(self):
         return True
 
-    def as_ramps(self, y):
-        return SumOfRamps(0.0, 0.0, [(-y, 1.0)], max_slope=4.0, smoothing=0.5)
+    def conjugate(self):
+        return PiecewiseConjugate(-4.0, 0.0, smoothing=0.5, of_margins=True)
 
 
 @separable

@@ -9,11 +9,9 @@ are codes of classes.  A tile is a block of m rows of the data, which compiled l
 
 from __future__ import annotations
 
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
-
-from .ramps import SumOfRamps
 
 
 class Loss(Protocol):
@@ -78,7 +76,10 @@ class Loss(Protocol):
         """Whether zero scores minimise the loss for all targets, so that the minimiser is useless."""
 
     def is_sum_of_ramps(self) -> bool:
-        """Whether the loss is piecewise linear or quadratic and has the method ``as_ramps``: see `PiecewiseLoss`."""
+        """Whether the loss is piecewise linear or quadratic, but no parabola, so that `conjugate` is a sum of ramps."""
+
+    def conjugate(self) -> Any:
+        """The `Conjugate` of the loss, or None if it is not implemented."""
 
     def intercept_only_scores(self, y: np.ndarray, s: np.ndarray) -> np.ndarray:
         """The scores (K,) of the intercept-only model, or close ones, for targets y (T, n) with weights s (n,).
@@ -118,10 +119,3 @@ class SeparableLoss(Loss, Protocol):
 
     def curvature(self, y: float, z: float) -> float:
         """The second derivative by the score, or its surrogate: see `surrogate_curvature`.  Only smooth losses need it."""
-
-
-class PiecewiseLoss(SeparableLoss, Protocol):
-    """A separable loss of linear and quadratic pieces, which the interior-point method can minimise."""
-
-    def as_ramps(self, y: np.ndarray) -> SumOfRamps:
-        """The losses of the n scores of one column as sums of ramps, for targets y (n,)."""

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .ramps import SumOfRamps, ramp, ramp_curvature, ramp_derivative
+from .conjugates import PiecewiseConjugate
+from .ramps import ramp, ramp_curvature, ramp_derivative
 from .separable import separable
 from .surrogate_curvature import RISING_SHARE
 
@@ -39,6 +40,9 @@ class SquaredError(NamedTuple):
 
     def intercept_only_scores(self, y, s):
         return y @ s / s.sum()
+
+    def conjugate(self):
+        return PiecewiseConjugate(-np.inf, np.inf, smoothing=1.0)
 
 
 @separable
@@ -76,9 +80,8 @@ class Huber(NamedTuple):
     def is_sum_of_ramps(self):
         return True
 
-    def as_ramps(self, y):
-        constant = self.epsilon * (y - 0.5 * self.epsilon)
-        return SumOfRamps(-self.epsilon, constant, [(1.0, self.epsilon - y)], max_slope=2.0 * self.epsilon, smoothing=1.0)
+    def conjugate(self):
+        return PiecewiseConjugate(-self.epsilon, self.epsilon, smoothing=1.0)
 
 
 @separable
@@ -129,8 +132,8 @@ class EpsilonInsensitive(NamedTuple):
     def is_sum_of_ramps(self):
         return True
 
-    def as_ramps(self, y):
-        return SumOfRamps(0.0, 0.0, [(1.0, -y - self.epsilon), (-1.0, y - self.epsilon)])
+    def conjugate(self):
+        return PiecewiseConjugate(-1.0, 1.0, tube=self.epsilon)
 
 
 @separable
@@ -166,8 +169,8 @@ class SquaredEpsilonInsensitive(NamedTuple):
     def is_sum_of_ramps(self):
         return True
 
-    def as_ramps(self, y):
-        return SumOfRamps(0.0, 0.0, [(1.0, -y - self.epsilon), (-1.0, y - self.epsilon)], max_slope=np.inf, smoothing=0.5)
+    def conjugate(self):
+        return PiecewiseConjugate(-np.inf, np.inf, smoothing=0.5, tube=self.epsilon)
 
 
 @separable
@@ -212,8 +215,8 @@ class Quantile(NamedTuple):
     def is_sum_of_ramps(self):
         return True
 
-    def as_ramps(self, y):
-        return SumOfRamps(-self.quantile, self.quantile * y, [(1.0, -y)])
+    def conjugate(self):
+        return PiecewiseConjugate(-self.quantile, 1.0 - self.quantile)
 
 
 def _weighted_quantile(values: np.ndarray, weights: np.ndarray, quantile: float) -> float:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import numpy as np
 
 from ..constants import TINY
-from ..losses.protocol import PiecewiseLoss
 from ..losses.ramps import SumOfRamps
 from ..objective import Objective
 from ..penalties import Penalty
@@ -74,11 +73,10 @@ class Column:
     """
 
     def __init__(self, objective: Objective, k: int, theta: np.ndarray, z: np.ndarray) -> None:
-        loss: PiecewiseLoss = objective.loss
         self.theta, self.z, self.d = theta, z, np.zeros_like(theta)
         self.weight, self.l2 = objective.table.s / objective.n, objective.penalty.l2
         self.score_scale = float(objective.score_scale()[k])
-        pieces = loss.as_ramps(objective.table.Y[k])
+        pieces = objective.loss.conjugate().as_ramps(objective.table.Y[k])
         self.slope, self.constant = self.weight * pieces.slope, float(np.sum(self.weight * pieces.constant))
         self.non_smooth = np.flatnonzero(objective.penalty.non_smooth)
         self.penalty_slope = np.zeros(len(theta))

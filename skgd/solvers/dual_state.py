@@ -1,0 +1,100 @@
+"""The primal and dual variables of dual coordinate ascent, for some columns of scores."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from ..losses.conjugates import Conjugate
+from ..losses.cross_entropy import Softmax
+from ..objective import Objective
+from .dual_steps import DualProblem, DualVariables, add_rows, epoch
+
+INTERCEPT_RATE = 0.1  # the rate of the intercept's steps if the largest weight of a row is at most 5
+
+
+class DualState:
+    """The state of dual coordinate ascent, in raw coefficients.
+
+    Parameters
+    ----------
+    objective : Objective
+    W, b : ndarray of shape (d, K), ndarray of shape (K,)
+        The starting point.  If W is zero, all dual variables start at zero.  Otherwise they start at the slopes of the loss.
+
+    Attributes
+    ----------
+    conjugate : Conjugate
+        The conjugate of the loss.
+    problem : DualProblem
+    variables : DualVariables
+    F, estimate : float
+        The objective, and the estimated gap, after the last visit.
+    """
+
+    def __init__(self, objective: Objective, W: np.ndarray, b: np.ndarray) -> None:
+        table, l2 = objective.table, objective.raw_penalty.ridge
+        self.objective, self.rows = objective, table.rows
+        self.conjugate: Conjugate = objective.loss.conjugate()
+        codes = isinstance(objective.loss, Softmax)
+        Y = np.eye(objective.K)[table.Y[0].astype(np.intp)] if codes else np.ascontiguousarray(table.Y.T)
+        # Rows of large weight make the steps of the intercept noisy.
+        rate = min(INTERCEPT_RATE, 0.5 / table.s.max()) if objective.coordinates.centred else 0.0
+        self.problem = DualProblem(Y, table.s, row_weights(objective) + rate * table.s, 1.0 / (l2 * objective.n), rate)
+        R = np.zeros_like(Y)
+        if W.any():
+            R = np.ascontiguousarray(self.conjugate.slopes(Y, np.asarray(table.X @ W) + b))
+            W = self._coefficients(R)
+        self.variables = DualVariables(R, np.ascontiguousarray(W), b.copy(), self._mean(R))
+        self.F, self.estimate = np.inf, np.inf
+
+    @cached_property
+    def _changed(self) -> np.ndarray:
+        return np.empty(self.objective.n, bool)
+
+    def visit(self, order: np.ndarray) -> None:
+        """Make one step on each row, in this order, and more steps on rows whose variables changed, if they are few.
+
+        The further steps take at most as long as those on all rows.  Afterwards the objective and its gap are computed.
+        """
+        self._sweep(order)
+        left = len(order)
+        while 0 < len(order := order[self._changed[order]]) <= left // 2:
+            left -= len(order)
+            self._sweep(order)
+        R, W, b, excess = self.variables
+        self.F = self.objective.mean_loss(W, b) + self._penalty(W)
+        self.estimate = self.F - self._dual_value(R, W) - (b @ excess if self.problem.rate > 0.0 else 0.0)
+
+    def _sweep(self, order: np.ndarray) -> None:
+        epoch(self.rows, self.conjugate, order, self.problem, self.variables, self._changed)
+
+    def gap(self) -> float:
+        """F - D at feasible dual variables, which is at least F - F*.  One pass over X."""
+        R = self.variables.R
+        if self.problem.rate > 0.0:
+            R = self.conjugate.balanced(self.problem.Y, R, self.problem.s)
+        return self.F - self._dual_value(R, self._coefficients(R))
+
+    def _dual_value(self, R: np.ndarray, W: np.ndarray) -> float:
+        """D(R), given the coefficients W that R determines."""
+        return -float(self._mean(self.conjugate.conjugate_values(self.problem.Y, R)).sum()) - self._penalty(W)
+
+    def _penalty(self, W: np.ndarray) -> float:
+        return 0.5 * self.objective.raw_penalty.ridge * float(np.vdot(W, W))
+
+    def _coefficients(self, R: np.ndarray) -> np.ndarray:
+        """The coefficients W (d, K) that R determines.  One pass over X."""
+        W = np.zeros((self.objective.d, self.objective.K))
+        add_rows(self.rows, -self.problem.unit * self.problem.s[:, None] * R, W)
+        return W
+
+    def _mean(self, values: np.ndarray) -> np.ndarray:
+        """The weighted mean (K,) of values (n, K) over the rows."""
+        return self.problem.s @ values / self.objective.n
+
+
+def row_weights(objective: Objective) -> np.ndarray:
+    """The weights q (n,) of all rows in the dual problem."""
+    return objective.table.s * objective.table.squared_norms / (objective.raw_penalty.ridge * objective.n)
