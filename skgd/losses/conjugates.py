@@ -32,6 +32,9 @@ class Conjugate(Protocol):
         y (K,) are the targets of the row, and `room` (K,) is working memory.  Compiled loops call this.
         """
 
+    def has_exact_steps(self) -> bool:
+        """Whether `dual_step` finds the exact solution for rows of any weight q."""
+
     def conjugate_values(self, Y: np.ndarray, R: np.ndarray) -> np.ndarray:
         """The parts (n, K) of loss*(R) that belong to each score, for targets Y and dual variables R (n, K)."""
 
@@ -72,6 +75,9 @@ class PiecewiseConjugate(NamedTuple):
             else:
                 new[k] = min(max(slope, self.low), self.high)
 
+    def has_exact_steps(self):
+        return True
+
     def bounds(self, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The least and the largest dual variables for targets Y."""
         mirrored = self.of_margins & (Y < 0.0)
@@ -110,7 +116,7 @@ class PiecewiseConjugate(NamedTuple):
 
 
 MOST_SHIFTS = 100  # Each shift but the last takes a variable to its bound, and a few shifts are enough.
-ROUNDING_OF_SHIFTS = 1e-15  # An excess below this share of the sum of all sizes is a rounding error.
+NO_EXCESS = 1e-12  # An excess below this share of the sum of all sizes is a rounding error.
 
 
 def _shifted(r: np.ndarray, low: np.ndarray, high: np.ndarray, s: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -118,7 +124,7 @@ def _shifted(r: np.ndarray, low: np.ndarray, high: np.ndarray, s: np.ndarray, wh
     for _ in range(MOST_SHIFTS):
         excess = s @ r
         movable = which & ((r > low) if excess > 0.0 else (r < high))
-        if abs(excess) <= ROUNDING_OF_SHIFTS * (s @ np.abs(r)) or not movable.any():
+        if abs(excess) <= NO_EXCESS * (s @ np.abs(r)) or not movable.any():
             break
         r = np.where(movable, np.clip(r - excess / s[movable].sum(), low, high), r)
     return r
@@ -184,6 +190,9 @@ class LogisticConjugate(NamedTuple):
         for k in range(len(r)):
             new[k] = logistic_step(z[k], q, y[k] + r[k]) - y[k]
 
+    def has_exact_steps(self):
+        return False
+
     def conjugate_values(self, Y, R):
         P = Y + R
         return xlogy(P, P) + xlogy(1.0 - P, 1.0 - P)
@@ -209,6 +218,9 @@ class SoftmaxConjugate(NamedTuple):
         for k in range(len(r)):
             r[k] -= y[k]
             new[k] -= y[k]
+
+    def has_exact_steps(self):
+        return False
 
     def conjugate_values(self, Y, R):
         return xlogy(Y + R, Y + R)
