@@ -12,12 +12,12 @@ from sklearn.linear_model import LogisticRegression
 from skgd import GDClassifier
 from skgd.coordinates import identity
 from skgd.data.table import Table
+from skgd.losses.conjugates import logistic_step, softmax_step
 from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import SquaredError
 from skgd.objective import Objective
 from skgd.penalties import elastic_net
 from skgd.solvers import dual
-from skgd.solvers.dual_steps import logistic_step, softmax_step
 
 STORAGES = [np.asarray, sp.csr_matrix]
 ALPHA = 0.01

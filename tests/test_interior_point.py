@@ -119,7 +119,7 @@ def brute_force_ramp(t, upper, smoothing):
 def test_ramps_add_up_to_the_loss(name, rng):
     loss, z = SUMS_OF_RAMPS[name], 3.0 * rng.normal(size=200)
     y = rng.choice([-1.0, 1.0], size=200) if name in MARGINS else 2.0 * rng.normal(size=200)
-    form = loss.as_ramps(y)
+    form = loss.conjugate().as_ramps(y)
     total = form.slope * z + form.constant
     for sign, offset in form.ramps:
         total = total + brute_force_ramp(sign * z + offset, form.max_slope, form.smoothing)

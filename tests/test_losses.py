@@ -15,7 +15,7 @@ from skgd.losses.arithmetic import exp, log1p
 from skgd.losses.cross_entropy import LEAST_VARIANCE, LogLoss, SoftLabels, Softmax
 from skgd.losses.log_link import Gamma, Poisson, exp_above_tangent
 from skgd.losses.margins import Hinge, ModifiedHuber, Perceptron, SquaredHinge
-from skgd.losses.protocol import Loss, PiecewiseLoss, SeparableLoss
+from skgd.losses.protocol import Loss, SeparableLoss
 from skgd.losses.registry import CLASSIFICATION_LOSSES, REGRESSION_LOSSES, loss_for
 from skgd.losses.regression import EpsilonInsensitive, Huber, Quantile, SquaredEpsilonInsensitive
 from skgd.losses.surrogate_curvature import DAMPED_BEYOND, RISING_SHARE
@@ -412,7 +412,7 @@ def methods(protocol):
 
 @pytest.mark.parametrize("cls", [*SEPARABLE, Softmax, SoftLabels])
 def test_losses_have_the_methods_of_the_protocol(cls):
-    protocol = Loss if cls in (Softmax, SoftLabels) else PiecewiseLoss if cls().is_sum_of_ramps() else SeparableLoss
+    protocol = Loss if cls in (Softmax, SoftLabels) else SeparableLoss
     asked = methods(protocol)
     if protocol is not Loss and not (cls().smooth() or cls().is_sum_of_ramps()):
         del asked["curvature"]

@@ -6,9 +6,9 @@ it is
     D(R) = -sum_i s_i loss_i*(r_i) / n - l2/2 ||W||^2,   W = -sum_i s_i x_i r_i' / (l2 n)
 
 The unpenalised intercept adds a constraint: the weighted mean of r_i over the rows is zero.  If it holds, D(R) is at most the
-minimum of F, and the maximum of D is equal to it.  There, r_i is the slope of the loss of row i.  Each step maximises D over the
-variable of one row, in O(nonzeros x K) operations and without a step size (Shalev-Shwartz and Zhang, 2013; for hinge losses
-Hsieh et al., 2008).
+minimum of F, and the maximum of D is equal to it.  There, r_i is the slope of the loss of row i.  Each step maximises D over
+the variable of one row, in O(nonzeros x K) operations and without a step size (Shalev-Shwartz and Zhang, 2013; for hinge
+losses Hsieh et al., 2008).
 
 The weight of a row is q_i = s_i |x_i|^2 / (l2 n).  If the weights are small, as they mostly are for text, rows are almost
 independent, and the ascent converges in a few epochs.  Steps are made in raw coefficients.
@@ -36,10 +36,11 @@ from .solution import Solution
 # have a column in common then, whatever their weights.
 MAX_MEAN_WEIGHT = 10.0
 MIN_COEFFICIENTS = 1500  # With fewer coefficients gd uses the whole Hessian and needs even fewer passes.
-# With more rows for each column, few quasi-Newton steps minimise a squared error.  Two one-hot columns of 100,000 rows took 26 ms
-# instead of 73.
+# With more rows for each column, few quasi-Newton steps minimise a squared error.
 ROWS_PER_COLUMN = 10
-MAX_EPOCHS_LEFT = 50  # With solver="auto" the ascent gives way to another solver if it would need more epochs than this.
+# With solver="auto" the ascent gives way to another solver if it would need more epochs than this.  Losses with kinks have
+# more, because the other solvers need seconds for them.
+MAX_EPOCHS_LEFT, MAX_EPOCHS_LEFT_WITH_KINKS = 50, 1000
 MIN_EPOCHS_TO_TELL = 3  # The number of epochs that the rate of convergence is estimated from, at least.
 GROUP = 10  # the number of columns of scores in a group, at least; a narrower group reads each row for too few columns
 
@@ -59,18 +60,19 @@ def is_worthwhile(objective: Objective) -> bool:
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
-    """Run epochs until the relative duality gap is at most `tol`, or `max_iter` of them.  An epoch costs about two passes over X.
+    """Run epochs until the relative duality gap is at most `tol`, or `max_iter` of them.  An epoch costs a few passes over X.
 
     With solver="auto" the ascent also ends if the gap falls too slowly.  Another solver then continues from its result.
     """
     ascent = Ascent(objective, theta)
+    most_left = MAX_EPOCHS_LEFT if objective.loss.smooth() else MAX_EPOCHS_LEFT_WITH_KINKS
     gaps, start = [np.inf], objective.evaluate(theta)[0]
     history.begin(start, theta)
     history = history.through(lambda intercepts: ascent.theta())
     for epoch in range(1, options.max_iter + 1):
         # 1. make a step on every row
         ascent.visit(options.random_state.permutation(objective.n) if options.shuffle else np.arange(objective.n))
-        F = ascent.F
+        F = ascent.objective_value
         history.record(F, ascent.intercepts)
         if options.tol is None:
             continue
@@ -82,7 +84,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
         if gaps[-1] <= tol:
             return Solution(ascent.theta(), epoch, gaps[-1], True, bound=True)
         # 3. give way to another solver if many epochs are left
-        if options.solver == "auto" and _epochs_left(gaps, tol) > MAX_EPOCHS_LEFT:
+        if options.solver == "auto" and _epochs_left(gaps, tol) > most_left:
             break
     if F > start:
         history.curve[-1] = start
@@ -95,9 +97,8 @@ class Ascent:
 
     def __init__(self, objective: Objective, theta: np.ndarray) -> None:
         W, b = objective.coordinates.raw(theta)
-        objective.table.squared_norms  # computed here once, not for each group
-        self.team, self.coordinates = objective.table.team, objective.coordinates
-        self.states = [DualState(of_group, W[:, group], b[group]) for of_group, group in _groups(objective)]
+        self.team, self.coordinates, q = objective.table.team, objective.coordinates, row_weights(objective)
+        self.states = [DualState(of_group, q, W[:, group], b[group]) for of_group, group in _groups(objective)]
 
     def visit(self, order: np.ndarray) -> None:
         """Make one step on each row, in this order, and compute the objective."""
@@ -108,7 +109,7 @@ class Ascent:
         return sum(self._for_all(DualState.gap))
 
     @property
-    def F(self) -> float:
+    def objective_value(self) -> float:
         """The objective after the last visit."""
         return sum(state.F for state in self.states)
 
@@ -161,5 +162,6 @@ def _epochs_left(gaps: list[float], tol: float) -> float:
     half = len(gaps) // 2
     if half < MIN_EPOCHS_TO_TELL:
         return 0.0
-    speed = np.log(gaps[half] / gaps[-1]) / (len(gaps) - 1 - half)
-    return np.log(gaps[-1] / tol) / speed if speed > 0.0 else np.inf
+    before, now = min(gaps[: half + 1]), min(gaps)
+    speed = np.log(before / now) / (len(gaps) - 1 - half)
+    return np.log(now / tol) / speed if speed > 0.0 else np.inf

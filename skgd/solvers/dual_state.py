@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
 from ..losses.conjugates import Conjugate
@@ -20,6 +18,8 @@ class DualState:
     Parameters
     ----------
     objective : Objective
+    q : ndarray of shape (n,)
+        The weights of the rows in the dual problem.
     W, b : ndarray of shape (d, K), ndarray of shape (K,)
         The starting point.  If W is zero, all dual variables start at zero.  Otherwise they start at the slopes of the loss.
 
@@ -33,7 +33,7 @@ class DualState:
         The objective, and the estimated gap, after the last visit.
     """
 
-    def __init__(self, objective: Objective, W: np.ndarray, b: np.ndarray) -> None:
+    def __init__(self, objective: Objective, q: np.ndarray, W: np.ndarray, b: np.ndarray) -> None:
         table, l2 = objective.table, objective.raw_penalty.ridge
         self.objective, self.rows = objective, table.rows
         self.conjugate: Conjugate = objective.loss.conjugate()
@@ -41,7 +41,7 @@ class DualState:
         Y = np.eye(objective.K)[table.Y[0].astype(np.intp)] if codes else np.ascontiguousarray(table.Y.T)
         # Rows of large weight make the steps of the intercept noisy.
         rate = min(INTERCEPT_RATE, 0.5 / table.s.max()) if objective.coordinates.centred else 0.0
-        self.problem = DualProblem(Y, table.s, row_weights(objective) + rate * table.s, 1.0 / (l2 * objective.n), rate)
+        self.problem = DualProblem(Y, table.s, q + rate * table.s, 1.0 / (l2 * objective.n), rate)
         R = np.zeros_like(Y)
         if W.any():
             R = np.ascontiguousarray(self.conjugate.slopes(Y, np.asarray(table.X @ W) + b))
@@ -49,26 +49,35 @@ class DualState:
         self.variables = DualVariables(R, np.ascontiguousarray(W), b.copy(), self._mean(R))
         self.F, self.estimate = np.inf, np.inf
 
-    @cached_property
-    def _changed(self) -> np.ndarray:
-        return np.empty(self.objective.n, bool)
-
     def visit(self, order: np.ndarray) -> None:
-        """Make one step on each row, in this order, and more steps on rows whose variables changed, if they are few.
-
-        The further steps take at most as long as those on all rows.  Afterwards the objective and its gap are computed.
-        """
-        self._sweep(order)
-        left = len(order)
-        while 0 < len(order := order[self._changed[order]]) <= left // 2:
-            left -= len(order)
-            self._sweep(order)
+        """Make one step on each row, in this order, then revisit variables that changed, and compute F and its gap."""
+        changed = np.empty(self.variables.R.shape, bool)
+        epoch(self.rows, self.conjugate, order, self.problem, self.variables, changed)
+        if not self.objective.loss.coupled():
+            for k in range(self.objective.K):
+                self._revisit(k, order, changed[:, k : k + 1])
         R, W, b, excess = self.variables
         self.F = self.objective.mean_loss(W, b) + self._penalty(W)
         self.estimate = self.F - self._dual_value(R, W) - (b @ excess if self.problem.rate > 0.0 else 0.0)
 
-    def _sweep(self, order: np.ndarray) -> None:
-        epoch(self.rows, self.conjugate, order, self.problem, self.variables, self._changed)
+    def _revisit(self, k: int, order: np.ndarray, changed: np.ndarray) -> None:
+        """Make more steps on the variables of column k that changed when they were visited last, if these are few.
+
+        Other variables have mostly settled at a bound.  All these steps together visit as many rows as there are, at most.
+        """
+        left = len(order)
+        order = order[changed[order, 0]]
+        if not 0 < len(order) <= left // 2:
+            return
+        views = [values[..., k : k + 1] for values in self.variables]
+        problem = self.problem._replace(Y=np.ascontiguousarray(self.problem.Y[:, k : k + 1]))
+        column, changed = DualVariables(*map(np.ascontiguousarray, views)), np.ascontiguousarray(changed)
+        while 0 < len(order) <= left:
+            epoch(self.rows, self.conjugate, order, problem, column, changed)
+            left -= len(order)
+            order = order[changed[order, 0]]
+        for view, values in zip(views, column, strict=True):
+            view[:] = values
 
     def gap(self) -> float:
         """F - D at feasible dual variables, which is at least F - F*.  One pass over X."""

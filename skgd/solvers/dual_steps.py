@@ -32,8 +32,8 @@ class DualVariables(NamedTuple):
 def epoch(rows, conjugate, order, problem, variables, changed):
     """Make one step on each row, in this order.  One pass over X.
 
-    `changed` (n,) says afterwards whether the step changed the variables of the row.  The intercept makes gradient steps along
-    the value that the excess would have if all rows changed like this one.
+    `changed` (n, K) says afterwards whether the step changed each variable of the row.  The intercept makes gradient steps
+    along the value that the excess would have if all rows changed like this one.
     """
     (Y, s, q, unit, rate), (R, W, b, excess) = problem, variables
     n, K = R.shape
@@ -47,12 +47,12 @@ def epoch(rows, conjugate, order, problem, variables, changed):
         moved = False
         for k in range(K):
             change = s[i] * (new[k] - R[i, k])
+            changed[i, k] = change != 0.0
             moved = moved or change != 0.0
             b[k] -= rate * (change + excess[k])
             excess[k] += change / n
             R[i, k] = new[k]
             room[k] = -unit * change
-        changed[i] = moved
         if moved and K == 1:
             rows.add_multiple(i, room[0], W)
         elif moved:
