@@ -18,6 +18,7 @@ from .coordinates import CONSTANT, ColumnMoments, Coordinates
 from .data.partitioned_data import PartitionedData
 from .data.queries import Curvature, CurvatureDiagonal, Gradient, Losses, NormalEquations, Together
 from .data.table import Table
+from .data.curved_rows import CurvedRows
 from .fit_cache import FitCache, Point
 from .monitoring.warning import warn
 from .penalties import Penalty, penalty_value
@@ -77,6 +78,7 @@ class Objective:
         self.cache = FitCache() if cache is None else cache
         # Only used where passes are expensive: the last request for curvature, and the curvature that was computed for it.
         self._request: CurvatureRequest | None = None
+        self.curved_rows = CurvedRows()
         self._curvature: CurvatureAtPoint | None = None
 
     # ---------------------------------------------------------------- data and penalty
@@ -134,7 +136,9 @@ class Objective:
     def for_outputs(self, index: np.ndarray, cache: FitCache | None = None) -> Objective:
         """The objective of some columns of scores alone.  The loss must be separable, and the data in memory."""
         loss = self.loss.with_n_outputs(len(index))
-        return Objective(self.table.with_targets(self.table.Y[index]), loss, self.raw_penalty, self.coordinates, cache)
+        other = Objective(self.table.with_targets(self.table.Y[index]), loss, self.raw_penalty, self.coordinates, cache)
+        other.curved_rows = self.curved_rows.for_outputs()
+        return other
 
     def with_team(self, team: Team) -> Objective:
         """The same objective, whose passes are made by another team of threads."""
@@ -155,7 +159,7 @@ class Objective:
         """
         loss = self.loss.with_own_curvature()
         other = Objective(self.data, loss, self.raw_penalty, self.coordinates, self.cache)
-        other._request = self._request
+        other._request, other.curved_rows = self._request, self.curved_rows
         return other
 
     # ---------------------------------------------------------------- values and gradients
@@ -232,6 +236,8 @@ class Objective:
         request = CurvatureRequest(max_rows, diagonal_blocks)
         if self.data.expensive:
             return self._evaluate_all(theta, request)
+        if self.loss.has_flat_rows() and self.in_memory and max_rows >= self.n:
+            return self.curved_rows.hessian(self.table, self.loss, self.coordinates, theta) / self.table.s.sum()
         H, weight = self.data.total(self._curvature_query(theta, request))
         return H / weight
 

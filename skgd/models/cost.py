@@ -15,6 +15,7 @@ PRODUCT = 0.07  # the cost of a multiplication and an addition inside a product 
 SCATTER = 3.0  # the cost of a multiplication and an addition at a random address of memory
 CHEAP = 3e5  # A Hessian below this cost is computed anew at every step.
 HEAVY = 1e8  # A Hessian above this cost is never computed at every step.  Otherwise fits of mnist took minutes.
+CHANGED = 0.1  # the share of the curved rows that typically gain or lose their curvature from one step to the next
 PASSES_SAVED = 50  # The number of passes that a descent saves, at least, if it has the Hessian instead of its diagonal.
 # The same number if rows whose loss is zero have no curvature.  The diagonal is then a poor model, so the Hessian saves more.
 PASSES_SAVED_WITH_FLAT_ROWS = 150
@@ -91,7 +92,8 @@ class HessianPlan:
         self.shrinkage = min(1.0, D / self.rows) if self.rows < objective.n else 0.0
         cost = curved_share * self.rows * a_row + self.count * factor_cost(self.side) + flat * a_pass
         # Every step changes which rows have curvature, so a Hessian of an earlier point is soon wrong.
-        flat = flat and cost <= HEAVY
+        renewal = CHANGED * curved_share * self.rows * a_row + self.count * factor_cost(self.side) + a_pass
+        flat = flat and renewal <= HEAVY
         self.passes, self.refreshed_every_step = cost / a_pass, cost < CHEAP or flat
         self._passes_to_save = PASSES_SAVED_WITH_FLAT_ROWS if flat else PASSES_SAVED
 
