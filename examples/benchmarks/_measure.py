@@ -26,16 +26,17 @@ class Run(NamedTuple):
 
 
 class Contender(NamedTuple):
-    """A method: a function that returns its estimator for a budget, and the budgets that it is measured with."""
+    """A method: a function that returns its estimator for a budget, its budgets, and that of a first fit, which compiles."""
 
     estimator: Callable[[Any], Any]
-    budgets: list[Any] = BUDGETS
+    budgets: list[Any]
+    first: Any
 
 
-def by_max_iter(model) -> Contender:
+def by_max_iter(model, budgets=BUDGETS) -> Contender:
     """Let max_iter be the budget.  Direct solvers ignore it, so they are measured once."""
-    direct = getattr(model, "solver", None) == "cholesky"
-    return Contender(lambda budget: model.set_params(max_iter=budget), [None] if direct else BUDGETS)
+    budgets = [None] if getattr(model, "solver", None) == "cholesky" else budgets
+    return Contender(lambda budget: model.set_params(max_iter=budget), budgets, budgets[0])
 
 
 # ---------------------------------------------------------------- options
@@ -94,7 +95,7 @@ def sparse(n, d, nonzeros):
 # ---------------------------------------------------------------- timing
 def runs(contender: Contender, X, y, objective, goal: float, limit: float, repeat: int) -> list[Run]:
     """Fit with growing budgets until a fit reaches the goal or takes longer than `limit` seconds."""
-    contender.estimator(contender.budgets[0]).fit(X, y)
+    contender.estimator(contender.first).fit(X, y)
     found: list[Run] = []
     for budget in contender.budgets:
         seconds: list[float] = []
