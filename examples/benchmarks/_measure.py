@@ -168,7 +168,7 @@ def draw(results: dict[str, dict[str, list[Run]]], minima: dict[str, float], pat
 
 
 def draw_bars(figures: dict[str, dict[str, dict[str, float]]], path: str) -> None:
-    """Save a picture with a panel for each table {title: {row: {column: figure}}}, on logarithmic axes."""
+    """Save a picture with a panel for each table {title: {row: {column: figure}}}."""
     figure, found = panels(len(figures))
     for axes, (title, rows) in zip(found, figures.items(), strict=True):
         columns = list(dict.fromkeys(column for row in rows.values() for column in row))
@@ -176,7 +176,8 @@ def draw_bars(figures: dict[str, dict[str, dict[str, float]]], path: str) -> Non
             places = np.arange(len(rows)) + 0.8 * (number + 0.5) / len(columns) - 0.4
             axes.barh(places, [row.get(column, np.nan) for row in rows.values()], 0.8 / len(columns), label=column)
         axes.set_yticks(np.arange(len(rows)), list(rows), fontsize=7)
-        axes.set(title=title, xscale="log")
+        figures_of_panel = [figure for row in rows.values() for figure in row.values()]
+        axes.set(title=title, xscale="log" if max(figures_of_panel) > 20.0 * min(figures_of_panel) else "linear")
         axes.invert_yaxis()
         axes.legend(fontsize=8, frameon=False)
     save(figure, path)

@@ -5,9 +5,9 @@ penalty on the intercept.  The columns are prepared before: "raw" are the column
 of StandardScaler, which many rivals need, and "text" is a CSR matrix of many rare words.  The losses of Poisson and gamma are
 half the deviance, which is zero for a perfect fit.
 
-Each method runs with growing budgets: max_iter with a tolerance that never stops it, or a falling tolerance.  The time of a budget is the shortest
-of a few fits.  The minimum is the smallest objective that any method or a fit with a tiny tolerance found.  Fits that compile
-kernels are not counted.  Packages that are not installed are left out.
+Each method runs with growing budgets: max_iter with a tolerance that never stops it, or a falling tolerance.  The time of a
+budget is the shortest of a few fits.  The minimum is the smallest objective that any method or a fit with a tiny tolerance
+found.  A first fit, which compiles kernels, is not counted.  Packages that are not installed are left out.
 
     python examples/benchmarks/losses.py
     python examples/benchmarks/losses.py --only hinge "*/text" --limit 5 --plot hinge.png
@@ -234,7 +234,10 @@ def ratios(times: dict[str, list[float]]) -> tuple[list[float], str]:
 
 def summary(times: dict[str, dict[str, list[float]]]) -> None:
     """Print the seconds of the best peer over those of skgd, for each problem and on the whole."""
-    print("\n" + header("best peer / skgd", WIDTH) + "  best peer at the last")
+    print(
+        "\nSeconds of the best peer over those of skgd, at each gap: above 1 skgd is faster.  A dash: none is that close in time."
+    )
+    print(header("best peer / skgd", WIDTH) + "  best peer at the last")
     table = {name: ratios(found) for name, found in times.items()}
     for name, (found, best) in table.items():
         print(f"{name:{WIDTH}s}" + "".join(f"{cell(ratio):>12s}" for ratio in found) + f"  {best}")
