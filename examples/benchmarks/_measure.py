@@ -167,17 +167,17 @@ def draw(results: dict[str, dict[str, list[Run]]], minima: dict[str, float], pat
     save(figure, path)
 
 
-def draw_bars(figures: dict[str, dict[str, dict[str, float]]], path: str) -> None:
-    """Save a picture with a panel for each table {title: {row: {column: figure}}}."""
-    figure, found = panels(len(figures))
-    for axes, (title, rows) in zip(found, figures.items(), strict=True):
+def draw_bars(tables: dict[str, dict[str, dict[str, float]]], path: str) -> None:
+    """Save a picture with a panel for each table {title: {row: {column: value}}}."""
+    figure, found = panels(len(tables))
+    for axes, (title, rows) in zip(found, tables.items(), strict=True):
         columns = list(dict.fromkeys(column for row in rows.values() for column in row))
         for number, column in enumerate(columns):
             places = np.arange(len(rows)) + 0.8 * (number + 0.5) / len(columns) - 0.4
             axes.barh(places, [row.get(column, np.nan) for row in rows.values()], 0.8 / len(columns), label=column)
         axes.set_yticks(np.arange(len(rows)), list(rows), fontsize=7)
-        figures_of_panel = [figure for row in rows.values() for figure in row.values()]
-        axes.set(title=title, xscale="log" if max(figures_of_panel) > 20.0 * min(figures_of_panel) else "linear")
+        values = [value for row in rows.values() for value in row.values()]
+        axes.set(title=title, xscale="log" if max(values) > 20.0 * min(values) > 0.0 else "linear")
         axes.invert_yaxis()
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=len(columns))
     save(figure, path)

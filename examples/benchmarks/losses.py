@@ -212,6 +212,8 @@ def measured(problem: Problem, options) -> tuple[str, dict[str, list[Run]], floa
     contenders |= peers(task, problem.coordinates == "text", options.quick)
     found = {}
     for label, contender in contenders.items():
+        if options.quick:
+            contender = contender._replace(budgets=contender.budgets[::5])
         try:
             found[label] = runs(contender, X, y, value, goal_of(lowest), options.limit, options.repeat)
         except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:  # a peer that gives up on these columns
@@ -235,7 +237,7 @@ def ratios(times: dict[str, list[float]]) -> tuple[list[float], str]:
 def summary(times: dict[str, dict[str, list[float]]]) -> None:
     """Print the seconds of the best peer over those of skgd, for each problem and on the whole."""
     print(
-        "\nSeconds of the best peer over those of skgd, at each gap: above 1 skgd is faster.  A dash: none is that close in time."
+        "\nSeconds of the best peer over those of skgd, at each gap: above 1 skgd is faster.  A dash: none comes that close.\n"
     )
     print(header("best peer / skgd", WIDTH) + "  best peer at the last")
     table = {name: ratios(found) for name, found in times.items()}
