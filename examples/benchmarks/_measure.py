@@ -4,7 +4,7 @@ import argparse
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ import scipy.sparse as sp
 TARGETS = (1e-2, 1e-4, 1e-6)
 TOLERANCE = 1e-14
 BUDGETS = np.unique(np.geomspace(1, 10_000, 40).astype(int)).tolist()
+FAILURES = (ArithmeticError, ValueError, np.linalg.LinAlgError)
 QUICK = {"limit": 0.02, "repeat": 1}  # what --quick sets
 
 
@@ -94,9 +95,18 @@ def sparse(n, d, nonzeros):
 
 # ---------------------------------------------------------------- timing
 def runs(contender: Contender, X, y, objective, goal: float, limit: float, repeat: int) -> list[Run]:
-    """Fit with growing budgets until a fit reaches the goal or takes longer than `limit` seconds."""
-    contender.estimator(contender.first).fit(X, y)
+    """Fit with growing budgets until a fit reaches the goal, takes longer than `limit` seconds or fails."""
     found: list[Run] = []
+    try:
+        for run in _runs(contender, X, y, objective, goal, limit, repeat):
+            found.append(run)
+    except FAILURES as error:  # the method gives up on these columns; what it reached before counts
+        print(f"{type(contender.estimator(contender.first)).__name__}: {str(error).splitlines()[0][:100]}")
+    return found
+
+
+def _runs(contender: Contender, X, y, objective, goal: float, limit: float, repeat: int) -> Iterator[Run]:
+    contender.estimator(contender.first).fit(X, y)
     for budget in contender.budgets:
         seconds: list[float] = []
         while len(seconds) < repeat and sum(seconds) <= limit:
@@ -104,10 +114,10 @@ def runs(contender: Contender, X, y, objective, goal: float, limit: float, repea
             start = time.perf_counter()
             model.fit(X, y)
             seconds.append(time.perf_counter() - start)
-        found.append(Run(min(seconds), objective(model, X, y)))
-        if found[-1].objective <= goal or min(seconds) > limit:
+        run = Run(min(seconds), objective(model, X, y))
+        yield run
+        if run.objective <= goal or run.seconds > limit:
             break
-    return found
 
 
 def goal_of(lowest: float) -> float:

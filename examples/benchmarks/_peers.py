@@ -29,7 +29,6 @@ from sklearn.svm import LinearSVC, LinearSVR
 OPTIONAL = ("celer", "glum", "rehline", "skglm")
 ITERATIONS = BUDGETS + np.geomspace(12_600, 1_000_000, 20).astype(int).tolist()
 TOLERANCES = np.geomspace(1e4, 1e-14, 37).tolist()
-LIBLINEAR_SCALINGS = {"": 1.0, ", intercept x 100": 100.0}
 
 
 class Task(NamedTuple):
@@ -41,6 +40,7 @@ class Task(NamedTuple):
     n: int
     epsilon: float
     quantile: float
+    intercept: bool
 
     @property
     def cost(self) -> float:
@@ -64,6 +64,11 @@ def peers(task: Task, text: bool = False, quick: bool = False) -> dict[str, Cont
     return found
 
 
+def scalings(task: Task) -> dict[str, float]:
+    """Return the values of intercept_scaling by the endings of their names."""
+    return {"": 1.0, ", intercept x 100": 100.0} if task.intercept else {"": 1.0}
+
+
 def limited(models: dict[str, Any]) -> dict[str, Contender]:
     """Let max_iter be the budget of these models."""
     return {name: by_max_iter(model, ITERATIONS) for name, model in models.items()}
@@ -78,6 +83,7 @@ def by_tolerance(estimator) -> Contender:
 def sgd(task: Task, cls=SGDClassifier) -> dict[str, Any]:
     """SGDClassifier or SGDRegressor with its own schedule, with and without averages."""
     options = {"loss": task.loss, "penalty": task.penalty, "alpha": task.alpha, "epsilon": task.epsilon}
+    options |= {"fit_intercept": task.intercept}
     return {
         f"{cls.__name__}{name}": cls(**options, average=average, tol=None, random_state=0)
         for name, average in (("", False), (", average", True))
@@ -90,12 +96,11 @@ def sgd_regressor(task: Task) -> dict[str, Any]:
 
 def liblinear(task: Task, cls, duals: dict[str, bool], **options) -> dict[str, Any]:
     """LinearSVC or LinearSVR, by its dual or primal algorithm."""
+    options |= {"loss": task.loss, "C": task.cost, "fit_intercept": task.intercept, "tol": TOLERANCE, "random_state": 0}
     return {
-        f"{cls.__name__} {name}{suffix}": cls(
-            loss=task.loss, C=task.cost, dual=dual, intercept_scaling=scaling, tol=TOLERANCE, random_state=0, **options
-        )
+        f"{cls.__name__} {name}{suffix}": cls(dual=dual, intercept_scaling=scaling, **options)
         for name, dual in duals.items()
-        for suffix, scaling in LIBLINEAR_SCALINGS.items()
+        for suffix, scaling in scalings(task).items()
     }
 
 
@@ -118,15 +123,11 @@ def squared_epsilon_insensitive(task: Task, text: bool) -> dict[str, Contender]:
 
 def logistic(task: Task, solvers: tuple[str, ...], dual: bool = False, **options) -> dict[str, Any]:
     """LogisticRegression with these solvers, and with liblinear, which penalises the intercept."""
-    algorithm = "liblinear dual" if dual else "liblinear"
-    models = {
-        f"LogisticRegression {solver}": LogisticRegression(C=task.cost, solver=solver, tol=TOLERANCE, random_state=0, **options)
-        for solver in solvers
-    }
-    for suffix, scaling in LIBLINEAR_SCALINGS.items():
-        models[f"LogisticRegression {algorithm}{suffix}"] = LogisticRegression(
-            C=task.cost, solver="liblinear", dual=dual, intercept_scaling=scaling, tol=TOLERANCE, random_state=0, **options
-        )
+    options |= {"C": task.cost, "fit_intercept": task.intercept, "tol": TOLERANCE, "random_state": 0}
+    models = {f"LogisticRegression {solver}": LogisticRegression(solver=solver, **options) for solver in solvers}
+    for suffix, scaling in scalings(task).items():
+        name = f"LogisticRegression liblinear{' dual' if dual else ''}{suffix}"
+        models[name] = LogisticRegression(solver="liblinear", dual=dual, intercept_scaling=scaling, **options)
     return models
 
 
@@ -145,37 +146,37 @@ def log_loss_l1(task: Task, text: bool) -> dict[str, Contender]:
 
 def squared_error(task: Task, text: bool) -> dict[str, Contender]:
     solvers = ("sparse_cg", "sag") + (("lsqr",) if text else ("lsqr", "saga", "cholesky"))
-    ridge = {f"Ridge {s}": Ridge(task.alpha * task.n, solver=s, tol=TOLERANCE, random_state=0) for s in solvers}
+    options = {"alpha": task.alpha * task.n, "fit_intercept": task.intercept, "tol": TOLERANCE, "random_state": 0}
+    ridge = {f"Ridge {solver}": Ridge(solver=solver, **options) for solver in solvers}
     return limited(ridge | sgd_regressor(task))
 
 
 def squared_error_l1(task: Task, text: bool) -> dict[str, Contender]:
-    lasso = {"alpha": task.alpha, "tol": TOLERANCE}
-    models = {"Lasso": Lasso(**lasso), "Lasso, precompute": Lasso(**lasso, precompute=True), "LassoLars": LassoLars(task.alpha)}
+    lasso = {"alpha": task.alpha, "fit_intercept": task.intercept}
+    models = {
+        "Lasso": Lasso(**lasso, tol=TOLERANCE),
+        "Lasso, precompute": Lasso(**lasso, tol=TOLERANCE, precompute=True),
+        "LassoLars": LassoLars(**lasso),
+    }
     found = limited(models | sgd_regressor(task))
     if installed("celer"):
         from celer import Lasso as Celer
 
-        found["celer Lasso"] = by_tolerance(lambda tol: Celer(task.alpha, tol=tol))
+        found["celer Lasso"] = by_tolerance(lambda tol: Celer(**lasso, tol=tol))
     return found
 
 
 def quantile_l1(task: Task, text: bool) -> dict[str, Contender]:
     """QuantileRegressor, which solves a linear program at once, so that it has no budget."""
-    return {
-        f"QuantileRegressor {solver}": Contender(
-            lambda budget, solver=solver: QuantileRegressor(quantile=task.quantile, alpha=task.alpha, solver=solver),
-            [None],
-            None,
-        )
-        for solver in ("highs", "highs-ipm")
-    }
+    options = {"quantile": task.quantile, "alpha": task.alpha, "fit_intercept": task.intercept}
+    models = {f"QuantileRegressor {s}": QuantileRegressor(**options, solver=s) for s in ("highs", "highs-ipm")}
+    return {name: Contender(lambda budget, model=model: model, [None], None) for name, model in models.items()}
 
 
 def generalised(task: Task, text: bool) -> dict[str, Contender]:
     cls = {"poisson": PoissonRegressor, "gamma": GammaRegressor}[task.loss]
-    solvers = ("newton-cholesky", "lbfgs")
-    return limited({f"{cls.__name__} {s}": cls(alpha=task.alpha, solver=s, tol=TOLERANCE) for s in solvers})
+    options = {"alpha": task.alpha, "fit_intercept": task.intercept, "tol": TOLERANCE}
+    return limited({f"{cls.__name__} {s}": cls(**options, solver=s) for s in ("newton-cholesky", "lbfgs")})
 
 
 OF_LOSS = {
@@ -204,6 +205,7 @@ def glum(task: Task) -> dict[str, Contender]:
     from glum import GeneralizedLinearRegressor
 
     options = {"family": GLUM_FAMILIES[task.loss], "link": "log" if task.loss == "gamma" else "auto", "alpha": task.alpha}
+    options |= {"fit_intercept": task.intercept}
     if task.penalty == "l2":
         return limited({"glum": GeneralizedLinearRegressor(**options, gradient_tol=TOLERANCE)})
     options |= {"l1_ratio": 1.0, "max_iter": 1000}
@@ -224,8 +226,8 @@ def rehline(task: Task) -> dict[str, Any]:
     if task.loss not in names:
         return {}
     cls = plq_Ridge_Classifier if "hinge" in task.loss else plq_Ridge_Regressor
-    options = {"loss": names[task.loss], "C": task.cost, "tol": TOLERANCE}
-    return {f"rehline{suffix}": cls(**options, intercept_scaling=scaling) for suffix, scaling in LIBLINEAR_SCALINGS.items()}
+    options = {"loss": names[task.loss], "C": task.cost, "fit_intercept": task.intercept, "tol": TOLERANCE}
+    return {f"rehline{suffix}": cls(**options, intercept_scaling=scaling) for suffix, scaling in scalings(task).items()}
 
 
 def skglm(task: Task) -> dict[str, Contender]:
@@ -238,14 +240,15 @@ def skglm(task: Task) -> dict[str, Contender]:
 
     if task.penalty == "l1":
         lasso = {"squared_error": SkglmLasso, "log_loss": SparseLogisticRegression}.get(task.loss)
-        return {"skglm": by_tolerance(lambda tol: lasso(task.alpha, tol=tol, max_iter=1000))} if lasso else {}
+        options = {"alpha": task.alpha, "fit_intercept": task.intercept, "max_iter": 1000}
+        return {"skglm": by_tolerance(lambda tol: lasso(**options, tol=tol))} if lasso else {}
     datafits = {"huber": Huber(task.epsilon), "poisson": Poisson(), "gamma": Gamma()}
     if task.loss not in datafits:
         return {}
     solver = AndersonCD if task.loss == "huber" else ProxNewton
 
     def estimator(tol):
-        ridge = L1_plus_L2(task.alpha, 0.0)
-        return GeneralizedLinearEstimator(datafits[task.loss], ridge, solver(max_iter=1000, tol=tol))
+        steps = solver(max_iter=1000, tol=tol, fit_intercept=task.intercept)
+        return GeneralizedLinearEstimator(datafits[task.loss], L1_plus_L2(task.alpha, 0.0), steps)
 
     return {"skglm": by_tolerance(estimator)}

@@ -1,9 +1,10 @@
 """Measure the seconds until a fit is within a relative gap of 1e-2, 1e-4 and 1e-6 of the minimum, for each loss and its peers.
 
 All methods of a table minimise the same objective on the same columns: mean loss + alpha/2 ||w||^2 or alpha ||w||_1, without a
-penalty on the intercept.  The columns are prepared before: "raw" are the columns in their own units, "standardized" are those
-of StandardScaler, which many rivals need, and "text" is a CSR matrix of many rare words.  The losses of Poisson and gamma are
-half the deviance, which is zero for a perfect fit.
+penalty on the intercept.  Some peers always penalise it; with --no-intercept their objective is the same.  The columns are
+prepared before: "raw" are the columns in their own units, "standardized" are those of StandardScaler, which many rivals need,
+and "text" is a CSR matrix of many rare words.  The losses of Poisson and gamma are half the deviance, which is zero for a
+perfect fit.
 
 Each method runs with growing budgets: max_iter with a tolerance that never stops it, or a falling tolerance.  The time of a
 budget is the shortest of a few fits.  The minimum is the smallest objective that any method or a fit with a tiny tolerance
@@ -19,6 +20,7 @@ from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
 import numpy as np
+from _data import BUNDLED, GENERATED, text
 from _measure import (
     QUICK,
     TARGETS,
@@ -34,16 +36,13 @@ from _measure import (
     line,
     minimum_of,
     options_of,
-    raw,
     runs,
-    sparse,
     times_to,
     versions,
 )
 from _peers import ITERATIONS, OPTIONAL, Task, installed, peers
 from scipy.special import xlogy
-from sklearn.datasets import load_breast_cancer, load_diabetes, make_classification, make_regression
-from sklearn.preprocessing import StandardScaler, normalize
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from skgd import GDClassifier, GDRegressor
@@ -96,65 +95,18 @@ def objective(task: Task):
     return value
 
 
-def steepest(loss: str, X, y) -> float:
+def steepest(loss: str, X, y, intercept: bool) -> float:
     """Return the smallest alpha of an L1 penalty at which all coefficients are zero."""
-    slopes = QUANTILE - (y < np.quantile(y, QUANTILE)) if loss == "quantile" else y - y.mean()
-    return float(np.abs(X.T @ (slopes - slopes.mean())).max()) / len(y)
+    score = np.quantile(y, QUANTILE) if intercept else 0.0
+    slopes = {"quantile": QUANTILE - (y < score), "log_loss": y - 0.5, "squared_error": y}[loss]
+    return float(np.abs(X.T @ (slopes - slopes.mean() * intercept)).max()) / len(y)
 
 
-# ---------------------------------------------------------------- data
-def labels(rows):
-    return raw(*make_classification(rows, 50, n_informative=20, flip_y=0.1, random_state=0))
-
-
-def numbers(rows):
-    """Return columns and targets with errors that have heavy tails."""
-    X, y = make_regression(rows, 50, n_informative=20, random_state=0)
-    return raw(X, y + 0.5 * y.std() * np.random.default_rng(1).standard_t(3.0, size=rows))
-
-
-def means(rows, rng):
-    """Return columns, and positive means that depend on them."""
-    X = rng.normal(size=(rows, 50))
-    return X, np.exp(1.0 + 0.1 * X @ rng.normal(size=50))
-
-
-def counts(rows):
-    rng = np.random.default_rng(0)
-    X, mu = means(rows, rng)
-    return raw(X, rng.poisson(mu).astype(float))
-
-
-def amounts(rows):
-    rng = np.random.default_rng(0)
-    X, mu = means(rows, rng)
-    return raw(X, rng.gamma(2.0, mu / 2.0))
-
-
-def diabetes(rows=None):
-    return load_diabetes(return_X_y=True, scaled=False)
-
-
-def text(loss: str, rows: int):
-    """Return rows of 50 words out of as many as there are rows, with norm 1, and labels or numbers."""
-    X, y = sparse(rows, rows, 50)
-    X = normalize(X)
-    rng = np.random.default_rng(1)
-    return X, y if LOSSES[loss].kind == "labels" else X @ rng.normal(size=rows) + 0.1 * rng.normal(size=rows)
-
-
-BUNDLED = {
-    "labels": ("breast_cancer", lambda: load_breast_cancer(return_X_y=True)),
-    "numbers": ("diabetes", diabetes),
-    "counts": ("diabetes", diabetes),
-    "amounts": ("diabetes", diabetes),
-}
-GENERATED = {"labels": labels, "numbers": numbers, "counts": counts, "amounts": amounts}
+# ---------------------------------------------------------------- problems
 PENALTIES = {"quantile": ("l2", "l1"), "log_loss": ("l1",), "squared_error": ("l1",)}
 OF_TEXT = ("hinge", "squared_hinge", "log_loss", "squared_error")
 
 
-# ---------------------------------------------------------------- problems
 class Problem(NamedTuple):
     loss: str
     penalty: str
@@ -175,7 +127,7 @@ def problems(quick: bool) -> dict[str, Problem]:
                     found[key] = Problem(loss, penalty, load, coordinates)
         if loss in OF_TEXT:
             rows = 500 if quick else 20_000
-            found[f"{loss}/text"] = Problem(loss, "l2", lambda loss=loss, rows=rows: text(loss, rows), "text")
+            found[f"{loss}/text"] = Problem(loss, "l2", lambda loss=loss, rows=rows: text(rows, LOSSES[loss].kind), "text")
     return found
 
 
@@ -184,19 +136,19 @@ def chosen(names: list[str], patterns: list[str] | None) -> list[str]:
     return [n for n in names if not patterns or any(fnmatch(part, p) for p in patterns for part in (n, *n.split("/")))]
 
 
-def prepared(problem: Problem) -> tuple[Any, np.ndarray, Task]:
+def prepared(problem: Problem, intercept: bool = True) -> tuple[Any, np.ndarray, Task]:
     """Return the data in the coordinates of the problem, and its objective."""
     X, y = problem.load()
     if problem.coordinates == "standardized":
         X = StandardScaler().fit_transform(X)
-    alpha = 1.0 / len(y) if problem.penalty == "l2" else L1_FRACTION * steepest(problem.loss, X, y)
+    alpha = 1.0 / len(y) if problem.penalty == "l2" else L1_FRACTION * steepest(problem.loss, X, y, intercept)
     epsilon = LOSSES[problem.loss].tube * float(np.std(y))
-    return X, y, Task(problem.loss, problem.penalty, alpha, len(y), epsilon, QUANTILE)
+    return X, y, Task(problem.loss, problem.penalty, alpha, len(y), epsilon, QUANTILE, intercept)
 
 
 def ours(task: Task, tol: float, n_jobs: int):
     options = {"loss": task.loss, "penalty": task.penalty, "alpha": task.alpha, "epsilon": task.epsilon}
-    options |= {"tol": tol, "n_jobs": n_jobs, "random_state": 0}
+    options |= {"fit_intercept": task.intercept, "tol": tol, "n_jobs": n_jobs, "random_state": 0}
     if LOSSES[task.loss].kind == "labels":
         return GDClassifier(**options)
     return GDRegressor(**options, quantile=task.quantile)
@@ -205,7 +157,7 @@ def ours(task: Task, tol: float, n_jobs: int):
 # ---------------------------------------------------------------- measurements
 def measured(problem: Problem, options) -> tuple[str, dict[str, list[Run]], float]:
     """Return the shape of the data, the runs of all methods, and the minimum."""
-    X, y, task = prepared(problem)
+    X, y, task = prepared(problem, not options.no_intercept)
     value = objective(task)
     lowest = value(ours(task, 1e-10, options.threads).fit(X, y), X, y)
     contenders: dict[str, Contender] = {"skgd auto": by_max_iter(ours(task, TOLERANCE, options.threads), ITERATIONS)}
@@ -214,11 +166,7 @@ def measured(problem: Problem, options) -> tuple[str, dict[str, list[Run]], floa
     for label, contender in contenders.items():
         if options.quick:
             contender = contender._replace(budgets=contender.budgets[::5])
-        try:
-            found[label] = runs(contender, X, y, value, goal_of(lowest), options.limit, options.repeat)
-        except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:  # a peer that gives up on these columns
-            found[label] = []
-            print(f"{label} failed: {str(error).splitlines()[0][:90]}")
+        found[label] = runs(contender, X, y, value, goal_of(lowest), options.limit, options.repeat)
     return f"{X.shape[0]} x {X.shape[1]}", found, minimum_of(lowest, found)
 
 
@@ -267,6 +215,7 @@ def main() -> None:
     parser = options_of(__doc__)
     add_limits(parser)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names or patterns of problems, or of a part of their names")
+    parser.add_argument("--no-intercept", action="store_true", help="fit no intercept, which some peers penalise")
     options = parser.parse_args()
     if options.quick:
         vars(options).update(QUICK)
