@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 
+import numba
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -112,6 +113,14 @@ def first_fits():
 
 def test_an_interruption_while_compiling_leaves_no_incomplete_kernel(tmp_path):
     run_alone(first_fits, NUMBA_CACHE_DIR=str(tmp_path))
+
+
+def test_other_packages_may_compile_functions_without_a_module():
+    """Numba makes such functions itself, for the constructors of jitclasses."""
+    made = {}
+    exec("def one(): return 1", made)
+    made["one"].__module__ = None
+    assert numba.njit(made["one"])() == 1
 
 
 @pytest.mark.parametrize("scenario", [fits, predictions_and_streams, other_handlers])

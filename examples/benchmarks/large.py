@@ -1,12 +1,11 @@
 """Measure fits of memory maps, batches and Dask: memory, equal results, rounds, their overhead, recovery from a lost worker.
 
-    python examples/benchmarks/large.py [--gigabytes 6] [memory-map] [batches] [dask]
+    python examples/benchmarks/large.py [--gigabytes 6] [--quick] [--plot FILE] [memory-map] [batches] [dask]
 
 All data is generated in a temporary folder.  The script does not try to show a speed-up, which two cores could not do.  The
 memory is the peak of what the process allocates beyond what it held before the call, without the pages of mapped files.
 """
 
-import argparse
 import os
 import signal
 import tempfile
@@ -17,12 +16,14 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from _measure import draw_bars, options_of
 
 from skgd import GDClassifier, GDRegressor
 
 COLUMNS = 500
 SCALES = np.logspace(-2, 2, COLUMNS)
 CLUSTER = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
+FIGURES = {"seconds": {}, "MiB": {}}  # what --plot draws
 
 
 class Measured:
@@ -53,6 +54,7 @@ def _anonymous():
 
 
 def row(name, measured, *more):
+    FIGURES["seconds"][name], FIGURES["MiB"][name] = {"skgd": measured.seconds}, {"skgd": measured.mebibytes}
     print(f"  {name:34s}{measured.seconds:8.2f} s {measured.mebibytes:8.0f} MiB  ", *more, flush=True)
 
 
@@ -121,9 +123,9 @@ def objective(model, X, y):
     return np.mean(np.logaddexp(0.0, z) - y * z) + 0.5e-4 * np.sum(model.coef_**2)
 
 
-def batches():
+def batches(rows):
     """Compare fits of batches with a fit of all rows."""
-    rows, size, columns = 1_000_000, 50_000, 30
+    size, columns = rows // 20, 30
     print(f"batches: {rows} x {columns} in batches of {size}")
     in_memory = list(Counted(rows, size, columns))
     X, y = (np.concatenate(values) for values in zip(*in_memory, strict=True))
@@ -143,7 +145,7 @@ def batches():
 
 
 # ---------------------------------------------------------------- Dask
-def on_dask():
+def on_dask(rows):
     """Compare Dask with the local fit for several chunks and workers; time a round; kill a worker during a fit."""
     import dask.array as da
     from distributed import Client, LocalCluster
@@ -151,7 +153,7 @@ def on_dask():
     from skgd.dask import DaskGDClassifier, DaskGDRegressor
     from skgd.dask.partitions import DaskPartitions
 
-    X, z = drawn(200_000, 1, columns=30)
+    X, z = drawn(rows, 1, columns=30)
     y, three = (z > 0).astype(int), np.digitize(z, [-1.0, 1.0])
     local = GDClassifier().fit(X, y), GDClassifier().fit(X, three), GDRegressor().fit(X, z)
     rounds = []
@@ -165,12 +167,12 @@ def on_dask():
 
     DaskPartitions.total = timed
     print(
-        "dask: 200000 x 30, one thread per worker; largest relative difference of coefficients from the local fit, and rounds"
+        f"dask: {rows} x 30, one thread per worker; largest relative difference of coefficients from the local fit, and rounds"
     )
     fits = {"two classes": (DaskGDClassifier, y), "three": (DaskGDClassifier, three), "squares": (DaskGDRegressor, z)}
     for workers in (1, 2, 4):
         with LocalCluster(n_workers=workers, **CLUSTER) as cluster, Client(cluster) as client:
-            for chunks in (200_000, 30_000, 7_000):
+            for chunks in (rows, 3 * rows // 20, 7 * rows // 200):
                 dX, cells = client.persist(da.from_array(X, chunks=(chunks, -1))), []
                 for (name, (cls, target)), expected in zip(fits.items(), local, strict=True):
                     rounds.clear()
@@ -187,8 +189,8 @@ def on_dask():
             DaskGDRegressor("huber", tol=1e-12).fit(*few)
         print(f"  overhead of a round, two processes, 200 rows: median {1e3 * median(rounds):.1f} ms of {len(rounds)}")
 
-        made = da.map_blocks(_block, chunks=((20_000,) * 10, (30,)), dtype=float)
-        dy = da.from_array(y, chunks=20_000)
+        made = da.map_blocks(_block, chunks=((rows // 10,) * 10, (30,)), dtype=float)
+        dy = da.from_array(y, chunks=rows // 10)
         with Measured() as whole:
             expected = DaskGDClassifier(tol=1e-10).fit(made, dy)
         victim = next(iter(cluster.workers.values())).pid
@@ -211,18 +213,20 @@ def _block(block_info=None):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options_of(__doc__)
     parser.add_argument("parts", nargs="*", default=["memory-map", "batches", "dask"])
     parser.add_argument("--gigabytes", type=float, default=6.0)
     args = parser.parse_args()
     warnings.filterwarnings("ignore", "Sending large graph")
     with tempfile.TemporaryDirectory() as folder:
         if "memory-map" in args.parts:
-            memory_map(Path(folder), args.gigabytes)
+            memory_map(Path(folder), 0.05 if args.quick else args.gigabytes)
     if "batches" in args.parts:
-        batches()
+        batches(20_000 if args.quick else 1_000_000)
     if "dask" in args.parts:
-        on_dask()
+        on_dask(2_000 if args.quick else 200_000)
+    if args.plot:
+        draw_bars(FIGURES, args.plot)
 
 
 if __name__ == "__main__":

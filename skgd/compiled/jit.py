@@ -95,7 +95,8 @@ class _Patience(event.Listener):
 
 
 def _is_ours(event: Any) -> bool:
-    return event.data["dispatcher"].py_func.__module__.startswith("skgd.")
+    module = event.data["dispatcher"].py_func.__module__  # None if Numba made the function, as the constructor of a jitclass
+    return module is not None and module.startswith("skgd.")
 
 
 event.register("numba:compile", _Patience())
