@@ -15,10 +15,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .compiled.threads import Team
 from .coordinates import CONSTANT, ColumnMoments, Coordinates
+from .data.curved_rows import CurvedRows
 from .data.partitioned_data import PartitionedData
 from .data.queries import Curvature, CurvatureDiagonal, Gradient, Losses, NormalEquations, Together
 from .data.table import Table
-from .data.curved_rows import CurvedRows
 from .fit_cache import FitCache, Point
 from .monitoring.warning import warn
 from .penalties import Penalty, penalty_value

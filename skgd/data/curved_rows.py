@@ -56,7 +56,7 @@ class Sum:
 
         The Hessian is summed anew once as many rows have changed as have curvature.  So rounding errors do not accumulate.
         """
-        changed = np.count_nonzero(c != self.c)
+        changed = int(np.count_nonzero(c != self.c))
         self.changes += changed
         if 0 < changed and self.changes >= np.count_nonzero(c):
             self.hessian, self.changes = table.gram(c, *coordinates), 0
