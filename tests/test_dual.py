@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
-from scipy.optimize import brentq, minimize
-from scipy.special import expit, log_softmax, softmax
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from skgd import GDClassifier
 from skgd.coordinates import identity
 from skgd.data.table import Table
-from skgd.losses.conjugates import logistic_step, softmax_step
 from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import SquaredError
 from skgd.objective import Objective
@@ -64,54 +63,6 @@ def optimum(X, y, s, alpha, fit_intercept=True):
     )
     assert np.abs(best.jac).max() <= 1e-9
     return best.x[: K * d].reshape(K, d), best.x[K * d :]
-
-
-# ---------------------------------------------------------------- a step
-@pytest.mark.parametrize("q", [0.0, 1e-8, 0.5, 4.0, 100.0, 1e6])
-@pytest.mark.parametrize("p", [0.0, 1e-9, 0.3, 1.0])
-@pytest.mark.parametrize("z", [-800.0, -3.0, 0.0, 0.1, 40.0])
-def test_logistic_steps_lead_to_the_solution_and_never_too_far(z, p, q):
-    def excess(new):
-        """Grows with p', and vanishes at the solution of p' = logistic(z - q (p' - p))."""
-        return new - expit(z - q * (new - p))
-
-    solution = brentq(excess, 0.0, 1.0, xtol=1e-15) if excess(0.0) < 0.0 < excess(1.0) else float(excess(1.0) <= 0.0)
-    new = p
-    for _ in range(100):
-        moved = z - q * (new - p)  # what z has become, with the row's own weight counted from here on
-        before, new = new, logistic_step(moved, q, new)
-        assert min(before, solution) - 1e-12 <= new <= max(before, solution) + 1e-12
-    if q <= 100.0:  # heavier rows take more steps
-        assert new == pytest.approx(solution, abs=1e-6)
-
-
-def test_logistic_step_is_exact_near_the_solution():
-    p = expit(0.3)
-    errors = [logistic_step(0.3 + shift, 4.0, p) - root_of(0.3 + shift, 4.0, p) for shift in (1e-2, 1e-3)]
-    assert abs(errors[1]) < 0.02 * abs(errors[0]) < 1e-5
-
-
-def root_of(z, q, p):
-    return brentq(lambda new: new - expit(z - q * (new - p)), 0.0, 1.0, xtol=1e-15)
-
-
-@pytest.mark.parametrize("q", [0.0, 0.8, 10.0])
-def test_softmax_steps_lead_to_the_solution_and_never_away(q, rng):
-    z, p = rng.normal(size=4), rng.dirichlet(np.ones(4))
-    room, new = np.empty(4), p.copy()
-
-    def dual_value(p_new):
-        """The part of the dual that this row changes."""
-        return -(p_new @ np.log(p_new)) + z @ (p_new - p) - q / 2 * (p_new - p) @ (p_new - p)
-
-    values = [dual_value(p)]
-    for _ in range(60):
-        moved = z - q * (new - p)
-        softmax_step(moved, q, new.copy(), new, room)
-        values.append(dual_value(new))
-    assert (np.diff(values) >= -1e-14).all()
-    assert_allclose(new, softmax(z - q * (new - p)), atol=1e-9)
-    assert_allclose(new.sum(), 1.0)
 
 
 # ---------------------------------------------------------------- the optimum
