@@ -111,7 +111,7 @@ def _intercept_rate(objective: Objective, q: np.ndarray) -> float:
     excess hardly changes.  The intercept therefore has to make steps in proportion to the weights.
     """
     loss, largest = objective.loss, float(objective.table.s.max())
-    size = 1.0 if loss.smooth() else 1.0 / loss.curvature_bound()  # Slopes of a loss with kinks have no unit.
+    size = 1.0 if loss.smooth() else 1.0 / loss.curvature_bound()  # Slopes of a non-smooth loss have no unit.
     # Rows of a large weight in F make the steps noisy.
     return min(INTERCEPT_RATE, 0.5 / largest) * max(size, SHARE_OF_WEIGHT * float(q.mean()))
 
