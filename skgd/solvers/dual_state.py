@@ -10,7 +10,7 @@ from ..objective import Objective
 from .dual_steps import DualProblem, DualVariables, add_rows, epoch
 
 INTERCEPT_RATE = 0.1  # the rate of the intercept's steps for light rows, none of which has a weight in F above 5
-SHARE_OF_WEIGHT = 0.2  # Rows are heavy if this share of their mean weight q exceeds the natural size of a score.
+SHARE_OF_WEIGHT = 0.02  # the rate for heavy rows, relative to the median of q / s, the weight q of a row whose weight in F is 1
 
 
 class DualState:
@@ -110,10 +110,10 @@ def _intercept_rate(objective: Objective, q: np.ndarray) -> float:
     Its unit is that of a score divided by a slope, as the unit of q.  Heavy rows follow a change of the intercept, and so the
     excess hardly changes.  The intercept therefore has to make steps in proportion to the weights.
     """
-    loss, largest = objective.loss, float(objective.table.s.max())
+    loss, s = objective.loss, objective.table.s
     size = 1.0 if loss.smooth() else 1.0 / loss.curvature_bound()  # Slopes of a non-smooth loss have no unit.
-    # Rows of a large weight in F make the steps noisy.
-    return min(INTERCEPT_RATE, 0.5 / largest) * max(size, SHARE_OF_WEIGHT * float(q.mean()))
+    light = min(INTERCEPT_RATE, 0.5 / float(s.max())) * size  # Light rows of a large weight in F make the steps noisy.
+    return max(light, SHARE_OF_WEIGHT * float(np.median(q / s)))
 
 
 def row_weights(objective: Objective) -> np.ndarray:
