@@ -127,7 +127,8 @@ def test_steps_of_piecewise_losses_are_exact(name, q):
         for r in [low, 0.9 * low + 0.1 * high, 0.0, 0.3 * low + 0.7 * high, high]:
             Z = SCORES + q * np.linspace(-1.0, 1.0, 3)[:, None] * (high - low)  # for heavy rows, steps of all lengths
             Z = np.append(SCORES, Z.ravel())
-            new = step(conjugate, np.full(len(Z), y), Z, q, np.full(len(Z), r))
+            with np.errstate(over="ignore"):  # as in every fit: without compilation, NumPy would warn of the division by 1e-300
+                new = step(conjugate, np.full(len(Z), y), Z, q, np.full(len(Z), r))
             moved = Z - q * (new - r)
             rounding = 1e-15 * (1.0 + np.abs(Z) + q * STEEPEST) * (1.0 + np.abs(new))
             assert (new >= low).all() or low == -STEEPEST
