@@ -9,7 +9,8 @@ from ..losses.cross_entropy import Softmax
 from ..objective import Objective
 from .dual_steps import DualProblem, DualVariables, add_rows, epoch
 
-INTERCEPT_RATE = 0.1  # the rate of the intercept's steps if the largest weight of a row is at most 5
+INTERCEPT_RATE = 0.1  # the rate of the intercept's steps for light rows, none of which has a weight in F above 5
+SHARE_OF_WEIGHT = 0.02  # the rate for heavy rows, relative to the median of q / s, the weight q of a row whose weight in F is 1
 
 
 class DualState:
@@ -39,8 +40,7 @@ class DualState:
         self.conjugate: Conjugate = objective.loss.conjugate()
         codes = isinstance(objective.loss, Softmax)
         Y = np.eye(objective.K)[table.Y[0].astype(np.intp)] if codes else np.ascontiguousarray(table.Y.T)
-        # Rows of large weight make the steps of the intercept noisy.
-        rate = min(INTERCEPT_RATE, 0.5 / table.s.max()) if objective.coordinates.centred else 0.0
+        rate = _intercept_rate(objective, q) if objective.coordinates.centred else 0.0
         self.problem = DualProblem(Y, table.s, q + rate * table.s, 1.0 / (l2 * objective.n), rate)
         R = np.zeros_like(Y)
         if W.any():
@@ -102,6 +102,18 @@ class DualState:
     def _mean(self, values: np.ndarray) -> np.ndarray:
         """The weighted mean (K,) of values (n, K) over the rows."""
         return self.problem.s @ values / self.objective.n
+
+
+def _intercept_rate(objective: Objective, q: np.ndarray) -> float:
+    """The rate of the intercept's steps.
+
+    Its unit is that of a score divided by a slope, as the unit of q.  Heavy rows follow a change of the intercept, and so the
+    excess hardly changes.  The intercept therefore has to make steps in proportion to the weights.
+    """
+    loss, s = objective.loss, objective.table.s
+    size = 1.0 if loss.smooth() else 1.0 / loss.curvature_bound()  # Slopes of a non-smooth loss have no unit.
+    light = min(INTERCEPT_RATE, 0.5 / float(s.max())) * size  # Light rows of a large weight in F make the steps noisy.
+    return max(light, SHARE_OF_WEIGHT * float(np.median(q / s)))
 
 
 def row_weights(objective: Objective) -> np.ndarray:
