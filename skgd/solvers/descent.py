@@ -39,6 +39,9 @@ NEAR_WITH_FLAT_ROWS = 1e-3
 UNDAMPED_FROM = 1e-3
 # If a metric stalls after at most EARLY_STALL iterations, the next one is made from MORE_EFFORT times as many rows.
 EARLY_STALL, MORE_EFFORT = 3, 4.0
+# A Newton step whose gain is so close to that of its model, relatively, shows that curvature hardly changed along it.  The next
+# gap is then estimated by the same Hessian, times a factor for what this does not see.
+AS_PROMISED, CAUTION = 0.25, 4.0
 OUTDATED = 3.0  # A metric says nothing about the gap once F has fallen by this factor since the metric was made.
 SEPARABLE = (
     "The classes are perfectly separated and nothing is penalised: coefficients grow without end, and the fit stopped "
@@ -69,7 +72,7 @@ def descend_column(
         if solution is not None:
             return solution
         found = yield from search(state)
-        if not refresh(state, found):
+        if not refresh(state, found) or state.surely_near:
             return state.ended()
 
 
@@ -209,9 +212,25 @@ def _move(state: DescentState, found: Found) -> None:
     state.full_step = found.theta is state.target
     step, change = found.theta - state.theta, found.gradient - state.gradient
     state.theta, state.F, state.gradient = found
-    if state.is_newton:
-        state.take_metric()
-    else:
-        state.metric.update(step, change)
     state.values.append(state.F)
     state.budget.history.record(state.F, state.theta)
+    if not state.is_newton:
+        state.metric.update(step, change)
+    elif not _is_surely_near(state):
+        state.take_metric()
+
+
+def _is_surely_near(state: DescentState) -> bool:
+    """Set `surely_near`, by the metric of the point before, which costs nothing.
+
+    That metric is trusted if F fell by nearly as much as its model said, and only for an estimate that is small enough even if
+    it is multiplied by `CAUTION`.  Where rows gain and lose curvature at once, it is not trusted.
+    """
+    loss, promised, fall = state.objective.loss, state.decreases[-1], state.values[-2] - state.F
+    smooth = not (loss.has_flat_rows() or loss.smoothed() or state.objective.penalty.non_smooth.any())
+    if smooth and state.full_step and abs(fall - promised) <= AS_PROMISED * promised:
+        minimum = state.metric.minimise(state.theta, state.gradient, state.model_precision)
+        gap = CAUTION * minimum.decrease / state.scale
+        state.surely_near = gap <= NEAR * state.budget.tol
+        state.gap = gap if state.surely_near else state.gap
+    return state.surely_near
