@@ -10,7 +10,9 @@ from ..objective import Objective
 from .dual_steps import DualProblem, DualVariables, add_rows, epoch
 
 INTERCEPT_RATE = 0.1  # the rate of the intercept's steps for light rows, none of which has a weight in F above 5
-SHARE_OF_WEIGHT = 0.02  # the rate for heavy rows, relative to the median of q / s, the weight q of a row whose weight in F is 1
+# The rate for heavy rows: this number times the median of q / s, divided by the number of rows.  With 1.0 or less the intercept is
+# slow, and with 16.0 standardised text needs twice the epochs.
+EPOCHS_OF_WEIGHT = 4.0
 
 
 class DualState:
@@ -113,7 +115,7 @@ def _intercept_rate(objective: Objective, q: np.ndarray) -> float:
     loss, s = objective.loss, objective.table.s
     size = 1.0 if loss.smooth() else 1.0 / loss.curvature_bound()  # Slopes of a non-smooth loss have no unit.
     light = min(INTERCEPT_RATE, 0.5 / float(s.max())) * size  # Light rows of a large weight in F make the steps noisy.
-    return max(light, SHARE_OF_WEIGHT * float(np.median(q / s)))
+    return max(light, EPOCHS_OF_WEIGHT * float(np.median(q / s)) / objective.n)
 
 
 def row_weights(objective: Objective) -> np.ndarray:
