@@ -68,7 +68,8 @@ def common_cases() -> list[tuple[str, Any, Any, Any]]:
     ]
     text = 0.1 * sp.eye_array(80, 2000, format="csr")  # with so many sparse columns the dual problem is solved
     storages |= {f"text {dtype}": text.astype(dtype) for dtype in ("float64", "float32")}
-    cases += product(("text float64", "text float32"), ("log loss", "softmax"), [("auto", "l2")])
+    problems["hinge"] = partial(GDClassifier, "hinge"), label % 2
+    cases += product(("text float64", "text float32"), ("log loss", "softmax", "hinge"), [("auto", "l2")])
     return [
         (
             f"{storage}, {problem}, {solver}",

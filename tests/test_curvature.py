@@ -7,7 +7,11 @@ from problems import LOSSES, SQUARED, D, objective_of, random_theta
 from scipy.linalg import eigvalsh
 from scipy.special import expit, softmax
 
+from skgd.coordinates import Coordinates
+from skgd.data.curved_rows import CurvedRows
+from skgd.data.table import Table
 from skgd.losses.cross_entropy import LogLoss, Softmax
+from skgd.losses.margins import ModifiedHuber, SquaredHinge
 from skgd.losses.regression import Huber, SquaredError
 from skgd.models.column_metric import Columns
 from skgd.models.cost import LARGEST_SIDE, HessianPlan
@@ -277,3 +281,56 @@ def test_curvature_of_far_columns(storage):
     )
     if storage is sp.csr_matrix:
         np.testing.assert_allclose(Columns(far, theta).curvature, Columns(near, theta).curvature, rtol=1e-6)
+
+
+# ---------------------------------------------------------------- rows that gain and lose curvature
+def margins_table(storage, outputs=2, n=60, weighted=True):
+    """Rows with classes of -1 and 1, and coordinates of standardised columns."""
+    rng, X = np.random.default_rng(8), rows(n)
+    s = rng.exponential(size=n) if weighted else np.ones(n)
+    coordinates = Coordinates(X.mean(axis=0), np.append(1.0 / X.std(axis=0), 1.0))
+    return Table(storage(X), rng.choice([-1.0, 1.0], size=(outputs, n)), s / s.mean()), coordinates
+
+
+def summed_hessian(table, loss, coordinates, theta):
+    """The Hessian (K, D, D) as a sum over all rows, by NumPy."""
+    X = table.X.toarray() if table.sparse else table.X
+    A, K = np.column_stack([X - coordinates.mean, np.ones(table.n)]) * coordinates.scale, theta.shape[1]
+    Z = A @ theta
+    second = [[loss.curvature(float(y), float(z)) for y, z in zip(table.Y[k], Z[:, k], strict=True)] for k in range(K)]
+    return np.array([A.T @ ((table.s * second[k])[:, None] * A) for k in range(K)])
+
+
+@STORAGE
+@pytest.mark.parametrize("loss", [SquaredHinge(2), ModifiedHuber(2)], ids=["squared hinge", "modified Huber"])
+def test_updated_hessians_are_those_of_all_rows(loss, storage):
+    """Steps of all sizes: some change a few rows, some change all of them, and the last ones end where nothing is curved."""
+    (table, coordinates), rng = margins_table(storage), np.random.default_rng(9)
+    curved, theta = CurvedRows(), rng.normal(size=(D + 1, 2))
+    for size in [0.0, 0.01, 0.01, 0.1, 0.0, 0.3, 3.0, 0.01, 0.05]:
+        theta = theta + size * rng.normal(size=theta.shape)
+        expected = summed_hessian(table, loss, coordinates, theta)
+        np.testing.assert_allclose(curved.hessian(table, loss, coordinates, theta), expected, rtol=1e-11, atol=1e-11)
+
+
+def test_hundreds_of_updates_do_not_add_up_rounding_errors():
+    (table, coordinates), rng = margins_table(np.asarray, outputs=1), np.random.default_rng(10)
+    loss, curved = SquaredHinge(1), CurvedRows()
+    for _ in range(400):
+        theta = 0.5 * rng.normal(size=(D + 1, 1))
+        H = curved.hessian(table, loss, coordinates, theta)
+    np.testing.assert_allclose(H, summed_hessian(table, loss, coordinates, theta), rtol=1e-12, atol=1e-12)
+
+
+def test_other_columns_of_scores_start_from_the_first_hessian(monkeypatch):
+    """At zero coefficients all rows of all classes have the same curvature, so one sum over the rows is enough."""
+    table, coordinates = margins_table(np.asarray, outputs=3)
+    loss, theta, sums = SquaredHinge(1), np.zeros((D + 1, 1)), []
+    gram = Table.gram
+    monkeypatch.setattr(Table, "gram", lambda self, *arguments: sums.append(1) or gram(self, *arguments))
+    curved = CurvedRows()
+    for k in range(3):
+        of_column = table.with_targets(table.Y[[k]])
+        H = curved.for_outputs().hessian(of_column, loss, coordinates, theta)
+        np.testing.assert_allclose(H, summed_hessian(of_column, loss, coordinates, theta), rtol=1e-12)
+    assert len(sums) == 1

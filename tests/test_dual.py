@@ -385,8 +385,9 @@ def test_gd_goes_on_where_rows_are_too_heavy(text, monkeypatch, objective):
         (1000, 20, "sparse", 100.0, Hinge(), 0.0, 0.01, False),
         (1000, 2000, "dense", 1.0, Hinge(), 0.0, 0.01, True),
         (1000, 2000, "dense", 100.0, Hinge(), 0.0, 0.01, False),
-        (100, 2000, "sparse", 1.0, Hinge(), 0.0, 0.01, False),  # so few rows that their row space is small
-        (100, 2000, "sparse", 1.0, SquaredError(), 0.0, 0.01, False),
+        (100, 2000, "sparse", 1.0, Hinge(), 0.0, 0.01, True),
+        (100, 2000, "sparse", 100.0, Hinge(), 0.0, 0.01, False),  # heavy rows, so few that their row space is small
+        (100, 2000, "sparse", 100.0, SquaredError(), 0.0, 0.01, False),
         (1000, 2000, "sparse", 1.0, SquaredError(), 0.0, 0.01, True),
         (15_000, 1500, "sparse", 1.0, SquaredError(), 0.0, 0.01, True),
         (15_001, 1500, "sparse", 1.0, SquaredError(), 0.0, 0.01, False),  # more than 10 rows for each column

@@ -53,10 +53,10 @@ def is_worthwhile(objective: Objective) -> bool:
         return False
     if loss.constant_curvature() and objective.n > ROWS_PER_COLUMN * objective.d:
         return False
-    if objective.data.sparse and conjugate.has_exact_steps():
-        return not row_space.is_worthwhile(objective)
     curvature = 0.5 if loss.coupled() else loss.curvature_bound()
-    return bool(curvature * row_weights(objective).mean() <= MAX_MEAN_WEIGHT)
+    if curvature * row_weights(objective).mean() <= MAX_MEAN_WEIGHT:
+        return True
+    return objective.data.sparse and conjugate.has_exact_steps() and not row_space.is_worthwhile(objective)
 
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
