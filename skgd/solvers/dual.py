@@ -66,7 +66,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
     """
     ascent = Ascent(objective, theta)
     most_left = MAX_EPOCHS_LEFT if objective.loss.smooth() else MAX_EPOCHS_LEFT_WITH_KINKS
-    gaps, start = [np.inf], objective.evaluate(theta)[0]
+    gaps, start = [np.inf], objective.values([theta])[0]
     history.begin(start, theta)
     history = history.through(lambda intercepts: ascent.theta())
     for epoch in range(1, options.max_iter + 1):
