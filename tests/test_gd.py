@@ -15,6 +15,8 @@ from sklearn.linear_model import ElasticNet, LogisticRegression
 from skgd import GDClassifier, GDRegressor
 from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import Huber, SquaredError
+from skgd.objective import Objective
+from skgd.solvers import descent
 from skgd.solvers.convergence import is_stalling
 from skgd.solvers.gd import GROWTH, sample_strides
 from skgd.solvers.line_search import Ray, line_search
@@ -264,6 +266,30 @@ def test_rows_far_off_do_not_hide_what_is_left():
 
     best = minimize(objective, model.coef_, jac=True, method="BFGS", options={"gtol": 1e-9}).fun
     assert objective(model.coef_)[0] <= (1.0 + 1e-4) * best
+
+
+@pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("loss", ["log_loss", "poisson", "gamma", "huber"])
+def test_a_fit_that_stops_by_the_hessian_of_the_point_before_is_within_tol(loss, tol, rng, monkeypatch, objective):
+    """The plain reference makes a Hessian at every point.  Over all these fits the other one makes fewer."""
+    hessians, curvature = [], Objective.curvature
+    monkeypatch.setattr(Objective, "curvature", lambda self, *a, **k: hessians.append(1) or curvature(self, *a, **k))
+    counts, objectives = [], []
+    for seed in range(6):
+        X = rng.normal(size=(150, 3)) * 10.0 ** rng.uniform(-2.0, 2.0, 3)
+        z = X / X.std(axis=0) @ rng.normal(size=3) + 0.3 * rng.normal(size=150)
+        y = z > 0.0 if loss == "log_loss" else z if loss == "huber" else np.exp(z)
+        cls = GDClassifier if loss == "log_loss" else GDRegressor
+        for trusted in (descent.AS_PROMISED, 0.0):
+            hessians.clear()
+            with monkeypatch.context() as patch:
+                patch.setattr(descent, "AS_PROMISED", trusted)
+                model = cls(loss, tol=tol).fit(X, y)
+            counts.append(len(hessians))
+            objectives.append(objective(model, X, y))
+        best = objective(cls(loss, tol=1e-12).fit(X, y), X, y)
+        assert objectives[-2] - best <= tol * best, seed
+    assert sum(counts[::2]) < sum(counts[1::2])
 
 
 def test_decreases_of_any_size_are_compared():
