@@ -40,5 +40,5 @@ def test_compile_fits_every_common_case_and_shows_its_progress():
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "84/84 text float32, softmax, auto" in done.stdout
+    assert "86/86 text float32, hinge, auto" in done.stdout
     assert "Compiled in" in done.stdout
