@@ -382,8 +382,7 @@ def test_gd_goes_on_where_rows_are_too_heavy(text, monkeypatch, objective):
         (1000, 2000, "sparse", 100.0, Hinge(), 0.0, 0.01, True),  # heavy rows, but exact steps
         (1000, 2000, "sparse", 100.0, Huber(2), 0.0, 0.01, True),
         (1000, 2000, "sparse", 100.0, Hinge(), 0.01, 0.01, False),
-        (1000, 20, "sparse", 1.0, Hinge(), 0.0, 0.01, True),  # a loss without a Hessian
-        (1000, 20, "sparse", 100.0, Hinge(), 0.0, 0.01, False),
+        (1000, 20, "sparse", 100.0, Hinge(), 0.0, 0.01, True),  # a loss without a Hessian
         (1000, 20, "sparse", 100.0, SquaredHinge(), 0.0, 0.01, False),
         (1000, 20, "dense", 1.0, Hinge(), 0.0, 0.01, False),
         (1000, 2000, "dense", 1.0, Hinge(), 0.0, 0.01, True),
