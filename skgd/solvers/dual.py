@@ -35,9 +35,7 @@ from .solution import Solution
 # dense.  Below it the ascent needs fewer epochs than gd needs passes.  Exact steps on sparse rows are always tried: few rows
 # have a column in common then, whatever their weights.
 MAX_MEAN_WEIGHT = 10.0
-# With fewer coefficients gd uses the whole Hessian and needs even fewer passes.  Non-smooth losses have no Hessian.  For them
-# the ascent on sparse rows of 123 columns (a9a) took a quarter of the time of the interior-point method.
-MIN_COEFFICIENTS = 1500
+MIN_COEFFICIENTS = 1500  # With fewer coefficients gd uses the whole Hessian and needs even fewer passes.
 # With more rows for each column, few quasi-Newton steps minimise a squared error.
 ROWS_PER_COLUMN = 10
 # With solver="auto" the ascent gives way to another solver if it would need more epochs than this.  Losses with kinks have
@@ -48,12 +46,10 @@ GROUP = 10  # the number of columns of scores in a group, at least; a narrower g
 
 
 def is_worthwhile(objective: Objective) -> bool:
-    """Whether the conjugate of the loss is known, and the ascent may converge in less time than other solvers take."""
-    loss, conjugate = objective.loss, objective.loss.conjugate()
-    if not objective.in_memory or conjugate is None or objective.raw_penalty.ridge == 0.0:
-        return False
+    """Whether the conjugate of the loss is known, a Hessian would be large, and the ascent may converge in a few epochs."""
+    loss, conjugate, penalty = objective.loss, objective.loss.conjugate(), objective.raw_penalty
     coefficients = objective.d * (objective.K if loss.coupled() else 1)  # that a Hessian would be of
-    if coefficients < MIN_COEFFICIENTS and (loss.smooth() or not objective.data.sparse):
+    if coefficients < MIN_COEFFICIENTS or not objective.in_memory or conjugate is None or penalty.ridge == 0.0:
         return False
     if loss.constant_curvature() and objective.n > ROWS_PER_COLUMN * objective.d:
         return False
