@@ -72,7 +72,7 @@ def descend_column(
         if solution is not None:
             return solution
         found = yield from search(state)
-        if not refresh(state, found) or state.surely_near:
+        if not refresh(state, found):
             return state.ended()
 
 
@@ -194,10 +194,9 @@ def search(state: DescentState) -> Evaluations[Found | None]:
 
 # ---------------------------------------------------------------- 4. refresh
 def refresh(state: DescentState, found: Found | None) -> bool:
-    """Move to the point found and correct the metric, or make a new metric.  False if neither can lower F any more."""
+    """Move to the point found, or make a new metric.  False if F is near its minimum, or if nothing can lower it."""
     if found is not None:
-        _move(state, found)
-        return True
+        return _move(state, found)
     first = len(state.decreases) == 1
     if not state.metric.refreshable or (first and not state.doubtful):
         return False
@@ -207,8 +206,11 @@ def refresh(state: DescentState, found: Found | None) -> bool:
     return True
 
 
-def _move(state: DescentState, found: Found) -> None:
-    """Move to the point found.  Make a new metric there if every step has its own, else correct the old one."""
+def _move(state: DescentState, found: Found) -> bool:
+    """Move to the point found.  Make a new metric there if every step has its own, else correct the old one.
+
+    False if the old metric is enough to say that the gap is small.  Then no new one is made.
+    """
     state.full_step = found.theta is state.target
     step, change = found.theta - state.theta, found.gradient - state.gradient
     state.theta, state.F, state.gradient = found
@@ -216,21 +218,23 @@ def _move(state: DescentState, found: Found) -> None:
     state.budget.history.record(state.F, state.theta)
     if not state.is_newton:
         state.metric.update(step, change)
-    elif not _is_surely_near(state):
-        state.take_metric()
+        return True
+    gap = _gap_by_last_metric(state)
+    if gap <= NEAR * state.budget.tol:
+        state.gap = gap
+        return False
+    state.take_metric()
+    return True
 
 
-def _is_surely_near(state: DescentState) -> bool:
-    """Set `surely_near`, by the metric of the point before, which costs nothing.
+def _gap_by_last_metric(state: DescentState) -> float:
+    """A cautious estimate of the gap, in units of `scale`, by the metric of the point before.  Infinite if it is not trusted.
 
-    That metric is trusted if F fell by nearly as much as its model said, and only for an estimate that is small enough even if
-    it is multiplied by `CAUTION`.  Where rows gain and lose curvature at once, it is not trusted.
+    The metric is trusted if F fell by nearly as much as its model had promised.  It is not if rows gain and lose curvature at
+    once, or if the penalty is not smooth.
     """
     loss, promised, fall = state.objective.loss, state.decreases[-1], state.values[-2] - state.F
     smooth = not (loss.has_flat_rows() or loss.smoothed() or state.objective.penalty.non_smooth.any())
-    if smooth and state.full_step and abs(fall - promised) <= AS_PROMISED * promised:
-        minimum = state.metric.minimise(state.theta, state.gradient, state.model_precision)
-        gap = CAUTION * minimum.decrease / state.scale
-        state.surely_near = gap <= NEAR * state.budget.tol
-        state.gap = gap if state.surely_near else state.gap
-    return state.surely_near
+    if not (smooth and state.full_step and abs(fall - promised) <= AS_PROMISED * promised):
+        return np.inf
+    return CAUTION * state.metric.minimise(state.theta, state.gradient, state.model_precision).decrease / state.scale

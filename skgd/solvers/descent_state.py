@@ -70,8 +70,6 @@ class DescentState:
         The minimiser of the model, and the slope of F towards it.
     near : bool
         Whether the estimated gap is small enough to stop.
-    surely_near : bool
-        Whether the metric of the point before is enough to say so.
     doubtful : bool
         Whether the model without shrinkage falls by more than the tolerance.
     """
@@ -99,7 +97,6 @@ class DescentState:
     target: np.ndarray = field(init=False)
     slope: float = 0.0
     near: bool = False
-    surely_near: bool = False
     doubtful: bool = False
 
     def __post_init__(self) -> None:
