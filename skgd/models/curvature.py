@@ -104,7 +104,7 @@ def hessian(
             sampled = block[entries, entries]
             block[entries, entries] = np.where(sampled < MISSED * exact[:, k], exact[:, k], sampled)
     if not diagonal_blocks:
-        H = _assembled(objective, H)
+        H = assembled(objective, H)
     if kept is not None:
         kept[diagonal_blocks] = H.copy()
     return H
@@ -120,7 +120,7 @@ def shrunk(H: np.ndarray, share: float) -> np.ndarray:
     return moved
 
 
-def _assembled(objective: Objective, pairs: np.ndarray) -> np.ndarray:
+def assembled(objective: Objective, pairs: np.ndarray) -> np.ndarray:
     """The matrix (1, K D, K D) that consists of the blocks (k, l) with l <= k and their mirror images."""
     K, D = objective.K, objective.d + 1
     H = np.empty((K, D, K, D))

@@ -14,8 +14,7 @@ import numpy as np
 from ..monitoring.history import History
 from ..objective import Objective
 from ..options import Options
-from ..penalties import ElasticNet
-from . import schedules, sgd
+from . import epochs, schedules, sgd
 from .solution import Solution
 from .steps import Plan
 from .updates import Adam
@@ -48,7 +47,7 @@ def online_rate(loss: Any) -> float | None:
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
     """Run epochs of Adam."""
-    return sgd.follow_plan(objective, theta, *plan_steps(objective, options), options, history)
+    return epochs.minimise(objective, theta, options, history, plan_steps)
 
 
 def plan_steps(objective: Objective, options: Options) -> tuple[Objective, Plan]:
@@ -61,7 +60,6 @@ def plan_steps(objective: Objective, options: Options) -> tuple[Objective, Plan]
 
 def _automatic_plan(objective: Objective, options: Options, whitening: Whitening) -> Plan:
     batch_size, steps = sgd.balanced_batches(objective, options, whitening)
-    largest, trace = whitening.spectrum(objective)
     # The gradients of a smooth loss have the unit of scores, as the rule expects.  The gradients of a non-smooth loss have no
     # unit.  There h is the reciprocal of the natural size of a score, so multiplying epsilon by h corrects the unit.
     h = objective.loss.curvature_bound()
@@ -69,16 +67,22 @@ def _automatic_plan(objective: Objective, options: Options, whitening: Whitening
     if steps == 1:
         rate, delay, epsilon = FULL_BATCH_RATE, FULL_BATCH_DELAY, max(FULL_BATCH_EPSILON, options.adam_epsilon) * slope
     else:
-        rate, delay = RATE / np.sqrt(h / slope), max(sgd.DELAY * steps, MIN_DELAY)
-        longest = sgd.longest_rate(objective, sgd.batch_curvature(largest, trace, batch_size, full=False))
+        rate = RATE * np.sqrt(slope / (1.0 if whitening.side else h))
+        longest = sgd.longest_rate(whitening.batch_curvature(batch_size, objective.n))
+        delay = max(sgd.DELAY * steps, MIN_DELAY)
         epsilon = rate / longest + options.adam_epsilon * slope
     trivial = objective.loss.minimised_by_zero_scores()
-    constant, damped = partial(schedules.constant, eta0=rate), partial(schedules.damped, eta0=rate, delay=delay)
+    if trivial:
+        schedule = partial(schedules.constant, eta0=rate)
+    elif objective.loss.smooth() and steps > 1:
+        schedule = partial(schedules.damped_in_first_epoch, eta0=rate, delay=delay, steps=steps)
+    else:
+        schedule = partial(schedules.damped, eta0=rate, delay=delay)
     return Plan(
         rule=Adam(options.beta_1, options.beta_2, epsilon),
-        schedule=constant if trivial else damped,
+        schedule=schedule,
         batch_size=batch_size,
-        penalty=ElasticNet(explicit=0.0),
+        penalty=sgd.penalty_of_steps(whitening),
         unit=objective.score_scale(),
         whitening=whitening,
         average_from=sgd.averaging_step(options, batch_size, objective.n, default=True),
@@ -88,6 +92,6 @@ def _automatic_plan(objective: Objective, options: Options, whitening: Whitening
         shuffle=options.shuffle,
         patience=options.n_iter_no_change if trivial else 1,
         may_plateau=trivial,
-        proximal_rate=sgd.proximal_rate(objective, largest),
+        proximal_rate=sgd.proximal_rate(whitening),
         safe_rate_factor=partial(sgd.safe_rate_factor, objective, whitening, batch_size),
     )

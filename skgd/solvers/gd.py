@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from ..constants import TINY
 from ..models import least_norm, least_squares, row_space
 from ..models.cost import HessianPlan
 from ..models.metric import Metric
@@ -26,9 +25,9 @@ from ..monitoring.history import History
 from ..objective import Objective
 from . import interior_point, interior_systems, smoothing, together, working_sets
 from .budget import Budget
-from .certificates import Rounding
 from .descent import descend_column
 from .descent_state import Start
+from .in_row_space import in_row_space
 from .passes import MeanObjective, run_alone
 from .solution import Solution
 
@@ -58,11 +57,11 @@ def minimise(
     """
     budget = Budget(tol, max_iter, history)
     if row_space.is_worthwhile(objective):
-        return _in_row_space(objective, theta, budget)
+        return in_row_space(objective, theta, budget, _in_all_columns)
     return _in_all_columns(objective, theta, budget, warm=warm)
 
 
-def _in_all_columns(objective: Objective, theta: np.ndarray, budget: Budget, *, warm: bool) -> Solution:
+def _in_all_columns(objective: Objective, theta: np.ndarray, budget: Budget, *, warm: bool = False) -> Solution:
     """Minimise by all coefficients, not in the row space."""
     if objective.loss.smooth():
         return minimise_smooth(objective, theta, budget, warm=warm)
@@ -168,26 +167,6 @@ def sample_strides(objective: Objective) -> list[int]:
 
 
 # ---------------------------------------------------------------- smaller problems
-def _in_row_space(objective: Objective, theta: np.ndarray, budget: Budget) -> Solution:
-    """Minimise in the row space.  Continue with all coefficients if rounding errors of the transformation exceed `tol`."""
-    history = budget.history
-    space = row_space.RowSpace(objective)
-    inner = budget._replace(history=history.through(space.outside))
-    solution = minimise(space.objective, space.inside(theta), **inner._asdict())
-    theta, F_inside = space.outside(solution.theta), history.curve[-1]
-    F, left = objective.evaluate(theta)[0], budget.max_iter - solution.iterations
-    history.begin(F, theta)
-    risen = max(F - F_inside, 0.0)
-    gap = solution.gap + risen / max(F, TINY)
-    harmless = risen <= Rounding(objective, history.curve[0]).below(F)
-    if harmless or gap <= budget.tol or left == 0 or not solution.converged:
-        converged = solution.converged and (harmless or gap <= budget.tol)
-        return solution._replace(theta=theta, gap=gap, converged=converged)
-    more = _in_all_columns(objective, theta, budget._replace(max_iter=left), warm=True)
-    history.begin(objective.evaluate(more.theta)[0], more.theta)
-    return more._replace(iterations=solution.iterations + more.iterations)
-
-
 def _least_squares(objective: Objective, theta: np.ndarray, budget: Budget) -> Solution:
     """Minimise a squared error by the sums of one pass, and by further passes if rounding errors of the sums exceed `tol`.
 

@@ -19,7 +19,6 @@ import numpy as np
 from ..coordinates import Coordinates
 from ..data.table import Table
 from ..data.tree_sum import PartialSums
-from ..monitoring.history import History
 from ..objective import Objective
 from ..penalties import Penalty
 from . import steps
@@ -30,7 +29,7 @@ class Snapshot(NamedTuple):
     """The start of an epoch, from which its steps compute changes of gradients.  SVRG calls it a snapshot."""
 
     theta: np.ndarray  # (d + 1, K)
-    gradient: np.ndarray  # (d + 1, K), the gradient of the loss of all rows there, in the coordinates of the steps
+    gradient: np.ndarray  # (d + 1, K), the gradient of the loss of all rows there
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,6 @@ class LocalEpoch:
         The number of steps made when averaging started.  None: iterates are not averaged.
     snapshot : Snapshot or None
         None: the variance of gradients is not reduced.
-    solver : str
-        The name of the solver, for the message if numbers overflow.
-    explicit : bool
-        Whether that message blames the user's learning rate.
     """
 
     loss: Any
@@ -71,8 +66,6 @@ class LocalEpoch:
     seed: int
     average_from: int | None
     snapshot: Snapshot | None
-    solver: str
-    explicit: bool
 
     def __call__(self, before: PartialSums, table: Table) -> PartialSums:
         """Step on the rows of a table.
@@ -86,49 +79,43 @@ class LocalEpoch:
         state = State(objective, self.plan.whitening.theta(phi), self.plan)
         state.optimizer_state, state.rate_factor = optimizer_state.copy(), self.rate_factor
         if self.snapshot is not None:
-            state.phi = self.plan.whitening.phi(self.snapshot.theta)
+            state.phi = state.whitening.phi(self.snapshot.theta)
             steps.refresh_residuals(objective, self.plan, state)
             state.table_gradient[:] = self.snapshot.gradient  # the gradient of all rows, not of the partition
         state.phi, state.average = phi.copy(), average.copy()
         state.steps, state.average_from = int(count), self.average_from
         random_state = np.random.RandomState([self.seed, table.first % 2**32, table.first >> 32])
-        steps.run_epoch(objective, self.plan, state, random_state, History(self.solver, self.explicit))
+        if not steps.run_epoch(objective, self.plan, state, random_state):
+            state.phi[:] = np.nan
         return state.phi, state.average, state.optimizer_state, float(state.steps)
 
 
-def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.random.RandomState, history: History) -> None:
+def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.random.RandomState) -> bool:
     """Make one epoch on all partitions, and change the state in place.  One pass over X.
 
     If the variance is reduced, the gradient of all rows costs another pass, unless the objective was last evaluated there.
-
-    Raises
-    ------
-    ValueError
-        If numbers leave the range of floats.
+    Returns whether all numbers stayed finite.
     """
     data = objective.partitioned
     snapshot = None
     if reduces_variance(plan, state):
         theta = objective.cache.near(state.result())
-        snapshot = Snapshot(theta, plan.whitening.gradient(objective.evaluate(theta)[1]))
+        snapshot = Snapshot(theta, objective.evaluate(theta)[1])
         state.average, state.average_from = state.phi.copy(), None if state.average_from is None else state.steps
-    local_plan = replace(plan, safe_rate_factor=no_limit, variance_reduced=snapshot is not None)  # `no_limit` holds no rows
-    finite = bool(np.isfinite(data.column_moments.squares).all())  # otherwise the values of X are too large for any rate
+    reduced = snapshot is not None
+    local_plan = replace(plan, whitening=state.whitening, safe_rate_factor=no_limit, variance_reduced=reduced)
     epoch = LocalEpoch(
         objective.loss,
         objective.raw_penalty,
         objective.coordinates,
         local_plan,
         data.weight_scale,
-        state.rate_factor,
+        state.rate * state.rate_factor,
         int(random_state.randint(2**31)),
         state.average_from,
         snapshot,
-        history.solver,
-        history.explicit and finite,
     )
     before = state.phi, state.average, state.optimizer_state, float(state.steps)
     state.phi, state.average, state.optimizer_state, count = data.partitions.advance(epoch, before)
     state.steps = int(np.ceil(count))
-    if not np.isfinite(state.phi).all():
-        history.overflow()
+    return bool(np.isfinite(state.phi).all())

@@ -42,11 +42,13 @@ class RateController:
         The objective there.
     follows_objective : bool
         Whether the rate follows the objective.
+    undone : bool
+        Whether the last epoch was undone.
     """
 
     def __init__(self, objective: Objective, plan: Plan, state: State, theta: np.ndarray, F: float) -> None:
         self.objective, self.plan, self.state = objective, plan, state
-        self.best, self.lowest, self._start = theta, F, F
+        self.best, self.lowest, self._start, self.undone = theta, F, F, False
         self._optimizer_state = state.optimizer_state.copy()
         self.follows_objective = objective.loss.smooth() and not plan.may_plateau
         # During a fit the curvature of a loss falls below its bound, so larger rates become possible; not for a squared error.
@@ -57,7 +59,8 @@ class RateController:
 
         The rate is raised after epochs with reduced variance that lowered the objective, until an epoch has been undone.
         """
-        if F <= self.lowest or not self.follows_objective:
+        self.undone = self.follows_objective and not F <= self.lowest  # also if F is not a number
+        if not self.undone:
             self.best, self.lowest = self.state.result(), F
             self._optimizer_state = self.state.optimizer_state.copy()
             self.state.rate_factor *= RAISE if self._may_raise and variance_reduced else 1.0
@@ -92,7 +95,7 @@ def retreat(
     outdated residual.  If the epoch has `diverged`, the rate is lowered at once to one with which the row of the largest norm
     cannot overshoot.  This costs one pass over X.
     """
-    state.phi = plan.whitening.phi(theta)
+    state.phi = state.whitening.phi(theta)
     state.restart_average()
     state.rate_factor *= LOWER
     if diverged and state.rate_factor < 1.0:

@@ -26,12 +26,13 @@ from ..monitoring.history import History
 from ..objective import Objective
 from ..options import Options
 from ..penalties import ElasticNet
-from . import schedules, stochastic
+from . import epochs, schedules
+from .row_sizes import largest_squared_row_norm, spectrum
 from .schedules import Schedule
 from .solution import Solution
 from .steps import Plan
 from .updates import Momentum, UpdateRule
-from .whitening import Whitening, largest_squared_row_norm, no_whitening, whitening_of
+from .whitening import CurvatureSample, Whitening, is_worthwhile, no_whitening
 
 PARAMETERS: tuple[str, ...] = ("momentum",)
 ONE_BATCH = 64  # If X has at most so many rows, they are one batch.
@@ -51,8 +52,8 @@ BLOCK_BYTES = 8192
 
 
 def supports(loss: Any, automatic: bool) -> bool:
-    """Whether rates are explicit, or the loss has a bound of its curvature, from which automatic rates are derived."""
-    return loss.bounded_curvature() or not automatic
+    """Whether sgd can minimise the loss.  It takes all losses."""
+    return True
 
 
 def online_rate(loss: Any) -> float | None:
@@ -67,7 +68,7 @@ def rule(options: Options) -> Momentum:
 
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
     """Run epochs of sgd, or of full-batch gradient descent for solver="gd" with explicit rates."""
-    return follow_plan(objective, theta, *plan_steps(objective, options), options, history)
+    return epochs.minimise(objective, theta, options, history, plan_steps)
 
 
 def plan_steps(objective: Objective, options: Options) -> tuple[Objective, Plan]:
@@ -75,25 +76,6 @@ def plan_steps(objective: Objective, options: Options) -> tuple[Objective, Plan]
     if not options.automatic:
         return objective, textbook_plan(objective, options, rule(options))
     return automatic_plan(*choose_coordinates(objective, options), options)
-
-
-def follow_plan(
-    objective: Objective, theta: np.ndarray, scaled: Objective, plan: Plan, options: Options, history: History
-) -> Solution:
-    """Run the epochs of a plan.
-
-    Steps are made in the coordinates of `scaled`.  theta (d + 1, K) and the solution are in the coordinates of `objective`.
-    """
-    here, there = objective.coordinates, scaled.coordinates
-
-    def to_objective(theta: np.ndarray) -> np.ndarray:
-        return here.theta(*there.raw(theta))
-
-    start = there.theta(*here.raw(theta))
-    # Steps at explicit rates are counted from 1 in every fit.  In a stream all epochs belong to the same fit.
-    cache = objective.cache if options.automatic or not objective.in_memory else None
-    solution = stochastic.minimise(scaled, start, plan, options, history.through(to_objective), cache)
-    return solution._replace(theta=to_objective(solution.theta))
 
 
 # ---------------------------------------------------------------- rates from the data
@@ -104,29 +86,29 @@ def choose_coordinates(objective: Objective, options: Options) -> tuple[Objectiv
     entry adds 1/B of its square to the curvature of a batch of B rows.  If this exceeds `RARE` times the variance of the
     column, the scale of the column is reduced accordingly.  Otherwise the column would limit the rate of all others.
     """
-    whitening = whitening_of(objective)
-    batch_size, steps = balanced_batches(objective, options, whitening)
-    if len(whitening.matrix) or steps == 1:
-        return objective, whitening
-    low, high = objective.data.ranges()
-    mean, scale = objective.coordinates
-    longest = np.append(scale[:-1] * np.maximum(high - mean, mean - low), 0.0)
-    objective = objective.in_coordinates(Coordinates(mean, scale / np.sqrt(1.0 + longest**2 / (RARE * batch_size))))
-    return objective, no_whitening(objective)
+    if is_worthwhile(objective):
+        return objective, CurvatureSample(objective).bounded()
+    batch_size, steps = balanced_batches(objective, options, no_whitening())
+    if steps > 1:
+        low, high = objective.data.ranges()
+        mean, scale = objective.coordinates
+        longest = np.append(scale[:-1] * np.maximum(high - mean, mean - low), 0.0)
+        objective = objective.in_coordinates(Coordinates(mean, scale / np.sqrt(1.0 + longest**2 / (RARE * batch_size))))
+    h, (largest, trace) = objective.loss.curvature_bound(), spectrum(objective)
+    return objective, no_whitening(h * largest, h * trace)
 
 
 def automatic_plan(objective: Objective, whitening: Whitening, options: Options) -> tuple[Objective, Plan]:
     """The plan with rates from the data, and the objective with the intercept scaled such that the same rate suits it."""
     batch_size, steps = balanced_batches(objective, options, whitening)
     full, h = steps == 1, objective.loss.curvature_bound()
-    largest, trace = whitening.spectrum(objective)
-    seen = batch_curvature(largest, trace, batch_size, full)
+    seen = whitening.batch_curvature(batch_size, objective.n)
     smooth, trivial = objective.loss.smooth(), objective.loss.minimised_by_zero_scores()
     plan = Plan(
         rule=rule(options),
-        schedule=_automatic_schedule((1.0 - options.momentum) * longest_rate(objective, seen), steps, smooth, trivial),
+        schedule=_automatic_schedule((1.0 - options.momentum) * longest_rate(seen), steps, smooth, trivial),
         batch_size=batch_size,
-        penalty=ElasticNet(explicit=0.0),
+        penalty=penalty_of_steps(whitening),
         unit=np.ones(objective.K) if smooth else objective.score_scale() * h,
         whitening=whitening,
         average_from=averaging_step(options, batch_size, objective.n, default=not (full and smooth)),
@@ -137,11 +119,13 @@ def automatic_plan(objective: Objective, whitening: Whitening, options: Options)
         shuffle=options.shuffle,
         patience=options.n_iter_no_change if trivial else 1,
         may_plateau=trivial,
-        proximal_rate=proximal_rate(objective, largest),
+        proximal_rate=proximal_rate(whitening),
         safe_rate_factor=partial(safe_rate_factor, objective, whitening, batch_size),
     )
+    if whitening.side:
+        return objective, plan
     # The intercept is uncorrelated with centred columns.  The curvature along it is h, so its rate is 1/(2 h).
-    return objective.in_coordinates(objective.coordinates.rescaled_intercept(np.sqrt(seen))), plan
+    return objective.in_coordinates(objective.coordinates.rescaled_intercept(np.sqrt(seen / h))), plan
 
 
 def _automatic_schedule(rate: float, steps: int, smooth: bool, trivial: bool) -> Schedule:
@@ -158,38 +142,34 @@ def _automatic_schedule(rate: float, steps: int, smooth: bool, trivial: bool) ->
     return partial(schedules.damped, eta0=rate, delay=delay)
 
 
-def batch_curvature(largest: float, trace: float, batch_size: int, full: bool) -> float:
-    """The expected largest curvature of the mean loss of a batch, for a loss of curvature 1; 1 if there are no columns.
-
-    `largest` and `trace` are the largest eigenvalue and the trace of the second moments.  `full` says that the batch has all
-    rows.
-    """
-    seen = largest if full else (largest * (batch_size - 1) + 2.0 * trace) / batch_size
-    return seen if seen > 0.0 else 1.0
+def longest_rate(seen: float) -> float:
+    """The rate 1/(2 L), where L is the curvature that a batch sees."""
+    return 0.5 / seen
 
 
-def longest_rate(objective: Objective, seen: float) -> float:
-    """The rate 1/(2 L), where L is `seen`, the result of `batch_curvature`, times the bound of the curvature of the loss."""
-    return 0.5 / (objective.loss.curvature_bound() * seen)
+def penalty_of_steps(whitening: Whitening) -> ElasticNet:
+    """The penalty as compiled steps use it: L2 is part of the gradient where it is no sum over phi, else of proximal steps."""
+    return ElasticNet(explicit=1.0 if whitening.side else 0.0)
 
 
-def proximal_rate(objective: Objective, largest: float) -> float:
+def proximal_rate(whitening: Whitening) -> float:
     """The rate at which a gradient step on all rows cannot raise F: one over a bound of the Hessian's largest eigenvalue.
 
-    `largest` is the largest eigenvalue of the second moments.  If it is 0, so is the rate.
+    If the largest eigenvalue is 0, so is the rate.
     """
-    return 1.0 / (objective.loss.curvature_bound() * largest) if largest > 0.0 else 0.0
+    return 1.0 / whitening.largest if whitening.largest > 0.0 else 0.0
 
 
 def safe_rate_factor(objective: Objective, whitening: Whitening, batch_size: int) -> float:
     """The factor that makes the rate safe even if every batch holds the row of the largest norm.  One pass over X.
 
-    In the expected curvature of a batch, the squared norm of this row replaces twice the trace, which stands for a typical row.
+    In whitened coordinates it is 1, because there the rate follows from the heaviest row anyway.
     """
-    largest, trace = whitening.spectrum(objective)
-    seen = batch_curvature(largest, trace, batch_size, batch_size == objective.n)
-    square = largest_squared_row_norm(objective, whitening)
-    return min(1.0, seen / batch_curvature(largest, 0.5 * square, batch_size, full=False))
+    if whitening.side:
+        return 1.0
+    heaviest = objective.loss.curvature_bound() * largest_squared_row_norm(objective)
+    seen = whitening.batch_curvature(batch_size, objective.n)
+    return min(1.0, seen / whitening._replace(heaviest=heaviest, trace=0.0).batch_curvature(batch_size, objective.n))
 
 
 def balanced_batches(objective: Objective, options: Options, whitening: Whitening) -> tuple[int, int]:
@@ -199,7 +179,7 @@ def balanced_batches(objective: Objective, options: Options, whitening: Whitenin
     more than reading the rows.  So are batches in whitened coordinates, where each step multiplies by a (d, d) matrix.
     """
     n = objective.n
-    usual = max(int(np.clip(n // EPOCH_STEPS, MIN_BATCH, MAX_BATCH)), len(whitening.matrix) // 2)
+    usual = max(int(np.clip(n // EPOCH_STEPS, MIN_BATCH, MAX_BATCH)), whitening.side // 2)
     if options.batch_size == "auto":
         entries = objective.data.entries / n
         rows = np.clip(objective.d / (UPDATES_PER_ENTRY * max(entries, 1.0)), usual, MAX_SPARSE_BATCH)
@@ -227,7 +207,7 @@ def textbook_plan(objective: Objective, options: Options, rule: UpdateRule) -> P
         batch_size=batch_size,
         penalty=ElasticNet(explicit=1.0),
         unit=np.ones(objective.K),
-        whitening=no_whitening(objective),
+        whitening=no_whitening(),
         average_from=averaging_step(options, batch_size, objective.n, default=False),
         shuffle=options.shuffle,
         patience=options.n_iter_no_change,

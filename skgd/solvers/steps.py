@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.kernels import Targets
-from ..monitoring.history import History
 from ..objective import Objective
 from ..penalties import ElasticNet
 from .schedules import Schedule
 from .stochastic_steps import Batches, Iterate, StepSizes, Transform, stochastic_steps
 from .updates import PenaltyTerms, UpdateRule
-from .whitening import Whitening
+from .whitening import Whitening, _products
 
 # The number of steps that one call of compiled code makes.  It bounds the memory for their rates and weights.
 SEGMENT = 1 << 16
@@ -112,14 +111,16 @@ class State:
         The gradient of the loss that the residuals of this table make.
     steps : int
         The number of steps made.
+    rate : float
+        The factor of all rates of the schedule that suits the present whitening.
     average_from : int or None
         The number of steps made when averaging started.  None: the last iterate is the result.
     rate_factor : float
-        The factor of all rates of the schedule.
+        Another factor of all rates, which follows the objective.
     """
 
     def __init__(self, objective: Objective, theta: np.ndarray, plan: Plan) -> None:
-        self.whitening = plan.whitening
+        self.whitening, self.rate = plan.whitening, 1.0
         self.phi = self.whitening.phi(theta)
         self.average = self.phi.copy()
         self.optimizer_state = np.zeros((2, *theta.shape))
@@ -136,6 +137,24 @@ class State:
         """The average or the last iterate, as theta (D, K) in the coordinates of the objective."""
         return self.whitening.theta(self.average if self.averaged else self.phi)
 
+    def whiten(self, whitening: Whitening) -> None:
+        """Change to the coordinates of another whitening.  The iterate, the average and the momentum are carried over."""
+        before, self.whitening = self.whitening, whitening
+        self.phi, self.average = (whitening.phi(before.theta(phi)) for phi in (self.phi, self.average))
+        # A gradient by phi is M' times the one by theta, and L' of the former metric maps it back.
+        momentum = _products(before.inverses.transpose(0, 2, 1), self.optimizer_state[0])
+        self.optimizer_state[0] = whitening.gradient(momentum)
+
+    def start_from(self, theta: np.ndarray, target: np.ndarray) -> None:
+        """Start the next epoch on the way from theta, where the last one ended, to the target, and average anew.
+
+        The way is shortened by the same factor as the rate, if that is below one.
+        """
+        self.average = self.whitening.phi(theta)
+        self.phi = self.whitening.phi(theta + min(self.rate_factor, 1.0) * (target - theta))
+        if self.average_from is not None:
+            self.average_from = max(self.average_from, self.steps)
+
     def restart_average(self) -> None:
         """Discard the average, and start a new one now, or at step `average_from` if this step is still to come."""
         self.average = self.phi.copy()
@@ -148,13 +167,10 @@ def reduces_variance(plan: Plan, state: State) -> bool:
     return plan.variance_reduced and state.steps > 0
 
 
-def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.random.RandomState, history: History) -> None:
+def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.random.RandomState) -> bool:
     """Step once on every mini-batch, and change the state in place.  One pass over X.
 
-    Raises
-    ------
-    ValueError
-        If numbers leave the range of floats.
+    Returns whether all numbers stayed finite.
     """
     n, batch = objective.n, min(plan.batch_size, objective.n)
     order = _row_order(n, plan.shuffle_block, random_state) if plan.shuffle and batch < n else np.arange(n)
@@ -164,10 +180,11 @@ def run_epoch(objective: Objective, plan: Plan, state: State, random_state: np.r
     for first in range(0, n, SEGMENT * batch):
         part = order[first : first + SEGMENT * batch]
         numbers = state.steps + 1.0 + np.arange(-(-len(part) // batch))
-        rates, weights = plan.schedule(numbers) * state.rate_factor, _average_weights(plan, state, numbers)
+        rates, weights = plan.schedule(numbers) * state.rate * state.rate_factor, _average_weights(plan, state, numbers)
         if not _steps(objective, plan, state, part, batch, rates, weights, variance_reduced):
-            history.overflow()
+            return False
         state.steps += len(numbers)
+    return True
 
 
 def refresh_residuals(objective: Objective, plan: Plan, state: State) -> None:
@@ -192,12 +209,13 @@ def _steps(
 ) -> bool:
     """Step on the mini-batches of the rows in `order`.  Returns whether all numbers stayed finite."""
     table, K = objective.table, objective.K
-    mixing, l2 = plan.whitening
+    matrices, l2 = state.whitening.matrices, objective.penalty.l2
     lower = np.nan_to_num(objective.penalty.lower)  # in a step of rate 0, infinite weights would make NaN
     batches = Batches(Targets(table.Y, table.s, order), batch_size, table.tile(K))
-    transform = Transform(*objective.coordinates, mixing, np.ascontiguousarray(mixing.T))
+    bound = 0.0 if variance_reduced and len(matrices) else plan.curvature_bound
+    transform = Transform(*objective.coordinates, matrices, np.ascontiguousarray(matrices.transpose(0, 2, 1)))
     terms = PenaltyTerms(plan.penalty, *(np.repeat(weights, K) for weights in (lower, objective.penalty.upper, l2)))
-    sizes = StepSizes(rates, np.tile(plan.unit, objective.d + 1), weights, plan.curvature_bound, state.steps + 1)
+    sizes = StepSizes(rates, np.tile(plan.unit, objective.d + 1), weights, bound, state.steps + 1)
     iterate = Iterate(
         state.phi, state.average, state.optimizer_state, state.residual_table, state.table_gradient, variance_reduced
     )

@@ -11,9 +11,9 @@ from ..fit_cache import FitCache, Progress
 from ..monitoring.history import History
 from ..objective import Objective
 from ..options import Options
-from ..penalties import penalty_value
 from . import local_epochs, steps
 from .certificates import proven_gap
+from .model_steps import Minimum, ModelSteps
 from .polishing import polish
 from .rate_control import RateController
 from .solution import Solution
@@ -24,7 +24,13 @@ DIVERGED = "The objective rose from {:.3g} to {:.3g} in {} epochs: lower eta0, o
 
 
 def minimise(
-    objective: Objective, theta: np.ndarray, plan: Plan, options: Options, history: History, cache: FitCache | None = None
+    objective: Objective,
+    theta: np.ndarray,
+    plan: Plan,
+    options: Options,
+    history: History,
+    cache: FitCache | None = None,
+    warm: bool = False,
 ) -> Solution:
     """Run epochs until the stopping rule is satisfied, or `max_iter` of them.
 
@@ -42,32 +48,44 @@ def minimise(
     cache : FitCache or None
         Holds the progress of an earlier fit, which this fit continues, and receives the progress of this fit.  None: the fit
         starts anew and leaves no progress.
+    warm : bool
+        Whether theta is near the minimum, so that the variance of gradients is reduced from the first epoch on.
     """
-    state, random_state = _begin(objective, theta, plan, options, cache)
+    state, random_state = _begin(objective, theta, plan, options, cache, warm)
     run_epoch = steps.run_epoch if objective.in_memory else local_epochs.run_epoch
     start, _ = objective.evaluate(theta)
     history.begin(start, theta)
     control = RateController(objective, plan, state, theta, start)
     stop = StoppingRule(objective, plan, options.tol, start)
-    for _ in range(options.max_iter):
+    models = ModelSteps(objective, plan, options.tol, start) if control.follows_objective else None
+    if models is not None and state.steps:
+        _start_epoch(state, theta, models.minimum(state, theta, 1, undone=False))
+    for epoch in range(1, options.max_iter + 1):
         # 1. step once on every mini-batch
         variance_reduced = reduces_variance(plan, state)
-        run_epoch(objective, plan, state, random_state, history)
+        finite = run_epoch(objective, plan, state, random_state)
+        if not (finite or control.follows_objective):
+            history.overflow(stepped=objective.has_finite_squares())
         if cache is not None:
             cache.progress = Progress(state.steps, state.rate_factor, state.optimizer_state.copy(), random_state)
         # 2. evaluate the result
-        F, _ = objective.evaluate(state.result())
-        if variance_reduced and control.follows_objective and objective.in_memory:
-            F = _drop_lagging_average(objective, state, F)
+        F = objective.evaluate(state.result())[0] if finite else np.inf
         # 3. keep or undo the epoch, and set the rate of the next one
         control.update(F, variance_reduced)
         history.record(control.lowest, control.best)
-        # 4. stop where the fit has settled, unless the rate can be divided or a quadratic model disagrees
-        if stop.settles(F, control.share_of_rate):
-            if control.divide():
-                stop.start_anew()
-            elif stop.confirms(control.best):
+        # 4. stop where the fit has settled or a model of all rows says so; otherwise that model is where the next epoch starts
+        settled = stop.settles(F, control.share_of_rate)
+        if models is None:
+            if settled and not control.divide():
+                stop.converged = True
                 break
+            if settled:
+                stop.start_anew()
+        elif options.tol is not None or epoch < options.max_iter:
+            minimum = models.minimum(state, control.best, epoch, control.undone)
+            if stop.agrees(models, minimum, settled, control.lowest):
+                break
+            _start_epoch(state, control.best, minimum)
     return _solution(objective, theta, plan, options.tol, history, control, stop)
 
 
@@ -98,19 +116,20 @@ def _solution(
 
 
 def _begin(
-    objective: Objective, theta: np.ndarray, plan: Plan, options: Options, cache: FitCache | None
+    objective: Objective, theta: np.ndarray, plan: Plan, options: Options, cache: FitCache | None, warm: bool
 ) -> tuple[State, np.random.RandomState]:
     """The state at theta, and the generator of the random orders of rows.
 
     With progress in the cache, the state continues the earlier fit: the number of steps, the factor of the rate and the
     optimizer state are the same, and the variance of gradients is reduced from the first epoch on.
     """
-    state = State(objective, theta, plan)
-    if cache is None or cache.progress is None:
-        return state, options.random_state
-    progress = cache.progress
-    if plan.variance_reduced and objective.in_memory:
+    state, progress = State(objective, theta, plan), None if cache is None else cache.progress
+    if (warm or progress is not None) and plan.variance_reduced and objective.in_memory:
         refresh_residuals(objective, plan, state)
+    if progress is None:
+        state.steps = -(-objective.n // plan.batch_size) if warm else 0
+        state.restart_average()
+        return state, options.random_state
     state.steps, state.rate_factor = progress.steps, progress.rate_factor
     same = progress.optimizer_state.shape == state.optimizer_state.shape
     state.optimizer_state = progress.optimizer_state.copy() if same else np.zeros_like(state.optimizer_state)
@@ -118,19 +137,12 @@ def _begin(
     return state, deepcopy(progress.random_state)
 
 
-def _drop_lagging_average(objective: Objective, state: State, F: float) -> float:
-    """Restart the average at the last iterate if the objective is lower there than F, the objective at the average.
-
-    The average is better where gradient noise dominates, but worse as long as iterates still move far.  Returns the lower one
-    of the two objectives.  One pass over X.
-    """
-    if state.average_from is None:
-        return F
-    last = state.whitening.theta(state.phi)
-    F_last = objective.mean_loss(*objective.coordinates.raw(last)) + penalty_value(last, objective.penalty)
-    if F_last < F:
-        state.average, state.average_from = state.phi.copy(), state.steps
-    return min(F, F_last)
+def _start_epoch(state: State, theta: np.ndarray, minimum: Minimum | None) -> None:
+    """Let the next epoch start at the minimum of a model made at theta, or where the last epoch ended, and average anew."""
+    if minimum is None:
+        state.restart_average()
+    else:
+        state.start_from(theta, minimum.target)
 
 
 def _certified(objective: Objective, theta: np.ndarray, stop: StoppingRule, tol: float | None) -> Solution:

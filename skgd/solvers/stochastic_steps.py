@@ -20,12 +20,12 @@ class Batches(NamedTuple):
 
 
 class Transform(NamedTuple):
-    """The map from coefficients theta (D, K) of the steps to raw ones: W = scale * (mixing theta)."""
+    """The map from coefficients phi (D, K) of the steps to theta = M phi (D, K), and to raw ones."""
 
     mean: np.ndarray  # (d,), see `Coordinates`
     scale: np.ndarray  # (D,), see `Coordinates`
-    mixing: np.ndarray  # (d, d), the matrix of the whitening; empty for the identity
-    mixing_transposed: np.ndarray  # its transpose
+    matrices: np.ndarray  # (P, D, D), the matrices M of the whitening; empty for the identity
+    transposed: np.ndarray  # their transposes
 
 
 class StepSizes(NamedTuple):
@@ -75,56 +75,55 @@ def add_changes(rows, loss, targets, first, last, coefficients, whole, residual_
 
 
 @linked
-def multiply(A, B, out):
-    """Write A B into the first rows of out, for small matrices.  If B has one column, the overhead of BLAS is avoided."""
-    if B.shape[1] > 1:
-        np.dot(A, B[: len(A)], out[: len(A)])
+def multiply(matrices, vectors, out):
+    """Write products of matrices and vectors (D, K) into out; see `Whitening`.  Without matrices, copy the vectors."""
+    D, K = out.shape
+    if len(matrices) == 0:
+        for j in range(D):
+            for k in range(K):
+                out[j, k] = vectors[j, k]
+    elif len(matrices) == 1 and matrices.shape[1] == D and K > 1:
+        np.dot(matrices[0], vectors, out)
     else:
-        b = B.reshape(-1)  # contiguous, so that the loop vectorises
-        for i in range(A.shape[0]):
-            a, total = A[i], 0.0
-            for j in range(len(a)):
-                total += a[j] * b[j]
-            out[i, 0] = total
+        side = matrices.shape[1]
+        columns = side // D  # the columns of scores that share a matrix
+        v = np.empty(side)  # contiguous, so that the loop vectorises
+        for first in range(0, K, columns):
+            matrix = matrices[first // columns]
+            for k in range(columns):
+                for j in range(D):
+                    v[k * D + j] = vectors[j, first + k]
+            for k in range(columns):
+                for j in range(D):
+                    row, total = matrix[k * D + j], 0.0
+                    for i in range(side):
+                        total += row[i] * v[i]
+                    out[j, first + k] = total
 
 
 @linked
 def raw_coefficients(theta, transform, W, b):
     """Fill W (d, K) and b (K,) with the raw coefficients of theta (D, K)."""
-    mean, scale, mixing, _ = transform
+    mean, scale = transform.mean, transform.scale
     d, K = W.shape
-    if len(mixing):
-        multiply(mixing, theta, W)
-    else:
-        for j in range(d):
-            for k in range(K):
-                W[j, k] = theta[j, k]
     for k in range(K):
-        shift = 0.0
-        for j in range(d):
-            W[j, k] *= scale[j]
-            shift += mean[j] * W[j, k]
-        b[k] = scale[d] * theta[d, k] - shift
+        b[k] = scale[d] * theta[d, k]
+    for j in range(d):
+        for k in range(K):
+            W[j, k] = scale[j] * theta[j, k]
+            b[k] -= mean[j] * W[j, k]
 
 
 @linked
-def transformed_gradient(raw, transform, m, G):
-    """Fill G (D, K) with the mean gradient of m rows by theta, given their summed gradient `raw` by raw coefficients.
-
-    `raw` (D, K) is overwritten.
-    """
-    mean, scale, mixing, mixing_transposed = transform
+def mean_gradient(raw, transform, m):
+    """Change the summed gradient (D, K) of m rows by raw coefficients to their mean gradient by theta."""
+    mean, scale = transform.mean, transform.scale
     (D, K), d = raw.shape, len(raw) - 1
-    for k in range(K):
-        total = raw[d, k]
-        for j in range(d):
-            raw[j, k] = scale[j] * (raw[j, k] - mean[j] * total) / m
-        raw[d, k] = scale[d] * total / m
-    if len(mixing):
-        multiply(mixing_transposed, raw, G)
-    for j in range(d if len(mixing) else 0, D):
+    for j in range(d):
         for k in range(K):
-            G[j, k] = raw[j, k]
+            raw[j, k] = scale[j] * (raw[j, k] - mean[j] * raw[d, k]) / m
+    for k in range(K):
+        raw[d, k] = scale[d] * raw[d, k] / m
 
 
 @kernel
@@ -134,36 +133,41 @@ def stochastic_steps(rows, loss, rule, batches, transform, terms, sizes, iterate
     Steps with reduced variance follow the gradient of the residual table plus the change of the gradient of the batch since its
     rows were visited last (SAGA; Defazio, Bach and Lacoste-Julien, 2014).
     """
-    theta, average, optimizer_state, residual_table, table_gradient, variance_reduced = iterate
+    phi, average, optimizer_state, residual_table, table_gradient, variance_reduced = iterate
     penalty, _, _, l2 = terms
-    (D, K), n = theta.shape, batches.targets.Y.shape[1]
-    W, b, G, raw = np.empty((D - 1, K)), np.empty(K), np.empty((D, K)), np.empty((D, K))
+    (D, K), n = phi.shape, batches.targets.Y.shape[1]
+    whitened = len(transform.matrices) > 0
+    W, b, theta, change, G = np.empty((D - 1, K)), np.empty(K), np.empty((D, K)), np.empty((D, K)), np.empty((D, K))
     tile = new_tile(rows, len(batches.targets.Y), K, min(batches.tile, batches.size))
     # Flat views: one loop over all coefficients vectorises for every K.
-    flat, follower, g, last_gradient = theta.reshape(-1), average.reshape(-1), G.reshape(-1), table_gradient.reshape(-1)
+    flat, follower, g, g_change = phi.reshape(-1), average.reshape(-1), G.reshape(-1), change.reshape(-1)
+    flat_theta, last_gradient = theta.reshape(-1), table_gradient.reshape(-1)
     state = optimizer_state.reshape((2, D * K))
     for step in range(len(sizes.rates)):
         first = step * batches.size
         last = min(first + batches.size, len(batches.targets.order))
         m = last - first
-        # 1. the gradient of the batch, in the coordinates of theta
+        # 1. the change of the gradient of the batch, in the coordinates of theta
+        multiply(transform.matrices, phi, theta)
         raw_coefficients(theta, transform, W, b)
-        for j in range(D):
-            for k in range(K):
-                raw[j, k] = 0.0
-        squares = add_changes(rows, loss, batches.targets, first, last, (W, b), tile, residual_table, raw)
-        transformed_gradient(raw, transform, m, G)
-        square = 0.0
         for i in range(len(g)):
-            square += g[i] * g[i]
+            g_change[i] = 0.0
+        squares = add_changes(rows, loss, batches.targets, first, last, (W, b), tile, residual_table, change)
+        mean_gradient(change, transform, m)
+        # 2. reduce its variance, add the gradient of the penalty, and change to the coordinates of phi
+        share, old, square = m / n, 1.0 if variance_reduced else 0.0, 0.0
+        for i in range(len(g)):
+            gradient = g_change[i] + old * last_gradient[i] + penalty.gradient(flat_theta[i], l2[i])
+            last_gradient[i] += share * g_change[i]
+            square += g_change[i] * g_change[i]
+            g_change[i] = gradient
+        multiply(transform.transposed, change, G)
         if not np.isfinite(square):
             return False
-        # 2. reduce its variance, and add the gradient of the penalty
-        share, old = m / n, 1.0 if variance_reduced else 0.0
-        for i in range(len(g)):
-            change = g[i]
-            g[i] += old * last_gradient[i] + penalty.gradient(flat[i], l2[i])
-            last_gradient[i] += share * change
+        if whitened:
+            square = 0.0
+            for i in range(len(g)):
+                square += g[i] * g[i]
         # 3. limit the rate, and make the step
         rate = sizes.rates[step]
         if rate * sizes.bound * square * m > squares:

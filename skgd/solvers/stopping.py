@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..constants import TINY
-from ..models.cost import HessianPlan
-from ..models.curvature import Diagonal
-from ..models.proximal_metric import proximal_metric
-from ..models.quasi_newton import QuasiNewton
-from ..monitoring.history import History
 from ..objective import Objective
-from . import gd
-from .budget import Budget
-from .certificates import newton_direction
+from .model_steps import Minimum, ModelSteps
 from .steps import Plan
 
 ALL_ROUNDING = 1e-13  # An objective below this share of F at the start is a rounding error.
@@ -95,21 +88,20 @@ class StoppingRule:
         """Count epochs without progress from zero again, because the rate has changed."""
         self._quiet = 0
 
-    def confirms(self, theta: np.ndarray) -> bool:
-        """Whether a fit that has settled at theta has converged, according to a quadratic model there.
+    def agrees(self, models: ModelSteps, minimum: Minimum | None, settled: bool, F: float) -> bool:
+        """Whether the fit has converged, according to the minimum of a model at the best point, where the objective is F.
 
-        If the model disagrees, the next check waits until `RETRY_FACTOR` times the epochs are made.  Fits that may plateau
-        above the minimum are not checked.
+        A reliable model decides alone.  Another one can only contradict that the fit has `settled`.
         """
-        if not self.plan.may_plateau and self.tol is not None:
-            if self.epochs < self._confirm_from:
-                return False
-            gap = modelled_gap(self.objective, theta, self.epochs, self.tol, self.start)
-            if gap > self.tol:
-                self.gap, self._quiet, self._confirm_from = gap, 0, RETRY_FACTOR * self.epochs
-                return False
-        self.converged = True
-        return True
+        if self.tol is None:
+            return False
+        if minimum is not None:
+            near = models.within_tolerance(minimum, F)
+            if minimum.reliable or not near:
+                self.gap = models.relative(minimum, F)
+            settled = near and (settled or minimum.reliable)
+        self.converged = settled
+        return settled
 
     def has_risen(self) -> bool:
         """Whether a fit with explicit rates ended so far above its start that it has diverged.
@@ -118,32 +110,3 @@ class StoppingRule:
         """
         factor = 1.0 + self.tol if self.tol is not None else RISEN
         return self.last > factor * self.start and self.start > 0.0
-
-
-def modelled_gap(objective: Objective, theta: np.ndarray, epochs: int, tol: float, start: float) -> float:
-    """The decrease from theta to the minimum of a quadratic model plus the penalty, relative to F.
-
-    The check may cost `AFFORDABLE` passes for each of the epochs.  If the Hessian costs more, a few iterations of conjugate
-    gradients minimise the model; if the penalty is not smooth, they cannot, and the result is 0.  A non-smooth loss has no
-    quadratic model.  There the result is the decrease of F by a few iterations of gd on the smoothed loss.
-    """
-    F, gradient = objective.evaluate(theta)
-    scale, non_smooth = max(F, ALL_ROUNDING * start, TINY), bool(objective.penalty.non_smooth.any())
-    affordable = HessianPlan(objective).passes <= AFFORDABLE * epochs
-    if not objective.loss.smooth():
-        return (F - objective.values([_descend_smoothed(objective, theta)])[0]) / scale if affordable else 0.0
-    if affordable:
-        metric = (proximal_metric if non_smooth else QuasiNewton)(objective, theta)
-        return metric.minimise(theta, gradient, MODEL_TOL * tol * scale)[2] / scale
-    if non_smooth:
-        return 0.0
-    slope, diagonal = gradient + objective.penalty.l2[:, None] * theta, Diagonal(objective, theta)
-    iterations = max(int(AFFORDABLE * epochs), 1)
-    return newton_direction(objective, theta, slope, diagonal.solve, tol * scale, iterations)[1] / scale
-
-
-def _descend_smoothed(objective: Objective, theta: np.ndarray) -> np.ndarray:
-    """The point after a few iterations of gd from theta, with the loss smoothed so little that F at most doubles."""
-    F, _ = objective.evaluate(theta)
-    smoothed = objective.with_loss(objective.loss.with_width(min(1.0 / objective.loss.curvature_bound(), max(F, TINY))))
-    return gd.descend(smoothed, theta, Budget(0.0, SMOOTHED_STEPS, History("gd")), thorough=False).theta

@@ -1,12 +1,16 @@
-"""Whitening: coordinates in which columns are uncorrelated, and the L2 penalty is still a sum over coefficients.
+"""Whitening: coordinates of stochastic steps in which the curvature of the objective is one in every direction.
 
-Standardised columns may be nearly collinear, and then gradient steps are slow along the directions in which they differ.
-Whitened coefficients phi stand for theta = M phi.  The columns v of M solve the generalised eigenproblem
+Standardised columns may be nearly collinear, and near a minimum the rows that still have curvature may point elsewhere than all
+rows do.  Then gradient steps are slow.  Whitened coefficients phi stand for theta = M phi.  The matrix M comes from the Cholesky
+factorisation of the Hessian of the objective,
 
-    diag(l2) v = mu (C + diag(l2)/h) v
+    H + diag(l2) = L L',   M = L^-T,   so that   M' (H + diag(l2)) M = I.
 
-where C (d, d) holds the second moments of the columns, and h is the bound of the curvature of the loss by a score.  In these
-coordinates the loss and the penalty together have curvature h along every coefficient, and the penalty's share of it is mu.
+There is one matrix for each column of scores, one for all of them if they have the same Hessian, or a single one of side K D for
+all coefficients, if the loss couples its scores and K D is small.
+
+A fit begins with a bound of the curvature.  From the second epoch on, H is the Hessian at the current point, from a sample of
+the rows (PROMISE; Frangella, Rathore, Zhao and Udell, 2024).
 """
 
 from __future__ import annotations
@@ -14,129 +18,209 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
+import scipy.linalg as la
 import scipy.sparse as sp
 
+from ..coordinates import Coordinates
+from ..data.table import Table
+from ..models.curvature import assembled
 from ..objective import Objective
 
-MAX_COLUMNS = 256  # X is not whitened if it has more columns: the product with M would cost more than the rows of a step.
+MAX_COLUMNS = 400  # X is not whitened if it has more columns: the products with M would cost more than the rows of a step.
 COLUMNS_PER_ENTRY = 4  # X is not whitened if it has more columns than this number times the entries of a row.
-MIN_ROWS_PER_COLUMN = 20  # X is not whitened if it has fewer rows for each column, because C would be too inaccurate.
-# The number of rows for each column that C is estimated from.  With 20, sgd diverged at tiny penalties.
-SAMPLE_PER_COLUMN = 100
-# C is estimated from at least so many rows, and the spectrum from at most so many.  Norms are computed for as many at a time.
-SAMPLE = 1000
-VARIANCE_FLOOR = 1e-6  # the variance that is added to each standardised column, so that every direction has some
-POWER_ITERATIONS = 30  # the number of power iterations for the largest eigenvalue
+MAX_SIDE = 800  # the largest side of a single matrix for all coefficients
+# A coupled loss with more coefficients has one matrix for each column of scores.  Its Hessian is at most twice the diagonal
+# blocks, because in each row the second derivatives by two different scores add up to the one by the same score.
+COUPLING = 2.0
+# A Hessian comes from at least so many rows for each coefficient; with 20, sgd diverged at tiny penalties.
+ROWS_PER_COLUMN = 100
+PRODUCTS = 2e7  # It comes from more rows, as long as their products are not more than this number.
+# The curvature that is added to each standardised column, relative to the bound of the loss, so that every direction has some.
+# A sample may miss curvature, but where H comes from all rows only rounding errors are left to guard against.
+FLOOR, FLOOR_OF_ALL_ROWS = 1e-6, 1e-12
+CHUNK = 4096  # the number of rows whose norms are computed at a time
 
 
 class Whitening(NamedTuple):
-    """The map between coefficients theta (d + 1, K) and phi (d + 1, K).  Their last row, the intercept, is the same.
+    """The map between coefficients theta (D, K) and phi (D, K).
 
     Attributes
     ----------
-    matrix : ndarray of shape (d, d)
-        The matrix M.  Its shape is (0, 0) if phi is theta itself.
-    l2 : ndarray of shape (d + 1,)
-        The weights of the L2 penalty on phi.
+    matrices : ndarray of shape (P, side, side)
+        The matrices M.  P = 0 if phi is theta itself.  Side is K D if one matrix is for all coefficients, column by column.
+    inverses : ndarray of shape (P, side, side)
+    largest, trace : float
+        The largest eigenvalue and the trace of the Hessian of the objective by phi, or bounds of them.
+    heaviest : float
+        The largest trace of the Hessian of a single row.  0 if it is not known.
+    exact : bool
+        Whether the Hessian by phi is the identity, up to errors of the sample.  Otherwise it is only bounded by the identity.
     """
 
-    matrix: np.ndarray
-    l2: np.ndarray
+    matrices: np.ndarray
+    inverses: np.ndarray
+    largest: float
+    trace: float
+    heaviest: float
+    exact: bool
+
+    @property
+    def side(self) -> int:
+        """The side of the matrices, 0 if there are none."""
+        return self.matrices.shape[1]
+
+    def batch_curvature(self, batch_size: int, n: int) -> float:
+        """The expected largest curvature of the mean loss of a batch of the n rows by phi; 1 if there are no columns.
+
+        A batch of all rows has the largest eigenvalue of the Hessian.  A smaller one has more, by twice what a typical row adds
+        or by what the heaviest row adds.
+        """
+        row = max(2.0 * self.trace, self.heaviest)
+        seen = self.largest if batch_size == n else (self.largest * (batch_size - 1) + row) / batch_size
+        return seen if seen > 0.0 else 1.0
 
     def theta(self, phi: np.ndarray) -> np.ndarray:
-        """The theta (d + 1, K) of phi, as a new array."""
-        return np.vstack([self.matrix @ phi[:-1], phi[-1:]]) if len(self.matrix) else phi.copy()
+        """The theta (D, K) of phi, as a new array.
+
+        If one matrix is for all coefficients, they are centred: a coupled loss does not see equal shifts of all scores, and the
+        penalty is lowest without them.
+        """
+        theta = _products(self.matrices, phi)
+        return theta - theta.mean(axis=1, keepdims=True) if self.side > len(phi) else theta
 
     def phi(self, theta: np.ndarray) -> np.ndarray:
-        """The phi (d + 1, K) of theta, as a new array."""
-        return np.vstack([np.linalg.solve(self.matrix, theta[:-1]), theta[-1:]]) if len(self.matrix) else theta.copy()
+        """The phi (D, K) of theta, as a new array."""
+        return _products(self.inverses, theta)
 
     def gradient(self, gradient: np.ndarray) -> np.ndarray:
-        """The gradient (d + 1, K) by phi, given the gradient by theta."""
-        return np.vstack([self.matrix.T @ gradient[:-1], gradient[-1:]]) if len(self.matrix) else gradient
-
-    def spectrum(self, objective: Objective) -> tuple[float, float]:
-        """The largest eigenvalue and the trace of the second moments of the columns, in the coordinates of phi."""
-        if not len(self.matrix):
-            return _spectrum(objective)
-        return 1.0, len(self.matrix) - self.l2.sum() / objective.loss.curvature_bound()
+        """The gradient (D, K) by phi, given the gradient by theta."""
+        return _products(self.matrices.transpose(0, 2, 1), gradient)
 
 
-def no_whitening(objective: Objective) -> Whitening:
-    """The whitening that leaves coefficients as they are."""
-    return Whitening(np.empty((0, 0)), objective.penalty.l2)
+def _products(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """The products of the matrices and vectors (D, K) of coefficients, as a new array."""
+    if len(matrices) == 0:
+        return vectors.copy()
+    if len(matrices) > 1:
+        return np.ascontiguousarray(np.einsum("kij,jk->ik", matrices, vectors))
+    if matrices.shape[1] == len(vectors):
+        return matrices[0] @ vectors
+    return np.ascontiguousarray((matrices[0] @ vectors.T.ravel()).reshape(vectors.shape[::-1]).T)
 
 
-def whitening_of(objective: Objective) -> Whitening:
-    """The whitening of the columns in the coordinates of `objective`, if it is worth its cost, else `no_whitening`.
+def no_whitening(largest: float = np.nan, trace: float = np.nan) -> Whitening:
+    """The whitening that leaves coefficients as they are.  Rates from the data need the spectrum of the Hessian."""
+    empty = np.empty((0, 0, 0))
+    return Whitening(empty, empty, largest, trace, heaviest=0.0, exact=False)
 
-    A non-smooth penalty rules it out, because it would no longer be a sum over coefficients.
+
+def is_worthwhile(objective: Objective) -> bool:
+    """Whether whitened steps are worth their cost.
+
+    A non-smooth penalty rules them out, because it would no longer be a sum over coefficients.
     """
-    d, n = objective.d, objective.n
-    affordable = d <= min(MAX_COLUMNS, COLUMNS_PER_ENTRY * objective.data.entries / n)
-    if objective.penalty.non_smooth.any() or not affordable or n < MIN_ROWS_PER_COLUMN * d:
-        return no_whitening(objective)
-    h, l2 = objective.loss.curvature_bound(), objective.penalty.l2[:-1]
-    C = second_moments(objective, SAMPLE_PER_COLUMN * d) + np.diag(l2 / h)
-    C += np.diag(np.where(objective.coordinates.scale[:-1] > 0.0, VARIANCE_FLOOR, 1.0))
-    mu, M = scipy.linalg.eigh(np.diag(l2), C)
-    return Whitening(np.ascontiguousarray(M), np.append(np.maximum(mu, 0.0), 0.0))
+    affordable = objective.d <= min(MAX_COLUMNS, COLUMNS_PER_ENTRY * objective.data.entries / objective.n)
+    return affordable and not objective.penalty.non_smooth.any()
 
 
-def second_moments(objective: Objective, rows: int) -> np.ndarray:
-    """sum_i s_i x~_i x~_i' / sum_i s_i (d, d), from about `rows` evenly spaced rows, at least `SAMPLE` if there are as many."""
-    data = objective.data.representative
-    index = np.linspace(0, data.n - 1, min(data.n, max(rows, SAMPLE))).astype(np.intp)
-    A = data.X[index].astype(np.float64)
-    A = (A.toarray() if sp.issparse(A) else A) - objective.coordinates.mean
-    A *= objective.coordinates.scale[:-1]
-    s = data.s[index] / data.s[index].sum()
-    return (A * s[:, None]).T @ A
+class CurvatureSample:
+    """The rows from which Hessians of an objective are computed.
 
+    Parameters
+    ----------
+    objective : Objective
+    complete : bool
+        Whether all rows in memory are used, whatever they cost.
 
-def largest_squared_row_norm(objective: Objective, whitening: Whitening) -> float:
-    """The largest squared norm of a row, in the coordinates of phi.  One pass over X."""
-    mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
-    data, largest = objective.data.representative, 0.0
-    matrix, origin = scale[:, None] * whitening.matrix if len(whitening.matrix) else None, data.origin(mean)
-    for first in range(0, data.n, SAMPLE):
-        A = data.X[first : first + SAMPLE].astype(np.float64)
-        norms = _squared_norms(A, mean, origin, scale) if matrix is None else np.sum((A @ matrix - mean @ matrix) ** 2, axis=1)
-        largest = max(largest, float(norms.max()))
-    return largest
-
-
-def _squared_norms(A: Any, mean: np.ndarray, origin: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """|scale * (a - mean)|^2 for each row a of A (m, d), dense or sparse.
-
-    For a sparse A this is the sum of a row without entries, plus the changes by the entries, as in `CSR.add_squares`.  So A
-    stays sparse.
+    Attributes
+    ----------
+    complete : bool
+        Whether these are all rows that can be used.
+    joint : bool
+        Whether there is one matrix for all coefficients.
+    blocks : int
+        The number of blocks (D, D) of a Hessian.
     """
-    if not sp.issparse(A):
-        return np.sum((scale * (A - mean)) ** 2, axis=1)
-    mean_of, origin_of = mean[A.indices], origin[A.indices]
-    data = (A.data - origin_of) * (A.data + origin_of - 2.0 * mean_of)
-    return sp.csr_matrix((data, A.indices, A.indptr), A.shape) @ scale**2 + np.sum((scale * (origin - mean)) ** 2)
+
+    def __init__(self, objective: Objective, complete: bool = False) -> None:
+        data, D = objective.data.representative, objective.d + 1
+        self.joint = objective.loss.coupled() and objective.K * D <= MAX_SIDE
+        single = objective.loss.constant_curvature()
+        self.blocks = objective.K * (objective.K + 1) // 2 if self.joint else 1 if single else objective.K
+        rows = max(ROWS_PER_COLUMN * D, PRODUCTS / (D * D * self.blocks))
+        stride = 1 if complete else max(int(data.n // rows), 1)
+        table = data if stride == 1 else data.thinned(stride)
+        weights = table.s * (table.n / table.s.sum())
+        self.outer, self.complete = objective, stride == 1
+        self.table = Table(table.X, table.Y, weights, table.team)
+
+    def bounded(self) -> Whitening:
+        """The whitening where all rows have the curvature bound of the loss.
+
+        The heaviest row is not looked for, because rates are limited for each batch by the same bound.
+        """
+        h = self.outer.loss.curvature_bound()
+        H = self.table.gram(h * self.table.s, *self.outer.coordinates) / self.table.n
+        return self._whitening(H[None], exact=False)
+
+    def at(self, theta: np.ndarray, loss: Any) -> Whitening:
+        """The whitening with the curvature of this loss at theta (D, K)."""
+        objective = Objective(self.table, loss, self.outer.raw_penalty, self.outer.coordinates)
+        H = objective.curvature(theta, self.table.n, 0 if self.joint else self.blocks)
+        c = self.table.row_curvatures(loss, *objective.coordinates.raw(theta))
+        if self.joint:
+            H = _with_curved_shifts(assembled(objective, H), objective.K)
+        elif loss.coupled():
+            H, c = COUPLING * H, COUPLING * c
+        result = self._whitening(H, exact=self.joint or not loss.coupled())
+        return result._replace(heaviest=self._heaviest(result.matrices, c[: len(H)] if not self.joint else c))
+
+    def _whitening(self, H: np.ndarray, exact: bool) -> Whitening:
+        """The whitening by Hessians (P, side, side) of the loss."""
+        objective, side = self.outer, H.shape[1]
+        share = FLOOR_OF_ALL_ROWS if self.complete and objective.in_memory else FLOOR
+        varies = objective.coordinates.scale > 0.0
+        floor = np.where(varies, share * objective.loss.curvature_bound(), 1.0)
+        added = np.tile(objective.penalty.l2 + floor, side // len(floor))
+        inverses = np.array([la.cholesky(block + np.diag(added), check_finite=False) for block in H])
+        matrices = np.array([la.solve_triangular(R, np.eye(side), check_finite=False) for R in inverses])
+        trace = side - min(float(added @ (M * M).sum(axis=1)) for M in matrices)
+        return Whitening(matrices, inverses, 1.0, trace, 0.0, exact)
+
+    def _heaviest(self, matrices: np.ndarray, c: np.ndarray) -> float:
+        """The largest sum over k of c[k, i] |M_k' x~_i|^2 of a row, where M_k are the rows of M for column k of scores.
+
+        If the columns of scores have matrices of their own, it is the largest term, not the sum.
+        """
+        joint = matrices.shape[1] > self.outer.d + 1
+        if joint:  # |M_k' x| is the same for the triangular matrix of the same product M_k M_k', which is smaller
+            parts = matrices[0].reshape(len(c), -1, matrices.shape[1])
+            matrices = np.array([la.cholesky(M @ M.T, lower=True, check_finite=False) for M in parts])
+        heaviest = 0.0
+        for first in range(0, self.table.n, CHUNK):
+            rows = slice(first, first + CHUNK)
+            A = standardised(self.table.X[rows], self.outer.coordinates)
+            terms = np.array([row[rows] * ((A @ M) ** 2).sum(axis=1) for M, row in zip(matrices, c, strict=True)])
+            heaviest = max(heaviest, float(terms.sum(axis=0).max() if joint else terms.max()))
+        return heaviest
 
 
-def _spectrum(objective: Objective) -> tuple[float, float]:
-    """The largest eigenvalue and the trace of sum_i s_i x~_i x~_i' / sum_i s_i.
+def _with_curved_shifts(H: np.ndarray, K: int) -> np.ndarray:
+    """The Hessian (1, K D, K D) of a coupled loss, with curvature along equal shifts of all scores.
 
-    They are estimated from at most `SAMPLE` rows, the eigenvalue by power iterations.
+    The loss has none there.  Shifts are never needed, and without curvature they would look like the longest directions.
     """
-    data = objective.data.representative
-    mean, scale = objective.coordinates.mean, objective.coordinates.scale[:-1]
-    index = np.linspace(0, data.n - 1, min(data.n, SAMPLE)).astype(np.intp)
-    A = data.X[index].astype(np.float64)  # squares of float32 numbers may overflow
-    s = data.s[index] / data.s[index].sum()
-    trace = s @ _squared_norms(A, mean, data.origin(mean), scale)
-    v, largest = np.ones(objective.d), 0.0
-    for _ in range(POWER_ITERATIONS):
-        scores = A @ (scale * v) - mean @ (scale * v)
-        product = scale * ((s * scores) @ A - mean * (s @ scores))
-        largest = float(np.linalg.norm(product))
-        if largest == 0.0:
-            break
-        v = product / largest
-    return largest, max(float(trace), largest)
+    blocks = H.reshape(K, -1, K, H.shape[1] // K)
+    trace = np.einsum("kjkj->j", blocks)
+    for j in range(len(trace)):
+        blocks[:, j, :, j] += trace[j] / K**2
+    return H
+
+
+def standardised(X: Any, coordinates: Coordinates) -> np.ndarray:
+    """The rows x~ (m, D) of X (m, d), dense or sparse."""
+    mean, scale = coordinates
+    A = np.ones((X.shape[0], len(scale)))
+    A[:, :-1] = X.toarray() if sp.issparse(X) else X
+    A[:, :-1] -= mean
+    return A * scale

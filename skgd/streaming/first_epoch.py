@@ -22,6 +22,7 @@ from ..objective import Objective
 from ..options import Options
 from ..penalties import Penalty
 from ..solvers import schedules
+from ..solvers.rate_control import LOWER
 from ..solvers.rules import stochastic_solver
 from ..solvers.steps import Plan, State, run_epoch
 
@@ -47,7 +48,7 @@ class FirstEpoch:
         self.penalty, self.options = penalty, options
         self.steps, self.rows_at_choice = 0, 0
         self.choice: tuple[Coordinates, Plan] | None = None
-        self.optimizer_state = np.empty(0)
+        self.optimizer_state, self.rate_factor = np.empty(0), 1.0
 
     def learn(self, table: Table, loss: Any, summary: Summary) -> None:
         """Make steps on a batch.  `summary` is the summary of all rows so far, this batch included."""
@@ -59,15 +60,26 @@ class FirstEpoch:
         here, plan = self.choice
         objective = Objective(table, loss, self.penalty, here)
         state = State(objective, here.theta(self.W, self.b), plan)
-        state.average, state.steps = plan.whitening.phi(here.theta(*self.average)), self.steps
+        state.average, state.steps = state.whitening.phi(here.theta(*self.average)), self.steps
         if self.optimizer_state.shape == state.optimizer_state.shape:
             state.optimizer_state = self.optimizer_state
-        too_large = not np.isfinite(summary.columns.squares).all()  # then no rate is to blame
-        history = History(self.options.solver, not self.options.automatic and not too_large)
-        run_epoch(objective, plan, state, self.options.random_state, history)
+        state.rate_factor = self.rate_factor
+        if not run_epoch(objective, plan, state, self.options.random_state):
+            self._overflowed(summary)
+            return
         self.W, self.b = here.raw(plan.whitening.theta(state.phi))
         self.average = here.raw(plan.whitening.theta(state.average))
         self.steps, self.optimizer_state = state.steps, state.optimizer_state
+
+    def _overflowed(self, summary: Summary) -> None:
+        """Leave the coefficients as they were before the batch, and lower automatic rates.
+
+        Raises ValueError if the user chose the rate, or if the values of X are too large for any rate.
+        """
+        too_large = not np.isfinite(summary.columns.squares).all()
+        if too_large or not self.options.automatic:
+            History(self.options.solver, not (self.options.automatic or too_large)).overflow()
+        self.rate_factor *= LOWER
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
         """Raw W (d, K) and b (K,): the average of the iterates if averaging has begun, else the last iterate."""

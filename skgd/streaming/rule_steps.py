@@ -70,7 +70,8 @@ class RuleSteps:
         # Derivatives by a coefficient have the unit of 1/scale.  The optimizer state holds gradients and squared gradients.
         units = np.divide(here.scale, self.scale, out=np.ones(len(here.scale)), where=self.scale > 0.0)[:, None]
         state.optimizer_state = self.optimizer_state * np.stack([units, units**2])
-        run_epoch(objective, plan, state, random_state, history)
+        if not run_epoch(objective, plan, state, random_state):
+            history.overflow()
         W, b = raw_coefficients(here, state.phi, self.W)
         average = raw_coefficients(here, state.average, self.average[0])
         return RuleSteps(W, b, average, state.optimizer_state, state.steps, here.scale, average_from)
@@ -91,7 +92,7 @@ def online_plan(objective: Objective, options: Options, rate: float | None, targ
         batch_size=BATCH_SIZE if isinstance(options.batch_size, str) else options.batch_size,
         penalty=ElasticNet(explicit=0.0),
         unit=target_units if objective.loss.scores_are_targets() else np.ones(objective.K),
-        whitening=no_whitening(objective),
+        whitening=no_whitening(),
         polynomial_averaging=True,
         shuffle=options.shuffle,
     )
