@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..constants import TINY
-from ..models.cost import HessianPlan, gram_cost, pass_cost
+from ..models.cost import HessianPlan
 from ..models.curvature import Diagonal
 from ..models.proximal_metric import proximal_metric
 from ..models.quasi_newton import QuasiNewton
@@ -28,7 +28,8 @@ from .whitening import CurvatureSample
 
 # The whitening is renewed if an epoch has not reduced the decrease of its model to this share.
 SLOW = 0.1
-AFFORDABLE = 0.5  # Renewals and models may cost so many passes for each epoch that was made.
+PASSES_OF_EPOCH = 3.0  # An epoch takes as long as so many passes, at least.  Renewals take no longer than epochs.
+AFFORDABLE = 0.5  # A model that is not for whitening may cost so many passes for each epoch that was made.
 PRODUCTS_PER_EPOCH = 3  # conjugate gradients may take so many iterations for each epoch that was made
 MODEL_TOL = 1e-3  # A model is minimised to this share of `tol`.
 ALL_ROUNDING = 1e-13  # An objective below this share of F at the start is a rounding error.
@@ -126,9 +127,7 @@ class Renewal:
         slow = found.decrease > SLOW * self._last_decrease and epochs >= self._not_before
         if self._at is None or ((decisive or slow) and self._outdated(theta)):
             self._renew(state, theta, own=found.decrease <= max(UNDAMPED_FROM, tol) * F)
-            self._not_before = epochs + self._sample.table.n * gram_cost(self.objective) * self._sample.blocks / (
-                AFFORDABLE * self.objective.n * pass_cost(self.objective)
-            )
+            self._not_before = epochs + self._sample.passes / PASSES_OF_EPOCH
             found = _minimum(state, theta, slope)
         self._last_decrease = found.decrease
         return found

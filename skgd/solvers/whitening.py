@@ -23,6 +23,7 @@ import scipy.sparse as sp
 
 from ..coordinates import Coordinates
 from ..data.table import Table
+from ..models.cost import OVERHEAD, factor_cost, gram_cost, pass_cost
 from ..models.curvature import assembled
 from ..objective import Objective
 
@@ -153,6 +154,14 @@ class CurvatureSample:
         weights = table.s * (table.n / table.s.sum())
         self.outer, self.complete = objective, stride == 1
         self.table = Table(table.X, table.Y, weights, table.team)
+
+    @property
+    def passes(self) -> float:
+        """The cost of a whitening, in passes over X."""
+        objective, D = self.outer, self.outer.d + 1
+        factors = factor_cost(objective.K * D) if self.joint else self.blocks * factor_cost(D)
+        cost = self.table.n * self.blocks * gram_cost(objective) + factors
+        return cost / (OVERHEAD + objective.n * pass_cost(objective))
 
     def bounded(self) -> Whitening:
         """The whitening where all rows have the curvature bound of the loss.
