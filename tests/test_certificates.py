@@ -261,7 +261,7 @@ def test_newtons_direction_is_that_of_the_dense_hessian(name):
     if name == "log_loss":
         assert_allclose(expected, -np.linalg.solve(H, slope.ravel()))
     for precondition in (lambda r: r, lambda r: (r.ravel() / np.diagonal(H)).reshape(r.shape)):
-        step, decrease = newton_direction(objective, theta, slope, precondition, 0.0)
+        step, decrease, _ = newton_direction(objective, theta, slope, precondition, 0.0)
         if name == "softmax":
             step[-1] -= step[-1].mean()
         promise = -0.5 * slope.ravel() @ expected

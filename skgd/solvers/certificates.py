@@ -99,8 +99,10 @@ def newton_direction(
     precondition: Callable[[np.ndarray], np.ndarray],
     enough: float,
     max_iter: int = MAX_ITERATIONS,
-) -> tuple[np.ndarray, float]:
+) -> tuple[np.ndarray, float, bool]:
     """The Newton step with the Hessian of all rows, by conjugate gradients, and the decrease of the quadratic model.
+
+    The last result says whether little is left to gain, so that this is nearly the decrease to the minimum of the model.
 
     Parameters
     ----------
@@ -117,7 +119,7 @@ def newton_direction(
         The largest number of iterations of conjugate gradients.  Each costs as much as `curvature_product` states.
     """
     product = curvature_product(objective, theta)
-    x, r, gains = np.zeros_like(theta), -slope, []
+    x, r, gains, complete = np.zeros_like(theta), -slope, [], False
     direction = z = precondition(r)
     for _ in range(max_iter):
         H, rz = product(direction), float(np.vdot(r, z))
@@ -126,11 +128,12 @@ def newton_direction(
             break
         x, r = x + (rz / curved) * direction, r - (rz / curved) * H
         gains.append(0.5 * rz * rz / curved)
-        if len(gains) >= LOOK_BACK and sum(gains[-LOOK_BACK:]) <= LITTLE * max(sum(gains), enough):
+        complete = len(gains) >= LOOK_BACK and sum(gains[-LOOK_BACK:]) <= LITTLE * max(sum(gains), enough)
+        if complete:
             break
         z = precondition(r)
         direction = z + (float(np.vdot(r, z)) / rz) * direction
-    return x, sum(gains)
+    return x, sum(gains), complete
 
 
 def curvature_product(objective: Objective, theta: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

@@ -178,7 +178,7 @@ def _check_by_newton_step(state: DescentState, metric: QuasiNewton, tolerated: f
     if proven_gap(state.objective, state.theta, state.gradient, tolerated) is not None:
         return
     slope = state.gradient + metric.l2 * state.theta
-    step, promised = newton_direction(state.objective, state.theta, slope, metric.inverse, NEAR * tolerated)
+    step, promised, _ = newton_direction(state.objective, state.theta, slope, metric.inverse, NEAR * tolerated)
     state.gap = max(state.gap, promised / state.scale)
     if promised > NEAR * tolerated:
         state.near, state.target, state.slope = False, state.theta + step, float(np.vdot(slope, step))

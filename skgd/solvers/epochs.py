@@ -1,7 +1,8 @@
 """Fits by epochs of stochastic steps: chooses where the steps are made.
 
-With automatic rates they take the same shorter ways as gd: the row space, if there are fewer rows than columns, and smoothing
-of losses with kinks.  With explicit rates they are made on the objective as it is.
+With automatic rates they take the same shorter ways as gd: the row space, if there are fewer rows than columns, working sets,
+if a non-smooth penalty leaves few of many columns, and smoothing of losses with kinks.  With explicit rates they are made on
+the objective as it is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ..models import row_space
 from ..monitoring.history import History
 from ..objective import Objective
 from ..options import Options
-from . import smoothing, stochastic
+from . import smoothing, stochastic, working_sets
 from .budget import Budget
 from .in_row_space import in_row_space
 from .solution import Solution
@@ -35,9 +36,16 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
         return follow_plan(objective, theta, *plan_steps(objective, inner), inner, budget.history, warm)
 
     def in_all_columns(objective: Objective, theta: np.ndarray, budget: Budget, *, warm: bool = False) -> Solution:
-        if direct or objective.loss.smooth():
+        if direct:
             return epochs(objective, theta, budget, warm=warm)
-        return smoothing.minimise(objective, theta, budget, epochs)
+        if not objective.loss.smooth():
+            return smoothing.minimise(objective, theta, budget, smooth)
+        return smooth(objective, theta, budget, warm=warm)
+
+    def smooth(objective: Objective, theta: np.ndarray, budget: Budget, *, warm: bool = False) -> Solution:
+        if working_sets.is_worthwhile(objective):
+            return working_sets.minimise(objective, theta, budget, epochs)
+        return epochs(objective, theta, budget, warm=warm)
 
     if not direct and row_space.is_worthwhile(objective):
         return in_row_space(objective, theta, budget, in_all_columns)

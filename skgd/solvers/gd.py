@@ -13,6 +13,7 @@ Non-smooth losses are minimised by an interior-point method (`interior_point`), 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def minimise_smooth(objective: Objective, theta: np.ndarray, budget: Budget, *, 
     if objective.loss.has_flat_rows() and interior_systems.row_matrix_is_worthwhile(objective):
         return interior_point.minimise(objective, theta, **budget._asdict())
     if working_sets.is_worthwhile(objective):
-        return working_sets.minimise(objective, theta, budget, descend_to_the_end)
+        return working_sets.minimise(objective, theta, budget, partial(descend_to_the_end, thorough=False))
     if least_squares.is_worthwhile(objective):
         return _least_squares(objective, theta, budget)
     start = Start(theta, np.inf)

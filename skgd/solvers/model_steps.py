@@ -4,8 +4,8 @@ The model has the gradient of all rows, which the evaluation after the epoch has
 serves three purposes:
 
 - Its decrease estimates the gap F - F*.
-- The next epoch starts at its minimiser.  This step has no noise, so it gets far where steps on batches have to be short:
-  along directions whose curvature is due to few rows.
+- A step to its minimiser ends the epoch, if the objective is lower there.  This step has no noise, so it gets far where steps on
+  batches have to be short: along directions whose curvature is due to few rows.
 - In whitened coordinates its Hessian becomes the next whitening.
 """
 
@@ -16,13 +16,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ..constants import TINY
+from ..models import column_metric
 from ..models.cost import HessianPlan
 from ..models.curvature import Diagonal
 from ..models.proximal_metric import proximal_metric
 from ..models.quasi_newton import QuasiNewton
 from ..objective import Objective
-from .certificates import MAX_ITERATIONS, newton_direction
+from .certificates import newton_direction
 from .descent import NEAR, UNDAMPED_FROM
+from .rate_control import RateController
 from .steps import Plan, State
 from .whitening import CurvatureSample
 
@@ -30,7 +32,7 @@ from .whitening import CurvatureSample
 SLOW = 0.1
 PASSES_OF_EPOCH = 3.0  # An epoch takes as long as so many passes, at least.  Renewals take no longer than epochs.
 AFFORDABLE = 0.5  # A model that is not for whitening may cost so many passes for each epoch that was made.
-PRODUCTS_PER_EPOCH = 3  # conjugate gradients may take so many iterations for each epoch that was made
+SHORTEN = 0.25  # the factor of the length of a step after one that did not lower the objective
 MODEL_TOL = 1e-3  # A model is minimised to this share of `tol`.
 ALL_ROUNDING = 1e-13  # An objective below this share of F at the start is a rounding error.
 
@@ -58,14 +60,30 @@ class ModelSteps:
 
     def __init__(self, objective: Objective, plan: Plan, tol: float | None, start: float) -> None:
         self.objective, self.plan, self.tol = objective, plan, tol or 0.0
+        self._length = 1.0  # the length of the next step, relative to the way to the minimiser
         self._floor = max(ALL_ROUNDING * start, TINY)
         self._renewal = Renewal(objective, plan) if plan.whitening.side else None
 
-    def minimum(self, state: State, theta: np.ndarray, epochs: int, undone: bool) -> Minimum | None:
-        """The minimum of a model at theta, the best point after so many epochs; None if all models cost too much.
+    def advance(self, state: State, control: RateController, epochs: int) -> Minimum | None:
+        """Step from the best point to the minimum of a model, if the objective is lower there.
 
-        `undone` says that the last epoch raised the objective.
+        Returns the minimum of the last model; None if all models cost too much.  After a step in whitened coordinates this is a
+        model at the new point, because it costs nothing.
         """
+        minimum = self._minimum(state, control.best, epochs, control.undone)
+        if minimum is None or self.within_tolerance(minimum, control.lowest):
+            return minimum
+        target = control.best + self._length * (minimum.target - control.best)
+        F = self.objective.evaluate(target)[0]
+        if not F < control.lowest:
+            self._length *= SHORTEN
+            return minimum
+        self._length = 1.0
+        control.accept(target, F)
+        return self._minimum(state, target, epochs, undone=False) if self._renewal is not None else minimum
+
+    def _minimum(self, state: State, theta: np.ndarray, epochs: int, undone: bool) -> Minimum | None:
+        """The minimum of a model at theta, after so many epochs, the last of which may have been undone."""
         F, gradient = self.objective.evaluate(theta)
         if self._renewal is not None:
             found = self._renewal.minimum(state, theta, F, gradient, self.tol, epochs, undone)
@@ -85,16 +103,16 @@ class ModelSteps:
         """The minimum of a model with a Hessian, or with a diagonal that conjugate gradients improve on."""
         objective, goal = self.objective, self.tol * max(F, self._floor)
         non_smooth = bool(objective.penalty.non_smooth.any())
-        if HessianPlan(objective).passes <= AFFORDABLE * epochs:
+        affordable = HessianPlan(objective).passes <= AFFORDABLE * epochs
+        if affordable or (non_smooth and column_metric.is_worthwhile(objective)):
             metric = (proximal_metric if non_smooth else QuasiNewton)(objective.with_own_curvature(), theta)
             found = metric.minimise(theta, gradient, MODEL_TOL * goal)
             return Minimum(found.target, found.decrease, metric.exact_near_minimum)
         if non_smooth:
             return None
         slope, diagonal = gradient + objective.penalty.l2[:, None] * theta, Diagonal(objective, theta)
-        iterations = min(PRODUCTS_PER_EPOCH * epochs, MAX_ITERATIONS)
-        step, decrease = newton_direction(objective, theta, slope, diagonal.solve, goal, iterations)
-        return Minimum(theta + step, decrease, reliable=False)
+        step, decrease, complete = newton_direction(objective, theta, slope, diagonal.solve, goal)
+        return Minimum(theta + step, decrease, complete)
 
 
 class Renewal:

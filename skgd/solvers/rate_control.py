@@ -69,6 +69,10 @@ class RateController:
             retreat(self.objective, self.plan, self.state, self.best, self._optimizer_state, diverged)
             self._may_raise = False
 
+    def accept(self, theta: np.ndarray, F: float) -> None:
+        """Replace the best point by theta, which a step on all rows has found, and where the objective F is lower."""
+        self.best, self.lowest = theta, F
+
     @property
     def share_of_rate(self) -> float:
         """The factor of the rate, at most 1.  The change of F in an epoch is about proportional to it.

@@ -145,15 +145,10 @@ class State:
         momentum = _products(before.inverses.transpose(0, 2, 1), self.optimizer_state[0])
         self.optimizer_state[0] = whitening.gradient(momentum)
 
-    def start_from(self, theta: np.ndarray, target: np.ndarray) -> None:
-        """Start the next epoch on the way from theta, where the last one ended, to the target, and average anew.
-
-        The way is shortened by the same factor as the rate, if that is below one.
-        """
-        self.average = self.whitening.phi(theta)
-        self.phi = self.whitening.phi(theta + min(self.rate_factor, 1.0) * (target - theta))
-        if self.average_from is not None:
-            self.average_from = max(self.average_from, self.steps)
+    def start_from(self, theta: np.ndarray) -> None:
+        """Continue from theta, and average anew."""
+        self.phi = self.whitening.phi(theta)
+        self.restart_average()
 
     def restart_average(self) -> None:
         """Discard the average, and start a new one now, or at step `average_from` if this step is still to come."""

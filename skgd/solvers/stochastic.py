@@ -13,7 +13,7 @@ from ..objective import Objective
 from ..options import Options
 from . import local_epochs, steps
 from .certificates import proven_gap
-from .model_steps import Minimum, ModelSteps
+from .model_steps import ModelSteps
 from .polishing import polish
 from .rate_control import RateController
 from .solution import Solution
@@ -58,8 +58,9 @@ def minimise(
     control = RateController(objective, plan, state, theta, start)
     stop = StoppingRule(objective, plan, options.tol, start)
     models = ModelSteps(objective, plan, options.tol, start) if control.follows_objective else None
-    if models is not None and state.steps:
-        _start_epoch(state, theta, models.minimum(state, theta, 1, undone=False))
+    if models is not None and state.steps:  # a warm start is near the minimum
+        models.advance(state, control, epochs=1)
+        state.start_from(control.best)
     for epoch in range(1, options.max_iter + 1):
         # 1. step once on every mini-batch
         variance_reduced = reduces_variance(plan, state)
@@ -70,22 +71,21 @@ def minimise(
             cache.progress = Progress(state.steps, state.rate_factor, state.optimizer_state.copy(), random_state)
         # 2. evaluate the result
         F = objective.evaluate(state.result())[0] if finite else np.inf
-        # 3. keep or undo the epoch, and set the rate of the next one
+        # 3. keep or undo the epoch, set the rate of the next one, and step on all rows
         control.update(F, variance_reduced)
+        minimum = None if models is None else models.advance(state, control, epoch)
         history.record(control.lowest, control.best)
-        # 4. stop where the fit has settled or a model of all rows says so; otherwise that model is where the next epoch starts
+        # 4. stop where a model says so, or where the fit has settled and the rate cannot be divided
         settled = stop.settles(F, control.share_of_rate)
-        if models is None:
-            if settled and not control.divide():
-                stop.converged = True
-                break
-            if settled:
-                stop.start_anew()
-        elif options.tol is not None or epoch < options.max_iter:
-            minimum = models.minimum(state, control.best, epoch, control.undone)
+        if models is not None:
             if stop.agrees(models, minimum, settled, control.lowest):
                 break
-            _start_epoch(state, control.best, minimum)
+            state.start_from(control.best)
+        elif settled:
+            if not control.divide():
+                stop.converged = True
+                break
+            stop.start_anew()
     return _solution(objective, theta, plan, options.tol, history, control, stop)
 
 
@@ -135,14 +135,6 @@ def _begin(
     state.optimizer_state = progress.optimizer_state.copy() if same else np.zeros_like(state.optimizer_state)
     state.restart_average()
     return state, deepcopy(progress.random_state)
-
-
-def _start_epoch(state: State, theta: np.ndarray, minimum: Minimum | None) -> None:
-    """Let the next epoch start at the minimum of a model made at theta, or where the last epoch ended, and average anew."""
-    if minimum is None:
-        state.restart_average()
-    else:
-        state.start_from(theta, minimum.target)
 
 
 def _certified(objective: Objective, theta: np.ndarray, stop: StoppingRule, tol: float | None) -> Solution:

@@ -33,7 +33,7 @@ TOL_PER_GAIN = 0.1  # the tolerance of an outer iteration, relative to the gain 
 class InnerSolver(Protocol):
     """Minimises the objective of a working set."""
 
-    def __call__(self, objective: Objective, theta: np.ndarray, budget: Budget, *, thorough: bool) -> Solution: ...
+    def __call__(self, objective: Objective, theta: np.ndarray, budget: Budget) -> Solution: ...
 
 
 def is_worthwhile(objective: Objective) -> bool:
@@ -53,7 +53,7 @@ def minimise(objective: Objective, theta: np.ndarray, budget: Budget, solve: Inn
         coefficients = np.append(working, objective.d)
         complete = partial(_completed, coefficients=coefficients, D=len(theta))
         inner = Budget(goal, max_iter - (len(history.curve) - first), history.through(complete))
-        part = solve(objective.for_columns(working), theta[coefficients], inner, thorough=False)
+        part = solve(objective.for_columns(working), theta[coefficients], inner)
         theta, F_before = complete(part.theta), F
         F, gradient = objective.evaluate(theta)
         iterations = len(history.curve) - first
