@@ -6,7 +6,8 @@ import numpy as np
 
 from ..constants import TINY
 from ..objective import Objective
-from .model_steps import Minimum, ModelSteps
+from .model_budget import Minimum
+from .model_steps import ModelSteps
 from .steps import Plan
 
 ALL_ROUNDING = 1e-13  # An objective below this share of F at the start is a rounding error.
@@ -91,17 +92,16 @@ class StoppingRule:
     def agrees(self, models: ModelSteps, minimum: Minimum | None, settled: bool, F: float) -> bool:
         """Whether the fit has converged, according to the minimum of a model at the best point, where the objective is F.
 
-        A reliable model decides alone.  Another one can only contradict that the fit has `settled`.
+        A reliable model decides alone.  Another one can only contradict that the fit has `settled`.  Without a model, which may
+        become affordable later, the fit goes on.
         """
-        if self.tol is None:
+        if self.tol is None or minimum is None:
             return False
-        if minimum is not None:
-            near = models.within_tolerance(minimum, F)
-            if minimum.reliable or not near:
-                self.gap = models.relative(minimum, F)
-            settled = near and (settled or minimum.reliable)
-        self.converged = settled
-        return settled
+        small = models.is_small(minimum, F)
+        if minimum.reliable or not small:
+            self.gap = models.relative(minimum, F)
+        self.converged = small and (settled or minimum.reliable)
+        return self.converged
 
     def has_risen(self) -> bool:
         """Whether a fit with explicit rates ended so far above its start that it has diverged.
