@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-PASSES_OF_EPOCH = 3.0  # An epoch takes as long as so many passes, at least.
+PASSES_OF_EPOCH = 8.0  # An epoch takes as long as so many passes of all threads.
 
 
 class Minimum(NamedTuple):
     """The minimum of a quadratic model plus the penalty."""
 
     target: np.ndarray  # (D, K), the minimiser
-    decrease: float  # by how much the model falls from the point where it was made
+    slope: float  # the slope from the point where the model was made towards the target, plus the change of the penalty
+    decrease: float  # by how much the model falls from there to the target
     reliable: bool  # whether near the minimum the objective falls by as much
 
 

@@ -22,12 +22,13 @@ from ..models.quasi_newton import QuasiNewton
 from ..objective import Objective
 from .certificates import newton_direction
 from .descent import NEAR, UNDAMPED_FROM
+from .line_search import Ray, line_search
 from .model_budget import Minimum, ModelBudget
+from .passes import run_alone
 from .rate_control import RateController
 from .renewal import Renewal
 from .steps import Plan, State
 
-SHORTEN = 0.25  # the factor of the length of a step after one that did not lower the objective
 MODEL_TOL = 1e-3  # A model is minimised to this share of `tol`.
 ALL_ROUNDING = 1e-13  # An objective below this share of F at the start is a rounding error.
 ALL_ROWS = np.inf  # the effort that makes a Hessian use all rows
@@ -50,7 +51,6 @@ class ModelSteps:
         self.objective, self.tol = objective, tol or 0.0
         self._budget = ModelBudget()
         self._renewal = Renewal(objective, plan, self.tol, self._budget) if plan.whitening.side else None
-        self._length = 1.0  # the length of the next step, relative to the way to the minimiser
         self._near = False  # whether the last model promised so little that far rows need no surrogate curvature
         self._floor = max(ALL_ROUNDING * start, TINY)
 
@@ -63,14 +63,12 @@ class ModelSteps:
         minimum = self._minimum(state, control.best, epochs, control.undone)
         if minimum is None or self.is_small(minimum, control.lowest):
             return minimum
-        target = control.best + self._length * (minimum.target - control.best)
-        F = self.objective.evaluate(target)[0]
-        if not F < control.lowest:
-            self._length *= SHORTEN
+        ray = Ray(control.best, minimum.target, control.lowest, minimum.slope)
+        found = run_alone(self.objective, line_search(self.objective, ray))
+        if found is None or not found.F < control.lowest:
             return minimum
-        self._length = 1.0
-        control.accept(target, F)
-        return minimum if self._renewal is None else self._minimum(state, target, epochs, undone=False)
+        control.accept(found.theta, found.F)
+        return minimum if self._renewal is None else self._minimum(state, found.theta, epochs, undone=False)
 
     def is_small(self, minimum: Minimum, F: float) -> bool:
         """Whether the model promises to fall by so little that the tolerance is reached."""
@@ -89,26 +87,27 @@ class ModelSteps:
         return self._of_metric(theta, epochs)
 
     def _of_metric(self, theta: np.ndarray, epochs: int) -> Minimum | None:
-        """The minimum of a model with the Hessian of all rows, or with products with it where the matrix would be too large."""
+        """The minimum of a model with the Hessian, or with products with it where the matrix would be too large."""
         objective = self.objective.with_own_curvature() if self._near else self.objective
         F, gradient = objective.evaluate(theta)
         goal, non_smooth = self.tol * max(F, self._floor), bool(objective.penalty.non_smooth.any())
-        hessian = HessianPlan(objective, effort=ALL_ROWS)
+        effort = ALL_ROWS if HessianPlan(objective, effort=ALL_ROWS).worthwhile else 1.0
+        hessian = HessianPlan(objective, effort=effort)
         by_columns = non_smooth and column_metric.is_worthwhile(objective)
         if hessian.worthwhile or by_columns:
             passes = 0.0 if by_columns else hessian.passes
             if not self._budget.affords(passes, epochs):
                 return None
             self._budget.spend(passes)
-            metric = (proximal_metric if non_smooth else QuasiNewton)(objective, theta, ALL_ROWS)
-            found = metric.minimise(theta, gradient, MODEL_TOL * goal)
-            minimum = Minimum(found.target, found.decrease, metric.exact_near_minimum)
+            metric = (proximal_metric if non_smooth else QuasiNewton)(objective, theta, effort)
+            found = metric.minimise(theta, gradient, MODEL_TOL * goal, goal)
+            minimum = Minimum(*found, reliable=metric.exact_near_minimum and hessian.shrinkage == 0.0)
         elif non_smooth:
-            return Minimum(theta, 0.0, reliable=False)  # no model contradicts that the fit has settled
+            return Minimum(theta, 0.0, 0.0, reliable=False)  # no model contradicts that the fit has settled
         else:
             slope, diagonal = gradient + objective.penalty.l2[:, None] * theta, Diagonal(objective, theta)
             step, decrease, complete = newton_direction(objective, theta, slope, diagonal.solve, goal)
-            minimum = Minimum(theta + step, decrease, complete)
+            minimum = Minimum(theta + step, float(np.vdot(slope, step)), decrease, complete)
         own = self._near or not objective.loss.damps_far_rows()  # surrogate curvature makes the decrease too small
         self._near = minimum.decrease <= max(UNDAMPED_FROM, self.tol) * F
         return minimum if own else minimum._replace(reliable=False)

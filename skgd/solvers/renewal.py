@@ -68,4 +68,5 @@ class Renewal:
 def _minimum(state: State, theta: np.ndarray, slope: np.ndarray) -> Minimum:
     """The minimum of the model whose Hessian is the identity by phi."""
     step = state.whitening.gradient(slope)
-    return Minimum(theta - state.whitening.theta(step), 0.5 * float(np.vdot(step, step)), state.whitening.exact)
+    square = float(np.vdot(step, step))
+    return Minimum(theta - state.whitening.theta(step), -square, 0.5 * square, state.whitening.exact)
