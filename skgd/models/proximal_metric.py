@@ -40,6 +40,13 @@ def proximal_metric(objective: Objective, theta: np.ndarray, effort: float = 1.0
     plan = HessianPlan(objective, effort=effort)
     if not plan.worthwhile:
         return Columns(objective, theta) if column_metric.is_worthwhile(objective) else Limited(objective)
+    return full_metric(objective, theta, plan, effort, remembered)
+
+
+def full_metric(
+    objective: Objective, theta: np.ndarray, plan: HessianPlan, effort: float = 1.0, remembered: bool = False
+) -> Full:
+    """The metric at theta with the Hessian of this plan, even if it is not worth its cost."""
     H = hessian(objective, theta, plan.rows, plan.diagonal_blocks, remembered)
     if plan.shrinkage == 0.0:
         return Full(objective, H, HessianPlan(objective, effort=effort, curved_share=curved_share(objective, H)))
