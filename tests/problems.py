@@ -10,11 +10,13 @@ from scipy.special import huber as scipy_huber
 from scipy.special import kl_div
 from sklearn.linear_model import LogisticRegression
 
+from skgd import GDRegressor
 from skgd.coordinates import identity
 from skgd.data.table import Table
 from skgd.losses.cross_entropy import LogLoss, Softmax
 from skgd.losses.regression import SquaredError
 from skgd.objective import Objective
+from skgd.options import Options
 from skgd.penalties import elastic_net
 
 NIGHTLY = os.environ.get("SKGD_NIGHTLY") == "1"  # whether to run the tests that take too long for every day
@@ -56,6 +58,13 @@ def objective_of(loss, X=None, *, Y=None, weighted=False, l1=0.0, l2=0.1, fit_in
     s = rng.uniform(0.1, 2.0, n) if weighted else np.ones(n)
     objective = Objective(Table(X, Y, s / s.mean()), loss, elastic_net(l1, l2, d), identity(d, fit_intercept))
     return objective.in_coordinates(objective.standardise(fit_intercept))
+
+
+def default_options(**parameters):
+    """The options of an estimator with the solver sgd."""
+    model = GDRegressor(solver="sgd", **parameters)
+    values = model.get_params() | {"alpha": 1e-4, "momentum": 0.0, "average": "auto", "random_state": np.random.RandomState(0)}
+    return Options(**{name: values[name] for name in Options.__dataclass_fields__})
 
 
 def random_theta(objective, seed=1):
