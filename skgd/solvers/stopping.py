@@ -10,14 +10,9 @@ from .model_budget import Minimum
 from .model_steps import ModelSteps
 from .steps import Plan
 
-ALL_ROUNDING = 1e-13  # An objective below this share of F at the start is a rounding error.
 # The estimated gap is the change of F times the first factor for smooth losses, and times the second one for non-smooth losses.
 CHANGE_FACTOR, CHANGE_FACTOR_NON_SMOOTH = 2.0, 20.0
 RISEN = 100.0  # A fit with explicit rates and without `tol` has diverged if it ends above so many times F at the start.
-AFFORDABLE = 0.5  # The quadratic model that checks convergence may cost so many passes for each epoch that was made.
-SMOOTHED_STEPS = 3  # The convergence of a non-smooth loss is checked by so many iterations of gd on the smoothed loss.
-RETRY_FACTOR = 1.5  # A check that failed is repeated after so many times the epochs made.
-MODEL_TOL = 1e-3  # The quadratic model is minimised to this share of `tol`.
 
 
 class StoppingRule:
@@ -52,7 +47,6 @@ class StoppingRule:
         self.gap, self.converged = np.inf, tol is None
         self._values = [start]  # F at the start and after each epoch, including epochs that were undone
         self._quiet = 0  # the number of epochs in a row whose estimated gap was at most tol
-        self._confirm_from = 0.0  # the first epoch after which the quadratic model is used
         smooth = objective.loss.smooth() or plan.may_plateau
         self._change_factor = CHANGE_FACTOR if smooth else CHANGE_FACTOR_NON_SMOOTH
 
