@@ -15,6 +15,7 @@ import numpy as np
 
 from ..constants import TINY
 from ..objective import Objective
+from .certificates import proven_gap
 from .descent import NEAR
 from .full_models import FullModels
 from .line_search import Ray, line_search
@@ -54,14 +55,28 @@ class ModelSteps:
         a model at the new point, because it costs nothing.
         """
         minimum = self._minimum(state, control.best, epochs, control.undone)
-        if minimum is None or self.is_small(minimum, control.lowest):
+        if minimum is None or (self.is_small(minimum, control.lowest) and self._is_trusted(control.best)):
             return minimum
         ray = Ray(control.best, minimum.target, control.lowest, minimum.slope)
         found = run_alone(self.objective, line_search(self.objective, ray))
         if found is None or not found.F < control.lowest:
             return minimum
         control.accept(found.theta, found.F)
-        return minimum if self._renewal is None else self._minimum(state, found.theta, epochs, undone=False)
+        if self._renewal is not None:
+            minimum = self._minimum(state, found.theta, epochs, undone=False)
+        return minimum if self._is_trusted(found.theta) else minimum._replace(reliable=False)
+
+    def _is_trusted(self, theta: np.ndarray) -> bool:
+        """Whether a model at theta that promises little is believed.
+
+        If rows of zero loss have no curvature, or only a surrogate, a model is wrong as soon as a row gains or loses curvature.
+        There the gap has to be proven by duality, if the penalty is smooth.
+        """
+        loss = self.objective.loss
+        if self.objective.penalty.non_smooth.any() or not (loss.has_flat_rows() or loss.smoothed()):
+            return True
+        F, gradient = self.objective.evaluate(theta)
+        return proven_gap(self.objective, theta, gradient, self.tol * max(F, self._floor)) is not None
 
     def is_small(self, minimum: Minimum, F: float) -> bool:
         """Whether the model promises to fall by so little that the tolerance is reached."""
