@@ -23,7 +23,7 @@ SMOOTH = [
     *((GDRegressor, loss) for loss in ("huber", "squared_epsilon_insensitive", "poisson", "gamma")),
 ]
 NON_SMOOTH = [(GDClassifier, "hinge"), (GDRegressor, "epsilon_insensitive"), (GDRegressor, "quantile")]
-STOCHASTIC = [case for case in SMOOTH + NON_SMOOTH if case[1] not in ("poisson", "gamma") and case != (GDRegressor, "huber")]
+STOCHASTIC = [case for case in SMOOTH + NON_SMOOTH if case != (GDRegressor, "huber")]
 
 
 @pytest.fixture
@@ -309,15 +309,15 @@ def test_mini_batches_come_near_in_few_epochs(estimator, loss, solver, data):
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-@pytest.mark.parametrize(("estimator", "loss"), NON_SMOOTH)
-def test_mini_batches_end_within_tol_or_warn(estimator, loss, solver, data):
+@pytest.mark.parametrize(("estimator", "loss"), SMOOTH + NON_SMOOTH)
+def test_mini_batches_reach_tol(estimator, loss, solver, data):
+    """Without a warning, with rates from the data, also where losses have kinks and where their curvature has no bound."""
     X, y = data(estimator, loss)
-    best = linear_program(pieces_of(loss, signs(estimator, y)), X, signs(estimator, y))
-    for tol in (1e-1, 1e-2, 1e-3):
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            model = estimator(loss, solver=solver, penalty=None, tol=tol, random_state=0).fit(X, y)
-        assert said or gap(model, best) <= tol
+    Y = signs(estimator, y)
+    best = linear_program(pieces_of(loss, Y), X, Y) if (estimator, loss) in NON_SMOOTH else standardised_minimum(loss, X, Y)
+    for tol in (1e-2, 1e-4):
+        model = estimator(loss, solver=solver, penalty=None, tol=tol, max_iter=300, random_state=0).fit(X, y)
+        assert -1e-8 <= gap(model, best) <= tol
 
 
 def test_targets_of_different_units_are_steps_of_different_length(regression):
@@ -401,20 +401,6 @@ def test_other_losses_have_no_probabilities(method, loss):
 
 
 # ---------------------------------------------------------------- what cannot work
-@pytest.mark.parametrize(
-    ("parameters", "able"),
-    [
-        ({"loss": "poisson", "solver": "sgd"}, "'auto', 'gd'"),
-        ({"loss": "gamma", "solver": "adam"}, "'auto', 'gd'"),
-        ({"loss": "poisson", "momentum": 0.5}, "'auto', 'gd'"),
-    ],
-)
-def test_solvers_that_cannot_take_a_loss_say_which_can(parameters, able, data):
-    model = GDRegressor(**parameters)
-    with pytest.raises(ValueError, match=f"does not take loss='{model.loss}' with learning_rate='auto'. Use one of {able}"):
-        model.fit(*data(GDRegressor, model.loss))
-
-
 def test_gd_does_not_take_the_perceptron(two_classes):
     with pytest.raises(ValueError, match=r"'gd' does not take loss='perceptron'.*Use one of 'auto', 'sgd', 'adam'"):
         GDClassifier("perceptron", solver="gd").fit(*two_classes)

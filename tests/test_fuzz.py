@@ -40,7 +40,6 @@ CAUSES = [
     r"Coefficients exceed the range of float32: pass X as float64, or rescale its columns\.",
     r"GDClassifier needs at least two classes, but y has one class among the rows with a weight",
     r"loss='poisson' needs targets y >= 0, not all of them 0",
-    r"solver='(sgd|adam)' does not take loss='(poisson|gamma)' with learning_rate='auto'\. Use one of",
 ]
 
 
