@@ -61,9 +61,10 @@ def plan_steps(objective: Objective, options: Options) -> tuple[Objective, Plan]
 def _automatic_plan(objective: Objective, options: Options, whitening: Whitening) -> Plan:
     batch_size, steps = sgd.balanced_batches(objective, options, whitening)
     # The gradients of a smooth loss have the unit of scores, as the rule expects.  The gradients of a non-smooth loss have no
-    # unit.  There h is the reciprocal of the natural size of a score, so multiplying epsilon by h corrects the unit.
+    # unit, even if it is smoothed.  There h is the reciprocal of the natural size of a score, so multiplying epsilon by h
+    # corrects the unit.
     h = objective.loss.curvature_bound()
-    slope = 1.0 if objective.loss.smooth() else h
+    slope = h if objective.loss.smoothed() or not objective.loss.smooth() else 1.0
     if steps == 1:
         rate, delay, epsilon = FULL_BATCH_RATE, FULL_BATCH_DELAY, max(FULL_BATCH_EPSILON, options.adam_epsilon) * slope
     else:

@@ -66,7 +66,7 @@ def minimise(
         variance_reduced = reduces_variance(plan, state)
         finite = run_epoch(objective, plan, state, random_state)
         if not (finite or control.follows_objective):
-            history.overflow(stepped=objective.has_finite_squares())
+            history.overflow(stepped=_has_finite_squares(objective))
         if cache is not None:
             cache.progress = Progress(state.steps, state.rate_factor, state.optimizer_state.copy(), random_state)
         # 2. evaluate the result
@@ -87,6 +87,11 @@ def minimise(
                 break
             stop.start_anew()
     return _solution(objective, theta, plan, options.tol, history, control, stop)
+
+
+def _has_finite_squares(objective: Objective) -> bool:
+    """Whether the squares of all columns of X are in the range of floats.  If they are not, no rate suits X."""
+    return objective.in_memory or bool(np.isfinite(objective.data.column_moments.squares).all())
 
 
 def _solution(
