@@ -320,12 +320,15 @@ def test_mini_batches_reach_tol(estimator, loss, solver, data):
         assert -1e-8 <= gap(model, best) <= tol
 
 
-def test_targets_of_different_units_are_steps_of_different_length(regression):
+def test_targets_of_different_units_come_equally_near(regression):
+    """Kinks are smoothed over the same width for both targets, so their steps are not the same."""
     X, y = regression
     Y = np.column_stack([y, 1e3 * y])
     params = {"solver": "sgd", "penalty": None, "max_iter": 30, "tol": None, "random_state": 0}
-    W = GDRegressor("quantile", **params).fit(X, Y).coef_
-    assert_allclose(W[1], 1e3 * W[0], rtol=1e-6)
+    model = GDRegressor("quantile", **params).fit(X, Y)
+    far = FORMULAS["quantile"](Y, model.predict(X)).mean(axis=0) / [1.0, 1e3]
+    assert far[0] == pytest.approx(far[1], rel=1e-2)
+    assert far[0] <= 1.05 * linear_program(pieces_of("quantile", y), X, y)
 
 
 # ---------------------------------------------------------------- the perceptron

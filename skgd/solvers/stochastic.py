@@ -13,6 +13,7 @@ from ..objective import Objective
 from ..options import Options
 from . import local_epochs, steps
 from .certificates import proven_gap
+from .descent import SEPARABLE
 from .model_steps import ModelSteps
 from .polishing import polish
 from .rate_control import RateController
@@ -78,7 +79,7 @@ def minimise(
         # 4. stop where a model says so, or where the fit has settled and the rate cannot be divided
         settled = stop.settles(F, control.share_of_rate)
         if models is not None:
-            if stop.agrees(models, minimum, settled, control.lowest):
+            if stop.is_separated(control.lowest) or stop.agrees(models, minimum, settled, control.lowest):
                 break
             state.start_from(control.best)
         elif settled:
@@ -109,6 +110,8 @@ def _solution(
     exact.
     """
     best, epochs = control.best, stop.epochs
+    if stop.is_separated(control.lowest) and not plan.may_plateau:
+        return Solution(best, epochs, 1.0, False, SEPARABLE.format(tol=tol))
     if plan.may_plateau and stop.has_risen():
         return Solution(best, epochs, np.inf, False, DIVERGED.format(stop.start, stop.last, epochs))
     if not plan.may_plateau and control.lowest > stop.start:  # gradient noise kept the fit above its start

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..constants import TINY
 from ..objective import Objective
+from .convergence import separates
 from .model_budget import Minimum
 from .model_steps import ModelSteps
 from .steps import Plan
@@ -96,6 +97,10 @@ class StoppingRule:
             self.gap = models.relative(minimum, F)
         self.converged = small and (settled or minimum.reliable)
         return self.converged
+
+    def is_separated(self, F: float) -> bool:
+        """Whether F has no minimiser, because the classes are separated, and is already below `tol` of its start."""
+        return self.tol is not None and F <= self.tol * self.start and separates(self.objective, F)
 
     def has_risen(self) -> bool:
         """Whether a fit with explicit rates ended so far above its start that it has diverged.
