@@ -101,7 +101,7 @@ def test_steps_with_reduced_variance(momentum, layout, storage):
     plan = plan_of(objective, whitening, Momentum(momentum, False))
     start = random_theta(objective, seed=2)
     state, reference = State(objective, start, plan), Reference(objective, whitening)
-    phi, velocity, t = whitening.phi(start), 0.0, 0
+    phi, average, velocity, t = whitening.phi(start), 0.0, 0.0, 0
     random_state = np.random.RandomState(7)
     for epoch, batches in enumerate(epochs(3)):
         assert run_epoch(objective, plan, state, random_state)
@@ -110,9 +110,7 @@ def test_steps_with_reduced_variance(momentum, layout, storage):
             g, *_ = reference.gradient(phi, rows, reduced=epoch > 0)
             velocity = momentum * velocity - RATE / np.sqrt(1.0 + (t - 1.0) / 10.0) * plan.unit * g
             phi = phi + velocity
-            if number == 0 and epoch < 2:
-                average, age = (phi if epoch == 0 else average), epoch
-            age += 1
+            age = epoch + 1 if number == 0 and epoch < 2 else age + 1
             average = average + 2.0 / (age + 1.0) * (phi - average)
         np.testing.assert_allclose(state.phi, phi, rtol=1e-9, atol=1e-11)
         np.testing.assert_allclose(state.average, average, rtol=1e-9, atol=1e-11)
