@@ -9,7 +9,9 @@ import scipy.sparse as sp
 from problems import LOSSES, SQUARED, default_options, objective_of, random_theta
 from scipy.special import expit, softmax
 from sklearn import datasets
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import GammaRegressor, Lasso, PoissonRegressor
 
 from skgd import GDClassifier, GDRegressor
 from skgd.losses.margins import Hinge
@@ -284,3 +286,63 @@ def test_steps_that_were_taken_back_are_no_sign_of_a_minimum(solver, tol):
             warnings.simplefilter("always")
             model = GDClassifier(solver=solver, tol=tol, max_iter=300, random_state=seed).fit(X, y)
         assert caught or model.loss_curve_[-1] <= (1.0 + 3.0 * tol) * least
+
+
+# ---------------------------------------------------------------- fits reach tol
+@SOLVERS
+@pytest.mark.parametrize("name", ["breast_cancer", "wine", "iris", "odd digits"])
+def test_small_separable_data(name, solver):
+    """Without a warning, with the default penalty."""
+    X, y = getattr(datasets, f"load_{name.removeprefix('odd ')}")(return_X_y=True)
+    y = y % 2 if name == "odd digits" else y
+    least = GDClassifier(tol=1e-10).fit(X, y).loss_curve_[-1]
+    model = GDClassifier(solver=solver, max_iter=100, random_state=0).fit(X, y)
+    assert model.loss_curve_[-1] <= (1.0 + model.tol) * least
+    assert model.converged_
+
+
+@SOLVERS
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
+def test_losses_without_a_curvature_bound(storage, loss, solver, rng):
+    X = rng.normal(size=(500, 3)) * (rng.random((500, 3)) < 0.7)
+    mean = np.exp(X @ [1.5, -1.0, 0.0])
+    y = rng.poisson(mean).astype(float) if loss == "poisson" else rng.gamma(2.0, mean)
+    peer = PoissonRegressor if loss == "poisson" else GammaRegressor
+    expected = peer(alpha=1e-3, solver="newton-cholesky", tol=1e-8, max_iter=1000).fit(X, y)
+    model = GDRegressor(loss, solver=solver, alpha=1e-3, tol=1e-10, random_state=0).fit(storage(X), y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-4)
+    np.testing.assert_allclose(model.intercept_, expected.intercept_, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """80 rows of 600 columns.  Five columns matter."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 600))
+    return X, X[:, :5] @ [3.0, -2.0, 1.0, 1.0, -1.0] + 0.5 * rng.normal(size=80)
+
+
+@SOLVERS
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss", "hinge"])
+def test_more_columns_than_rows(loss, solver, wide):
+    """Fits with an L2 penalty are made in the row space."""
+    X, y = wide
+    estimator = GDRegressor(solver=solver) if loss == "squared_error" else GDClassifier(loss, solver=solver)
+    y = y if loss == "squared_error" else (y > 0.0).astype(int)
+    model = estimator.set_params(alpha=0.1, tol=1e-6, max_iter=300, random_state=0).fit(X, y)
+    least = clone(model).set_params(solver="gd", tol=1e-10).fit(X, y).loss_curve_[-1]
+    assert model.loss_curve_[-1] <= (1.0 + 1e-6) * least
+    assert (np.diff(model.loss_curve_) <= 1e-12).all() or loss == "hinge"
+
+
+@SOLVERS
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_matrix])
+def test_more_columns_than_rows_with_an_l1_penalty(storage, solver, wide):
+    """Working sets hold the few columns that matter."""
+    X, y = wide
+    model = GDRegressor(solver=solver, penalty="l1", alpha=0.2, tol=1e-8, random_state=0).fit(storage(X), y)
+    expected = Lasso(alpha=0.2, tol=1e-12, max_iter=100_000).fit(X, y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-3)
+    np.testing.assert_array_equal(model.coef_ != 0.0, expected.coef_ != 0.0)
+    assert 3 < np.count_nonzero(model.coef_) < 80

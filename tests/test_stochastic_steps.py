@@ -101,7 +101,7 @@ def test_steps_with_reduced_variance(momentum, layout, storage):
     plan = plan_of(objective, whitening, Momentum(momentum, False))
     start = random_theta(objective, seed=2)
     state, reference = State(objective, start, plan), Reference(objective, whitening)
-    phi, average, velocity, t = whitening.phi(start), 0.0, 0.0, 0
+    phi, average, velocity, t, age = whitening.phi(start), 0.0, 0.0, 0, 0
     random_state = np.random.RandomState(7)
     for epoch, batches in enumerate(epochs(3)):
         assert run_epoch(objective, plan, state, random_state)
