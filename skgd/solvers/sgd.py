@@ -40,8 +40,8 @@ ONE_BATCH = 64  # If X has at most so many rows, they are one batch.
 # many steps can do with fewer.  With 32 rows an epoch came as near to the minimum as with 16, and took less time.
 MIN_BATCH, MAX_BATCH = 16, 64
 # The largest number of rows of a batch if rows have so few entries that updating all coefficients costs more than the rows.
-MAX_SPARSE_BATCH = 256
-UPDATES_PER_ENTRY = 8.0  # An update of so many coefficients costs as much as reading one entry of a row.
+MAX_SPARSE_BATCH = 1024
+UPDATES_PER_ENTRY = 2.0  # An update of so many coefficients costs as much as reading one entry of a row.
 EPOCH_STEPS = 500  # Batches have more than `MIN_BATCH` rows only if an epoch still has so many steps.
 # The largest curvature that a single row in a batch may add along a column, relative to the column's variance.
 RARE = 16.0
