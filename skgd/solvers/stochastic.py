@@ -34,7 +34,7 @@ def minimise(
 ) -> Solution:
     """Run epochs until the stopping rule is satisfied, or `max_iter` of them.
 
-    An epoch costs one pass over X for the steps, and one or two more for the objective.
+    An epoch costs one pass over X for the steps, and a few more for the objective and a step on all rows.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def minimise(
     start, _ = objective.evaluate(theta)
     history.begin(start, theta)
     control = RateController(objective, plan, state, theta, start)
-    stop = StoppingRule(objective, plan, options.tol, start)
+    stop = StoppingRule(plan, options.tol, start)
     models = ModelSteps(objective, plan, options.tol, start) if control.follows_objective else None
     if models is not None and state.steps:  # a warm start is near the minimum
         models.advance(state, control, epochs=1)
@@ -86,32 +86,25 @@ def minimise(
                 stop.converged = True
                 break
             stop.start_anew()
-    return _solution(objective, theta, plan, options.tol, history, control, stop)
+    return _solution(objective, plan, options.tol, history, control, stop)
 
 
 def _solution(
     objective: Objective,
-    theta: np.ndarray,
     plan: Plan,
     tol: float | None,
     history: History,
     control: RateController,
     stop: StoppingRule,
 ) -> Solution:
-    """The solution after the last epoch, for a fit that started at theta.
-
-    It is the best epoch, or theta if no epoch was better.  With a non-smooth penalty it is polished, so that its zeros are
-    exact.
-    """
+    """The solution after the last epoch: the best point, polished if the penalty is not smooth, so that zeros are exact."""
     best, epochs = control.best, stop.epochs
     if plan.may_plateau and stop.has_risen():
         return Solution(best, epochs, np.inf, False, DIVERGED.format(stop.start, stop.last, epochs))
-    if not plan.may_plateau and control.lowest > stop.start:  # gradient noise kept the fit above its start
-        best, history.curve[-1] = theta, stop.start
+    if plan.may_plateau:
+        return Solution(best, epochs, stop.gap, stop.converged)
     if plan.proximal_rate and objective.penalty.non_smooth.any():
         best, history.curve[-1] = polish(objective, best, plan.proximal_rate, epochs)
-    if plan.may_plateau or not objective.loss.smooth():
-        return Solution(best, epochs, stop.gap, stop.converged)
     return _certified(objective, best, stop, tol)
 
 

@@ -118,7 +118,7 @@ def raw_coefficients(theta, transform, W, b):
 def mean_gradient(raw, transform, m):
     """Change the summed gradient (D, K) of m rows by raw coefficients to their mean gradient by theta."""
     mean, scale = transform.mean, transform.scale
-    (D, K), d = raw.shape, len(raw) - 1
+    d, K = len(raw) - 1, raw.shape[1]
     for j in range(d):
         for k in range(K):
             raw[j, k] = scale[j] * (raw[j, k] - mean[j] * raw[d, k]) / m
