@@ -218,10 +218,6 @@ class Objective:
             raise ValueError(f"Column {overflown[0]} of X holds values whose squares exceed the range of floats: rescale it.")
         return moments
 
-    def has_finite_squares(self) -> bool:
-        """Whether the squares of all columns of X are in the range of floats.  If they are not, no rate suits X."""
-        return self.in_memory or bool(np.isfinite(self.data.column_moments.squares).all())
-
     def standardise(self, fit_intercept: bool) -> Coordinates:
         """The coordinates in which the columns of the data are standardised.  One pass over X."""
         moments = self.finite_moments(fit_intercept)

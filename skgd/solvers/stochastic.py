@@ -66,7 +66,7 @@ def minimise(
         variance_reduced = reduces_variance(plan, state)
         finite = run_epoch(objective, plan, state, random_state)
         if not (finite or control.follows_objective):
-            history.overflow(stepped=objective.has_finite_squares())
+            history.overflow(stepped=_has_finite_squares(objective))
         if cache is not None:
             cache.progress = Progress(state.steps, state.rate_factor, state.optimizer_state.copy(), random_state)
         # 2. evaluate the result
@@ -128,6 +128,11 @@ def _begin(
     state.optimizer_state = progress.optimizer_state.copy() if same else np.zeros_like(state.optimizer_state)
     state.restart_average()
     return state, deepcopy(progress.random_state)
+
+
+def _has_finite_squares(objective: Objective) -> bool:
+    """Whether the squares of all columns of X are in the range of floats.  If they are not, no rate suits X."""
+    return objective.in_memory or bool(np.isfinite(objective.data.column_moments.squares).all())
 
 
 def _certified(objective: Objective, theta: np.ndarray, stop: StoppingRule, tol: float | None) -> Solution:
