@@ -198,19 +198,19 @@ def _run_solver(
     cache: FitCache | None,
     ascent: Solution | None = None,
 ) -> _Found:
-    """Run the solver of the options in its coordinates.  After a dual `ascent`, run gd for the remaining iterations."""
+    """Run the solver of the options in its coordinates, after a dual `ascent` only for the iterations that are left."""
     objective = _in_solver_coordinates(objective, options, cache)
     stochastic = options.solver in STOCHASTIC_SOLVERS or not options.automatic
     theta, history = objective.coordinates.theta(*start), history.through(objective.coordinates.raw)
     if not stochastic:
         theta = objective.cache.near(theta)
-    if ascent is not None:
-        solution = _descend(objective, theta, replace(options, max_iter=options.max_iter - ascent.iterations), history)
-        solution = solution._replace(iterations=ascent.iterations + solution.iterations)
-    elif stochastic:
+    before = 0 if ascent is None else ascent.iterations
+    options = replace(options, max_iter=options.max_iter - before)
+    if stochastic:
         solution = stochastic_solver(options.solver).minimise(objective, theta, options, history)
     else:
         solution = _descend(objective, theta, options, history)
+    solution = solution._replace(iterations=before + solution.iterations)
     standardised = objective.coordinates if options.standardize else None
     return _Found(*objective.coordinates.raw(solution.theta), solution, standardised)
 

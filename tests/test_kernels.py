@@ -7,9 +7,10 @@ import pytest
 import scipy.sparse as sp
 from scipy.special import expit, log_softmax, softmax
 
-from skgd.compiled.jit import kernel
+from skgd import GDClassifier
+from skgd.compiled.jit import DISABLE_JIT, kernel
 from skgd.data import kernels
-from skgd.data.dense import WIDE
+from skgd.data.dense import NARROW, WIDE
 from skgd.data.kernels import Chunks, Coefficients, Standardised, Targets
 from skgd.data.rows import rows_of, whole_columns
 from skgd.data.sums import EMPTY, Wanted
@@ -110,6 +111,17 @@ def test_a_pass_sums_the_loss_and_its_gradient(storage, K, size):
     assert_gradient((totals[0], G[0]), expected_gradient(loss, X, Y, s, W, b))
 
 
+@EVERY_STORAGE
+@pytest.mark.parametrize("d", [NARROW, NARROW + 1])
+@pytest.mark.parametrize("K", [1, 3])
+def test_wide_rows_are_read_one_by_one(storage, K, d):
+    X, s = data(d=d)
+    loss, (W, b) = SquaredError(K), coefficients(K, d=d)
+    Y = targets(loss)
+    totals, G, *_ = sums(storage(X), loss, Y, s, W, b, GRADIENT, size=8)
+    assert_gradient((totals[0], G[0]), expected_gradient(loss, X, Y, s, W, b))
+
+
 @STORAGE
 def test_columns_that_are_independent_have_their_own_losses(storage):
     X, s = data()
@@ -197,6 +209,40 @@ def test_a_table_of_residuals_leaves_only_what_changed(storage, loss):
         gradients.append(expected_gradient(loss, X, Y, s, W, b)[1])
     np.testing.assert_allclose(G, gradients[1] - gradients[0], rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(np.vstack([X.T @ table.T, table.sum(axis=1)]), gradients[1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.fixture
+def left_in_memory():
+    """A function that counts the arrays that compiled code has made or was given, and has not let go."""
+    if DISABLE_JIT:
+        pytest.skip("Python counts references")
+    from numba.core.runtime import _nrt_python, rtsys
+
+    _nrt_python.memsys_enable_stats()
+    yield lambda: rtsys.get_allocation_stats().mi_alloc - rtsys.get_allocation_stats().mi_free
+    _nrt_python.memsys_disable_stats()
+
+
+@STORAGE
+@pytest.mark.parametrize("loss", [SquaredError(3), LogLoss(1), Softmax(CLASSES, 0.2)], ids=["squared", "binary", "softmax"])
+def test_passes_leave_nothing_in_memory(storage, loss, left_in_memory):
+    X, s = data()
+    everything = Wanted(losses=True, gradient=True, blocks=CLASSES if loss.n_outputs > 1 else 1, diagonal=True)
+    arguments = storage(X), loss, targets(loss), s, *coefficients(loss.n_outputs), everything
+    before = left_in_memory()
+    sums(*arguments, size=8)
+    assert left_in_memory() == before
+
+
+@STORAGE
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_epochs_leave_nothing_in_memory(storage, solver, left_in_memory):
+    X = storage(data()[0])
+    model = GDClassifier(solver=solver, max_iter=2, tol=None, batch_size=8, random_state=0)
+    for classes in (2, CLASSES):
+        before = left_in_memory()
+        model.fit(X, np.arange(N) % classes)
+        assert left_in_memory() == before
 
 
 @pytest.mark.parametrize("storage", [np.asarray, csr], ids=["dense", "csr"])

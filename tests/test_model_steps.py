@@ -226,8 +226,8 @@ def test_a_target_that_is_not_lower_is_not_accepted():
 
 # ---------------------------------------------------------------- the end of a fit
 def rule_of(tol=TOL):
-    objective, plan, _, control, models = fit_of(problem(n=200), tol)
-    return StoppingRule(objective, plan, tol, control.lowest), models, control.lowest
+    _, plan, _, control, models = fit_of(problem(n=200), tol)
+    return StoppingRule(plan, tol, control.lowest), models, control.lowest
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba import types
-from numba.core import event
+from numba.core import cgutils, event
 from numba.extending import intrinsic, overload, overload_method
 
 from .cache import CACHE_FOLDER, Cache
@@ -167,3 +167,29 @@ def _exp2_bits(context, k):
 @overload(exp2, inline="always")
 def _(k):
     return lambda k: _exp2_bits(k)
+
+
+def prefetch(array, index):
+    """Ask the processor to bring the entry of an array at this index, a tuple, and its neighbours into the second cache."""
+
+
+@intrinsic
+def _prefetch(context, array, index):
+    from llvmlite import ir
+
+    def codegen(context, builder, signature, args):
+        number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        values = context.make_array(signature.args[0])(context, builder, args[0])
+        entry = cgutils.get_item_pointer(context, builder, signature.args[0], values, cgutils.unpack_tuple(builder, args[1]))
+        instruction = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, instruction, "llvm.prefetch.p0")
+        # The constants say: to read it, into the second cache (the first one has too few places for misses), and data.
+        builder.call(function, [builder.bitcast(entry, byte), number(0), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, index), codegen
+
+
+@overload(prefetch, inline="always")
+def _(array, index):
+    return lambda array, index: _prefetch(array, index)

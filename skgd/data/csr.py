@@ -7,9 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiled.jit import ORDERED, linked, struct
+from ..compiled.linking import borrows
 
 
 @linked(fastmath=ORDERED)
+@borrows
 def sparse_dot(data, indices, first, last, W):
     """The sum of data[p] W[indices[p], 0] over first <= p < last."""
     total = 0.0
@@ -36,6 +38,7 @@ class CSR(NamedTuple):
     def load(self, tile):
         """Do nothing, because `accumulate` reads the rows from X itself."""
 
+    @borrows
     def scores(self, tile, W, b):
         row, Z = tile.row, tile.Z
         if W.shape[1] == 1:
@@ -54,6 +57,7 @@ class CSR(NamedTuple):
                 for k in range(len(b)):
                     Z[k, i] = z_row[k]
 
+    @borrows
     def accumulate(self, tile, G):
         row, R = tile.row, tile.Z
         if G.shape[1] == 1:
@@ -100,6 +104,7 @@ class CSR(NamedTuple):
     def standardise(self, index, mean, scale, room):
         """Do nothing: a standardised row has no zeros, so `standardise_gram` standardises the sums of products instead."""
 
+    @borrows
     def add_gram(self, index, c, origin, scale, room, H):
         """Add sum_i c_i (y_i, 1) (y_i, 1)', with y = scale * (x - origin), to the lower triangle of H.
 
@@ -131,6 +136,7 @@ class CSR(NamedTuple):
             H[d, k] = scale[d] * (H[d, k] - apart[k] * H[d, d])
         H[d, d] *= scale[d] * scale[d]
 
+    @borrows
     def add_squares(self, index, c, mean, origin, scale, q):
         """Add the sums of `Dense.add_squares`, to which entries that are not stored contribute nothing.
 
@@ -143,6 +149,7 @@ class CSR(NamedTuple):
                 q[j] += c[i] * (scale[j] * (x - origin[j])) * (scale[j] * (x + origin[j] - 2.0 * mean[j]))
             q[d] += c[i]
 
+    @borrows
     def moments(self, first, last, s, shift, out):
         for i in range(first, last):
             for p in range(self.indptr[i], self.indptr[i + 1]):

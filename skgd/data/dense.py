@@ -6,10 +6,30 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiled.jit import linked, struct
+from ..compiled.jit import linked, prefetch, struct
+from ..compiled.linking import borrows
 
 WIDE = 192  # number of columns from which BLAS multiplies tiles faster than `add_products`
 BAND = 128  # rows of H that BLAS computes at once; half of a band's diagonal block is computed in vain
+LINE = 64  # bytes that processors bring from memory at once
+# Up to this number of columns, rows are fetched ahead, and scores are computed for two rows at a time.  With more columns both
+# are slower than what processors fetch by themselves.
+NARROW = 128
+
+
+@linked
+@borrows
+def fetch_row(values, i):
+    """Ask the processor to bring row i of a C-contiguous array into its second cache, if the row is narrow."""
+    if values.shape[1] <= NARROW:
+        for j in range(0, values.shape[1], LINE // values.itemsize):
+            prefetch(values, (i, j))
+
+
+@linked
+def multiply(A, B, out):
+    """Write A B into out.  It counts the reference to `out` that NumPy returns, for callers that count none."""
+    np.dot(A, B, out)
 
 
 @linked
@@ -65,9 +85,10 @@ class Dense(NamedTuple):
     values: np.ndarray
 
     def workspace(self, size, K):
-        """Work space for the rows of a tile in float64, which matrix products (K > 1) read."""
-        return np.empty((size, self.values.shape[1] if K > 1 else 1))
+        """Work space for matrix products (K > 1): the rows of a tile in float64, and below them K rows for a product."""
+        return np.empty((size + K if K > 1 else 1, self.values.shape[1]))
 
+    @borrows
     def load(self, tile):
         """Copy the tile's rows to the work space from which `accumulate` reads them; `scores` calls this."""
         if len(tile.Z) > 1:
@@ -76,24 +97,35 @@ class Dense(NamedTuple):
                 for j in range(len(x)):
                     tile.values[i, j] = x[j]
 
+    @borrows
     def scores(self, tile, W, b):
         """Set tile.Z (K, m) to the scores (X W + b)' of the tile's rows, for W (d, K) and b (K,)."""
         row, Z = tile.row, tile.Z
         if W.shape[1] == 1:
             w = W.reshape(-1)
-            for i in range(len(row)):
+            two = len(row) // 2 * 2 if len(w) <= NARROW else 0
+            for i in range(0, two, 2):  # for two rows, w is read only once
+                fetch_row(self.values, tile.ahead[i])
+                x0, x1 = self.values[row[i]], self.values[row[i + 1]]
+                z0, z1 = b[0], b[0]
+                for j in range(len(w)):
+                    z0 += x0[j] * w[j]
+                    z1 += x1[j] * w[j]
+                Z[0, i], Z[0, i + 1] = z0, z1
+            for i in range(two, len(row)):  # processors foresee what a loop over one wide row after another reads next
                 x = self.values[row[i]]
-                z = 0.0
+                z = b[0]
                 for j in range(len(w)):
                     z += x[j] * w[j]
-                Z[0, i] = z + b[0]
+                Z[0, i] = z
         else:
             self.load(tile)
-            np.dot(W.T, tile.values.T, Z)
+            multiply(W.T, tile.values[: len(row)].T, Z)
             for k in range(Z.shape[0]):
                 for i in range(Z.shape[1]):
                     Z[k, i] += b[k]
 
+    @borrows
     def accumulate(self, tile, G):
         """Add X' R to the first d rows of G, for the tile's rows and R = tile.Z'.  Call `scores` or `load` before."""
         row, R, d = tile.row, tile.Z, self.values.shape[1]
@@ -101,6 +133,8 @@ class Dense(NamedTuple):
             g = G.reshape(-1)
             four = len(row) // 4 * 4
             for i in range(0, four, 4):  # for four rows, g is read and written only once
+                fetch_row(self.values, tile.ahead[i + 1])  # `scores` has fetched the even ones
+                fetch_row(self.values, tile.ahead[i + 3])
                 r0, r1, r2, r3 = R[0, i], R[0, i + 1], R[0, i + 2], R[0, i + 3]
                 x0, x1 = self.values[row[i]], self.values[row[i + 1]]
                 x2, x3 = self.values[row[i + 2]], self.values[row[i + 3]]
@@ -111,12 +145,13 @@ class Dense(NamedTuple):
                 for j in range(d):
                     g[j] += R[0, i] * x[j]
         else:
-            product = np.empty((d, G.shape[1]))
-            np.dot(tile.values.T, R.T, product)
+            product = tile.values[len(row) :]
+            multiply(R, tile.values[: len(row)], product)
             for j in range(d):
                 for k in range(G.shape[1]):
-                    G[j, k] += product[j, k]
+                    G[j, k] += product[k, j]
 
+    @borrows
     def row_dot(self, i, W):
         """The product x_i W[:, 0] for one row."""
         x, z = self.values[i], 0.0
@@ -153,6 +188,7 @@ class Dense(NamedTuple):
         """
         return np.empty((2, d + 1, size))
 
+    @borrows
     def standardise(self, index, mean, scale, room):
         """Write the columns of x~ = scale * (x - mean, 1) for the m rows `index` to room[0, :, :m]."""
         d = self.values.shape[1]
@@ -179,6 +215,7 @@ class Dense(NamedTuple):
     def standardise_gram(self, mean, origin, scale, H):
         """Do nothing, because the rows were standardised before their products were summed."""
 
+    @borrows
     def add_squares(self, index, c, mean, origin, scale, q):
         """Add sum_i c_i (scale^2 ((x_i - mean)^2 - (origin - mean)^2), 1) to q (d + 1,); for dense rows origin = mean."""
         d = self.values.shape[1]
@@ -189,6 +226,7 @@ class Dense(NamedTuple):
                 q[j] += c[i] * centred * centred
             q[d] += c[i]
 
+    @borrows
     def moments(self, first, last, s, shift, out):
         """Add the sums of s, s (x - shift), s (x - shift)^2 and 1 over the stored values x of each column to out (4, d)."""
         d = len(shift)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiled.jit import kernel, linked
+from ..compiled.linking import borrows
 from .tiles import load_targets, new_tile
 
 
@@ -47,15 +48,7 @@ class Chunks(NamedTuple):
 
 
 @linked
-def next_tile(whole, rows, targets, K, start, stop):
-    """The tile of the rows from `start` to `stop` - 1, or as many of them as fit, with their targets and weights."""
-    m = min(len(whole.row), stop - start)
-    tile = whole if m == len(whole.row) else new_tile(rows, len(whole.targets), K, m)
-    load_targets(tile, targets.order, start, targets.Y, targets.s)
-    return tile
-
-
-@linked
+@borrows
 def add_gradient(rows, tile, G):
     """Add the gradient of a tile to G (d + 1, K); tile.Z holds the residuals."""
     rows.accumulate(tile, G)
@@ -80,10 +73,13 @@ def loss_sums(rows, loss, targets, coefficients, columns, sums, by_row, chunks, 
     (d, K), blocks = W.shape, H.shape[1]
     coupled, diagonal = blocks > K, q.size > 0
     curved = blocks > 0 or diagonal or by_row.size > 0
-    whole, room = new_tile(rows, len(targets.Y), K, size), rows.gram_workspace(size if blocks else 0, d)
+    tile, room = new_tile(rows, len(targets.Y), K, size), rows.gram_workspace(size if blocks else 0, d)
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
-            tile = next_tile(whole, rows, targets, K, start, edges[p + 1])
+            m = min(size, edges[p + 1] - start)
+            if m != len(tile.row):
+                tile = new_tile(rows, len(targets.Y), K, m)
+            load_targets(tile, targets.order, start, targets.Y, targets.s)
             rows.scores(tile, W, b)
             if curved:
                 for k in range(K):
@@ -128,13 +124,12 @@ def complete_gram(rows, mean, origin, scale, H):
 
 
 @linked
-def next_bare_tile(whole, rows, K, start, stop):
-    """The tile of the rows from `start` to `stop` - 1, or as many of them as fit, without targets and weights."""
-    m = min(len(whole.row), stop - start)
-    tile = whole if m == len(whole.row) else new_tile(rows, 0, K, m)
-    for i in range(m):
+@borrows
+def number_rows(tile, start):
+    """Fill the tile with the rows start, start + 1, ..., without their targets and weights."""
+    for i in range(len(tile.row)):
         tile.row[i] = start + i
-    return tile
+        tile.ahead[i] = start + len(tile.row) + i
 
 
 @kernel
@@ -142,10 +137,13 @@ def scores(rows, coefficients, out, chunks, size):
     """Write the scores X W + b of the rows of the chunks into out (K, n)."""
     (W, b), (edges, first, last) = coefficients, chunks
     K = W.shape[1]
-    whole = new_tile(rows, 0, K, size)
+    tile = new_tile(rows, 0, K, size)
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
-            tile = next_bare_tile(whole, rows, K, start, edges[p + 1])
+            m = min(size, edges[p + 1] - start)
+            if m != len(tile.row):
+                tile = new_tile(rows, 0, K, m)
+            number_rows(tile, start)
             rows.scores(tile, W, b)
             for k in range(K):
                 for i in range(len(tile.row)):
@@ -157,10 +155,13 @@ def transposed(rows, R, G, chunks, size):
     """Compute X' R' for each chunk and for R (K, n) into G (C, d + 1, K); the last rows of G are the sums of R'."""
     edges, first, last = chunks
     K = len(R)
-    whole = new_tile(rows, 0, K, size)
+    tile = new_tile(rows, 0, K, size)
     for p in range(first, last):
         for start in range(edges[p], edges[p + 1], size):
-            tile = next_bare_tile(whole, rows, K, start, edges[p + 1])
+            m = min(size, edges[p + 1] - start)
+            if m != len(tile.row):
+                tile = new_tile(rows, 0, K, m)
+            number_rows(tile, start)
             for k in range(K):
                 for i in range(len(tile.row)):
                     tile.Z[k, i] = R[k, start + i]

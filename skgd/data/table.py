@@ -265,8 +265,8 @@ class Table:
 
     def tile(self, columns: int) -> int:
         """The number of rows in a tile for this number of columns of scores, such that a tile fits into the nearest caches."""
-        entries = 16384 if columns == 1 else 32768
-        return max(8, min(entries // max(self.entries // max(self.n, 1), columns, 1), 256))
+        entries, most = (65536, 128) if columns == 1 else (32768, 256)
+        return max(8, min(entries // max(self.entries // max(self.n, 1), columns, 1), most))
 
     @property
     def gram_tile(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..compiled.jit import struct
+from ..compiled.linking import borrows
 from .default_methods import with_default_methods
 
 
@@ -29,6 +30,7 @@ def no_curvature(self, y, z):
     return 0.0
 
 
+@borrows
 def losses_and_residuals(self, y, s, Z, totals):
     for k in range(Z.shape[0]):
         total = 0.0
@@ -39,12 +41,14 @@ def losses_and_residuals(self, y, s, Z, totals):
         totals[k] += total
 
 
+@borrows
 def curvatures(self, y, s, Z):
     for k in range(Z.shape[0]):
         for i in range(Z.shape[1]):
             Z[k, i] = self.curvature(y[k, i], Z[k, i])
 
 
+@borrows
 def curvature_block(self, s, Z, k, l, c):
     for i in range(Z.shape[1]):
         c[i] = s[i] * Z[k, i]

@@ -1,7 +1,7 @@
-"""Adam (Kingma and Ba, 2015): by default in whitened coordinates, with averaged iterates and a rate damped like 1/sqrt(t).
+"""Adam (Kingma and Ba, 2015): by default in whitened coordinates, with averaged iterates.
 
-Its epsilon is so large that no step is longer than a step of sgd.  Otherwise steps would become too long as soon as the
-gradient noise, which Adam divides by, vanishes.
+Its rate is damped like 1/sqrt(t) in the first epoch.  Its epsilon is so large that no step is longer than a step of sgd.
+Otherwise steps would become too long as soon as the gradient noise, which Adam divides by, vanishes.
 """
 
 from __future__ import annotations
@@ -65,23 +65,19 @@ def _automatic_plan(objective: Objective, options: Options, whitening: Whitening
     # corrects the unit.
     h = objective.loss.curvature_bound()
     slope = h if objective.loss.smoothed() or not objective.loss.smooth() else 1.0
+    trivial = objective.loss.minimised_by_zero_scores()
     if steps == 1:
-        rate, delay, epsilon = FULL_BATCH_RATE, FULL_BATCH_DELAY, max(FULL_BATCH_EPSILON, options.adam_epsilon) * slope
+        rate, epsilon = FULL_BATCH_RATE, max(FULL_BATCH_EPSILON, options.adam_epsilon) * slope
+        schedule = partial(schedules.damped, eta0=rate, delay=FULL_BATCH_DELAY)
     else:
         rate = RATE * np.sqrt(slope / (1.0 if whitening.side else h))
         longest = sgd.longest_rate(whitening.batch_curvature(batch_size, objective.n))
-        delay = max(sgd.DELAY * steps, MIN_DELAY)
         epsilon = rate / longest + options.adam_epsilon * slope
-    trivial = objective.loss.minimised_by_zero_scores()
-    if trivial:
-        schedule = partial(schedules.constant, eta0=rate)
-    elif objective.loss.smooth() and steps > 1:
+        delay = max(sgd.DELAY * steps, MIN_DELAY)
         schedule = partial(schedules.damped_in_first_epoch, eta0=rate, delay=delay, steps=steps)
-    else:
-        schedule = partial(schedules.damped, eta0=rate, delay=delay)
     return Plan(
         rule=Adam(options.beta_1, options.beta_2, epsilon),
-        schedule=schedule,
+        schedule=partial(schedules.constant, eta0=rate) if trivial else schedule,
         batch_size=batch_size,
         penalty=sgd.penalty_of_steps(whitening),
         unit=objective.score_scale(),

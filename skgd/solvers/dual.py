@@ -38,7 +38,7 @@ MAX_MEAN_WEIGHT = 10.0
 MIN_COEFFICIENTS = 1500  # With fewer coefficients gd uses the whole Hessian and needs even fewer passes.
 # With more rows for each column, few quasi-Newton steps minimise a squared error.
 ROWS_PER_COLUMN = 10
-# With solver="auto" the ascent gives way to another solver if it would need more epochs than this.  Losses with kinks have
+# The ascent gives way to another solver if it would need more epochs than this.  Losses with kinks have
 # more, because the other solvers need seconds for them.
 MAX_EPOCHS_LEFT, MAX_EPOCHS_LEFT_WITH_KINKS = 50, 1000
 MIN_EPOCHS_TO_TELL = 3  # The number of epochs that the rate of convergence is estimated from, at least.
@@ -62,7 +62,7 @@ def is_worthwhile(objective: Objective) -> bool:
 def minimise(objective: Objective, theta: np.ndarray, options: Options, history: History) -> Solution:
     """Run epochs until the relative duality gap is at most `tol`, or `max_iter` of them.  An epoch costs a few passes over X.
 
-    With solver="auto" the ascent also ends if the gap falls too slowly.  Another solver then continues from its result.
+    It also ends if the gap falls too slowly.  Another solver then continues from its result.
     """
     ascent = Ascent(objective, theta)
     most_left = MAX_EPOCHS_LEFT if objective.loss.smooth() else MAX_EPOCHS_LEFT_WITH_KINKS
@@ -84,7 +84,7 @@ def minimise(objective: Objective, theta: np.ndarray, options: Options, history:
         if gaps[-1] <= tol:
             return Solution(ascent.theta(), epoch, gaps[-1], True, bound=True)
         # 3. give way to another solver if many epochs are left
-        if options.solver == "auto" and _epochs_left(gaps, tol) > most_left:
+        if _epochs_left(gaps, tol) > most_left:
             break
     if F > start:
         history.curve[-1] = start

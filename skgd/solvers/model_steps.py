@@ -55,16 +55,16 @@ class ModelSteps:
         a model at the new point, because it costs nothing.
         """
         minimum = self._minimum(state, control.best, epochs, control.undone)
-        if minimum is None or (self.is_small(minimum, control.lowest) and self._is_trusted(control.best)):
-            return minimum
-        ray = Ray(control.best, minimum.target, control.lowest, minimum.slope)
-        found = run_alone(self.objective, line_search(self.objective, ray))
-        if found is None or not found.F < control.lowest:
-            return minimum
-        control.accept(found.theta, found.F)
-        if self._renewal is not None:
-            minimum = self._minimum(state, found.theta, epochs, undone=False)
-        return minimum if self._is_trusted(found.theta) else minimum._replace(reliable=False)
+        if minimum is None:
+            return None
+        if not (self.is_small(minimum, control.lowest) and self._is_trusted(control.best)):
+            ray = Ray(control.best, minimum.target, control.lowest, minimum.slope)
+            found = run_alone(self.objective, line_search(self.objective, ray))
+            if found is not None and found.F < control.lowest:
+                control.accept(found.theta, found.F)
+                if self._renewal is not None:
+                    minimum = self._minimum(state, found.theta, epochs, undone=False) or minimum
+        return minimum if self._is_trusted(control.best) else minimum._replace(reliable=False)
 
     def _is_trusted(self, theta: np.ndarray) -> bool:
         """Whether a model at theta that promises little is believed.

@@ -1,14 +1,15 @@
 """Stochastic gradient descent: with a rate derived from the data, or with explicit rates as in textbooks.
 
-The automatic rate is 1/(2 L) with L = h (lambda (B - 1) + 2 trace) / B, the expected curvature of F on a batch of B rows.  Here
-h is the bound of the curvature of the loss by a score, and lambda and trace are the largest eigenvalue and the trace of the
-second moments of the columns.  Steps are made in whitened coordinates, and the result is an average of the iterates:
+The automatic rate is 1/(2 L), where L is the curvature of F that a batch of B rows sees in the coordinates of the steps.
+Whitened coordinates have the curvature one in every direction, so L = (B - 1 + 2 trace) / B.  The trace of the Hessian stands
+for a typical row.  Once the Hessian comes from the current point, the heaviest row counts if it is heavier.  Where steps are
+not whitened, L follows from the spectrum of the second moments of the columns and from a bound of the curvature of the loss.
 
 - In the first epoch the rate is damped like 1/sqrt(t), from a quarter of the epoch on.  From the second epoch on, the variance
   of the gradients is reduced instead, and the rate follows the objective (`rate_control`).
-- Late iterates have larger weights in the average.
+- The result of the steps of an epoch is an average of iterates, in which late ones have larger weights.
 - Gradients of batches of all rows have no noise.  Their rate is constant, and iterates are not averaged.
-- For a non-smooth loss h is the reciprocal of the natural size of a score, and the rate is damped in all epochs.
+- An epoch ends with a step on all rows (`model_steps`).
 
 The perceptron's objective is lowest at zero coefficients, which are useless.  Its result is the average of steps with a
 constant rate (Freund and Schapire, 1999), up to the epoch when the objective falls no more.
@@ -40,8 +41,8 @@ ONE_BATCH = 64  # If X has at most so many rows, they are one batch.
 # many steps can do with fewer.  With 32 rows an epoch came as near to the minimum as with 16, and took less time.
 MIN_BATCH, MAX_BATCH = 16, 64
 # The largest number of rows of a batch if rows have so few entries that updating all coefficients costs more than the rows.
-MAX_SPARSE_BATCH = 256
-UPDATES_PER_ENTRY = 8.0  # An update of so many coefficients costs as much as reading one entry of a row.
+MAX_SPARSE_BATCH = 1024
+UPDATES_PER_ENTRY = 2.0  # An update of so many coefficients costs as much as reading one entry of a row.
 EPOCH_STEPS = 500  # Batches have more than `MIN_BATCH` rows only if an epoch still has so many steps.
 # The largest curvature that a single row in a batch may add along a column, relative to the column's variance.
 RARE = 16.0
@@ -106,7 +107,7 @@ def automatic_plan(objective: Objective, whitening: Whitening, options: Options)
     smooth, trivial = objective.loss.smooth(), objective.loss.minimised_by_zero_scores()
     plan = Plan(
         rule=rule(options),
-        schedule=_automatic_schedule((1.0 - options.momentum) * longest_rate(seen), steps, smooth, trivial),
+        schedule=_automatic_schedule((1.0 - options.momentum) * longest_rate(seen), steps, trivial),
         batch_size=batch_size,
         penalty=penalty_of_steps(whitening),
         unit=np.ones(objective.K) if smooth else objective.score_scale() * h,
@@ -128,22 +129,15 @@ def automatic_plan(objective: Objective, whitening: Whitening, options: Options)
     return objective.in_coordinates(objective.coordinates.rescaled_intercept(np.sqrt(seen / h))), plan
 
 
-def _automatic_schedule(rate: float, steps: int, smooth: bool, trivial: bool) -> Schedule:
-    """The schedule of automatic rates.
-
-    The rate is constant for full batches and for the perceptron, damped in the first epoch for other smooth losses, and damped
-    in all epochs for non-smooth losses.
-    """
-    if trivial or (smooth and steps == 1):
+def _automatic_schedule(rate: float, steps: int, trivial: bool) -> Schedule:
+    """The rate is constant for full batches and for the perceptron, and damped in the first epoch for other losses."""
+    if trivial or steps == 1:
         return partial(schedules.constant, eta0=rate)
-    delay = max(DELAY * steps, MIN_DELAY)
-    if smooth:
-        return partial(schedules.damped_in_first_epoch, eta0=rate, delay=delay, steps=steps)
-    return partial(schedules.damped, eta0=rate, delay=delay)
+    return partial(schedules.damped_in_first_epoch, eta0=rate, delay=max(DELAY * steps, MIN_DELAY), steps=steps)
 
 
 def longest_rate(seen: float) -> float:
-    """The rate 1/(2 L), where L is the curvature that a batch sees."""
+    """The rate 1/(2 L), where L is the curvature `seen` by a batch."""
     return 0.5 / seen
 
 

@@ -17,7 +17,7 @@ from ..penalties import ElasticNet
 from .schedules import Schedule
 from .stochastic_steps import Batches, Iterate, StepSizes, Transform, stochastic_steps
 from .updates import PenaltyTerms, UpdateRule
-from .whitening import Whitening, _products
+from .whitening import Whitening
 
 # The number of steps that one call of compiled code makes.  It bounds the memory for their rates and weights.
 SEGMENT = 1 << 16
@@ -138,12 +138,14 @@ class State:
         return self.whitening.theta(self.average if self.averaged else self.phi)
 
     def whiten(self, whitening: Whitening) -> None:
-        """Change to the coordinates of another whitening.  The iterate, the average and the momentum are carried over."""
+        """Change to the coordinates of another whitening.
+
+        The iterate, the average and the momentum are carried over.  The second moments of Adam stay as they are: whatever they
+        are, its epsilon keeps steps short enough.
+        """
         before, self.whitening = self.whitening, whitening
         self.phi, self.average = (whitening.phi(before.theta(phi)) for phi in (self.phi, self.average))
-        # A gradient by phi is M' times the one by theta, and L' of the former metric maps it back.
-        momentum = _products(before.inverses.transpose(0, 2, 1), self.optimizer_state[0])
-        self.optimizer_state[0] = whitening.gradient(momentum)
+        self.optimizer_state[0] = whitening.gradient(before.gradient_by_theta(self.optimizer_state[0]))
 
     def start_from(self, theta: np.ndarray) -> None:
         """Continue from theta, and average anew."""
@@ -207,7 +209,8 @@ def _steps(
     matrices, l2 = state.whitening.matrices, objective.penalty.l2
     lower = np.nan_to_num(objective.penalty.lower)  # in a step of rate 0, infinite weights would make NaN
     batches = Batches(Targets(table.Y, table.s, order), batch_size, table.tile(K))
-    bound = 0.0 if variance_reduced and len(matrices) else plan.curvature_bound
+    # A whitening by the curvature at the point makes rates that suit the heaviest row.  The bound would be far too large there.
+    bound = 0.0 if variance_reduced and state.whitening.side else plan.curvature_bound
     transform = Transform(*objective.coordinates, matrices, np.ascontiguousarray(matrices.transpose(0, 2, 1)))
     terms = PenaltyTerms(plan.penalty, *(np.repeat(weights, K) for weights in (lower, objective.penalty.upper, l2)))
     sizes = StepSizes(rates, np.tile(plan.unit, objective.d + 1), weights, bound, state.steps + 1)

@@ -35,7 +35,7 @@ def minimise(
 ) -> Solution:
     """Run epochs until the stopping rule is satisfied, or `max_iter` of them.
 
-    An epoch costs one pass over X for the steps, and one or two more for the objective.
+    An epoch costs one pass over X for the steps, and a few more for the objective and a step on all rows.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def minimise(
     start, _ = objective.evaluate(theta)
     history.begin(start, theta)
     control = RateController(objective, plan, state, theta, start)
-    stop = StoppingRule(objective, plan, options.tol, start)
+    stop = StoppingRule(plan, options.tol, start)
     models = ModelSteps(objective, plan, options.tol, start) if control.follows_objective else None
     if models is not None and state.steps:  # a warm start is near the minimum
         models.advance(state, control, epochs=1)
@@ -79,7 +79,8 @@ def minimise(
         # 4. stop where a model says so, or where the fit has settled and the rate cannot be divided
         settled = stop.settles(F, control.share_of_rate)
         if models is not None:
-            if stop.is_separated(control.lowest) or stop.agrees(models, minimum, settled, control.lowest):
+            separated = stop.is_separated(objective, control.lowest)
+            if separated or stop.agrees(models, minimum, settled, control.lowest):
                 break
             state.start_from(control.best)
         elif settled:
@@ -87,39 +88,27 @@ def minimise(
                 stop.converged = True
                 break
             stop.start_anew()
-    return _solution(objective, theta, plan, options.tol, history, control, stop)
-
-
-def _has_finite_squares(objective: Objective) -> bool:
-    """Whether the squares of all columns of X are in the range of floats.  If they are not, no rate suits X."""
-    return objective.in_memory or bool(np.isfinite(objective.data.column_moments.squares).all())
+    return _solution(objective, plan, options.tol, history, control, stop)
 
 
 def _solution(
     objective: Objective,
-    theta: np.ndarray,
     plan: Plan,
     tol: float | None,
     history: History,
     control: RateController,
     stop: StoppingRule,
 ) -> Solution:
-    """The solution after the last epoch, for a fit that started at theta.
-
-    It is the best epoch, or theta if no epoch was better.  With a non-smooth penalty it is polished, so that its zeros are
-    exact.
-    """
+    """The solution after the last epoch: the best point, polished if the penalty is not smooth, so that zeros are exact."""
     best, epochs = control.best, stop.epochs
-    if stop.is_separated(control.lowest) and not plan.may_plateau:
+    if not plan.may_plateau and stop.is_separated(objective, control.lowest):
         return Solution(best, epochs, 1.0, False, SEPARABLE.format(tol=tol))
     if plan.may_plateau and stop.has_risen():
         return Solution(best, epochs, np.inf, False, DIVERGED.format(stop.start, stop.last, epochs))
-    if not plan.may_plateau and control.lowest > stop.start:  # gradient noise kept the fit above its start
-        best, history.curve[-1] = theta, stop.start
+    if plan.may_plateau:
+        return Solution(best, epochs, stop.gap, stop.converged)
     if plan.proximal_rate and objective.penalty.non_smooth.any():
         best, history.curve[-1] = polish(objective, best, plan.proximal_rate, epochs)
-    if plan.may_plateau or not objective.loss.smooth():
-        return Solution(best, epochs, stop.gap, stop.converged)
     return _certified(objective, best, stop, tol)
 
 
@@ -143,6 +132,11 @@ def _begin(
     state.optimizer_state = progress.optimizer_state.copy() if same else np.zeros_like(state.optimizer_state)
     state.restart_average()
     return state, deepcopy(progress.random_state)
+
+
+def _has_finite_squares(objective: Objective) -> bool:
+    """Whether the squares of all columns of X are in the range of floats.  If they are not, no rate suits X."""
+    return objective.in_memory or bool(np.isfinite(objective.data.column_moments.squares).all())
 
 
 def _certified(objective: Objective, theta: np.ndarray, stop: StoppingRule, tol: float | None) -> Solution:

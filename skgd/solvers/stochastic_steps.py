@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiled.jit import kernel, linked
-from ..data.kernels import Targets, add_gradient, next_tile
-from ..data.tiles import new_tile
+from ..compiled.jit import kernel, linked, prefetch
+from ..compiled.linking import borrows
+from ..data.kernels import Targets, add_gradient
+from ..data.tiles import load_targets, new_tile
 
 
 class Batches(NamedTuple):
@@ -56,10 +57,13 @@ def add_changes(rows, loss, targets, first, last, coefficients, whole, residual_
     If a `residual_table` is kept, the residuals of these rows are stored in it, and only the change of the gradient is added.
     Returns the sum of r_i^2 / s_i over the residuals r_i that were added, with the weights s_i of their rows.
     """
-    (W, b), squares = coefficients, 0.0
+    (W, b), squares, tile = coefficients, 0.0, whole
     unused = np.zeros(len(b))  # the sums of the losses, which are not needed
     for start in range(first, last, len(whole.row)):
-        tile = next_tile(whole, rows, targets, len(b), start, last)
+        m = min(len(whole.row), last - start)
+        if m != len(tile.row):
+            tile = new_tile(rows, len(targets.Y), len(b), m)
+        load_targets(tile, targets.order, start, targets.Y, targets.s)
         rows.scores(tile, W, b)
         loss.losses_and_residuals(tile.targets, tile.weights, tile.Z, unused)
         row, weights, Z = tile.row, tile.weights, tile.Z
@@ -67,6 +71,7 @@ def add_changes(rows, loss, targets, first, last, coefficients, whole, residual_
             for i in range(Z.shape[1]):
                 if residual_table.size:
                     residual = Z[k, i]
+                    prefetch(residual_table, (k, tile.ahead[i]))
                     Z[k, i] = residual - residual_table[k, row[i]]
                     residual_table[k, row[i]] = residual
                 squares += Z[k, i] * Z[k, i] / weights[i]
@@ -102,6 +107,7 @@ def multiply(matrices, vectors, out):
 
 
 @linked
+@borrows
 def raw_coefficients(theta, transform, W, b):
     """Fill W (d, K) and b (K,) with the raw coefficients of theta (D, K)."""
     mean, scale = transform.mean, transform.scale
@@ -115,10 +121,11 @@ def raw_coefficients(theta, transform, W, b):
 
 
 @linked
+@borrows
 def mean_gradient(raw, transform, m):
     """Change the summed gradient (D, K) of m rows by raw coefficients to their mean gradient by theta."""
     mean, scale = transform.mean, transform.scale
-    (D, K), d = raw.shape, len(raw) - 1
+    d, K = len(raw) - 1, raw.shape[1]
     for j in range(d):
         for k in range(K):
             raw[j, k] = scale[j] * (raw[j, k] - mean[j] * raw[d, k]) / m

@@ -11,8 +11,7 @@ from .model_budget import Minimum
 from .model_steps import ModelSteps
 from .steps import Plan
 
-# The estimated gap is the change of F times the first factor for smooth losses, and times the second one for non-smooth losses.
-CHANGE_FACTOR, CHANGE_FACTOR_NON_SMOOTH = 2.0, 20.0
+CHANGE_FACTOR = 2.0  # The estimated gap is the change of F times this factor.
 RISEN = 100.0  # A fit with explicit rates and without `tol` has diverged if it ends above so many times F at the start.
 
 
@@ -20,15 +19,14 @@ class StoppingRule:
     """Decides after each epoch whether the fit has converged.
 
     If F - F* falls like C/t with the number t of epochs, it fell by C/t since epoch t/2.  So the change of F over the last half
-    of the epochs is an estimate of F - F*, and an upper one if convergence is faster.  With a non-smooth loss the gradient
-    noise does not vanish, and F falls as slowly as the rate.  There the estimate is ten times as large.
+    of the epochs is an estimate of F - F*, and an upper one if convergence is faster.  With rates from the data, a quadratic
+    model of the objective has the last word.
 
     With explicit rates F may never converge.  Such a fit ends when F has not fallen over the last half of the epochs, for
     `patience` epochs in a row.
 
     Parameters
     ----------
-    objective : Objective
     plan : Plan
     tol : float or None
         The relative gap to reach.  None: the fit makes all its epochs.
@@ -43,13 +41,11 @@ class StoppingRule:
         Whether the gap is known to be at most `tol`, or there is no `tol`.
     """
 
-    def __init__(self, objective: Objective, plan: Plan, tol: float | None, start: float) -> None:
-        self.objective, self.plan, self.tol = objective, plan, tol
+    def __init__(self, plan: Plan, tol: float | None, start: float) -> None:
+        self.plan, self.tol = plan, tol
         self.gap, self.converged = np.inf, tol is None
         self._values = [start]  # F at the start and after each epoch, including epochs that were undone
         self._quiet = 0  # the number of epochs in a row whose estimated gap was at most tol
-        smooth = objective.loss.smooth() or plan.may_plateau
-        self._change_factor = CHANGE_FACTOR if smooth else CHANGE_FACTOR_NON_SMOOTH
 
     @property
     def epochs(self) -> int:
@@ -76,7 +72,7 @@ class StoppingRule:
             return False
         half = self._values[self.epochs // 2 :]
         change = half[0] - F if self.plan.may_plateau else max(half) - min(half)
-        self.gap = self._change_factor * max(change, 0.0) / (share_of_rate * max(F, TINY))
+        self.gap = CHANGE_FACTOR * max(change, 0.0) / (share_of_rate * max(F, TINY))
         self._quiet = self._quiet + 1 if self.epochs > 1 and self.gap <= self.tol else 0
         return self._quiet >= self.plan.patience
 
@@ -98,9 +94,9 @@ class StoppingRule:
         self.converged = small and (settled or minimum.reliable)
         return self.converged
 
-    def is_separated(self, F: float) -> bool:
+    def is_separated(self, objective: Objective, F: float) -> bool:
         """Whether F has no minimiser, because the classes are separated, and is already below `tol` of its start."""
-        return self.tol is not None and F <= self.tol * self.start and separates(self.objective, F)
+        return self.tol is not None and F <= self.tol * self.start and separates(objective, F)
 
     def has_risen(self) -> bool:
         """Whether a fit with explicit rates ended so far above its start that it has diverged.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ..compiled.jit import struct
+from ..compiled.linking import borrows
 
 
 class PenaltyTerms(NamedTuple):
@@ -69,6 +70,7 @@ class Momentum(NamedTuple):
     momentum: float = 0.0
     nesterov: bool = True
 
+    @borrows
     def step(self, count, rate, unit, theta, gradient, optimizer_state, terms):
         penalty, lower, upper, l2 = terms
         if self.momentum == 0.0:
@@ -92,6 +94,7 @@ class Adam(NamedTuple):
     beta_2: float = 0.999
     epsilon: float = 1e-8
 
+    @borrows
     def step(self, count, rate, unit, theta, gradient, optimizer_state, terms):
         penalty, lower, upper, l2 = terms
         correction_1 = 1.0 - self.beta_1**count

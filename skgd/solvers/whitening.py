@@ -1,13 +1,13 @@
 """Whitening: coordinates of stochastic steps in which the curvature of the objective is one in every direction.
 
-Standardised columns may be nearly collinear, and near a minimum the rows that still have curvature may point elsewhere than all
-rows do.  Then gradient steps are slow.  Whitened coefficients phi stand for theta = M phi.  The matrix M comes from the Cholesky
-factorisation of the Hessian of the objective,
+Standardised columns may be nearly collinear, and near a minimum the rows that still have curvature may point elsewhere than
+all rows do.  Then gradient steps are slow.  Whitened coefficients phi stand for theta = M phi.  The matrix M comes from the
+Cholesky factorisation of the Hessian of the objective,
 
     H + diag(l2) = L L',   M = L^-T,   so that   M' (H + diag(l2)) M = I.
 
-There is one matrix for each column of scores, one for all of them if they have the same Hessian, or a single one of side K D for
-all coefficients, if the loss couples its scores and K D is small.
+There is one matrix for each column of scores, one for all of them if they have the same Hessian, or a single one of side K D
+for all coefficients, if the loss couples its scores and K D is small.
 
 A fit begins with a bound of the curvature.  From the second epoch on, H is the Hessian at the current point, from a sample of
 the rows (PROMISE; Frangella, Rathore, Zhao and Udell, 2024).
@@ -92,6 +92,10 @@ class Whitening(NamedTuple):
     def phi(self, theta: np.ndarray) -> np.ndarray:
         """The phi (D, K) of theta, as a new array."""
         return _products(self.inverses, theta)
+
+    def gradient_by_theta(self, gradient: np.ndarray) -> np.ndarray:
+        """The gradient (D, K) by theta, given the gradient by phi."""
+        return _products(self.inverses.transpose(0, 2, 1), gradient)
 
     def gradient(self, gradient: np.ndarray) -> np.ndarray:
         """The gradient (D, K) by phi, given the gradient by theta."""
