@@ -65,8 +65,8 @@ for model in (fitted, in_calls, in_batches):
 
 labels = (y > 0).astype(int)
 for learn in (
-    lambda model: model.set_params(max_iter=20, tol=None).fit(X, labels),
-    lambda model: model.set_params(max_iter=3, tol=None).fit_batches([(X[:25], labels[:25]), (X[25:], labels[25:])]),
+    lambda model: model.set_params(max_iter=1, tol=None).fit(X, labels),  # after more epochs all are near the minimum
+    lambda model: model.set_params(max_iter=2, tol=None).fit_batches([(X[:25], labels[:25]), (X[25:], labels[25:])]),
     lambda model: [model.partial_fit(X, labels, classes=[0, 1]) for _ in range(5)][-1],
 ):
     coefs = [learn(GDClassifier(solver=solver, random_state=0)) for solver in ("adagrad", "adam", "sgd")]
