@@ -68,8 +68,9 @@ class GDClassifier(ClassifierMixin, _GDEstimator):
 
         - "gd": descent on all rows with a model of the curvature: Newton, quasi-Newton and proximal Newton steps.  It makes
           few passes over X and reaches small values of `tol`.
-        - "sgd": steps on mini-batches, whose iterates are averaged.  If `penalty` is "l2", X has many columns and its rows
-          have few non-zeros, as in text, "sgd" is dual coordinate ascent instead.
+        - "sgd": steps on mini-batches, whose iterates are averaged.  With a rate from the data, each epoch ends with a step on
+          all rows.  If `penalty` is "l2", X has many columns and its rows have few non-zeros, as in text, "sgd" is dual
+          coordinate ascent instead.
         - "adam": steps on mini-batches with Adam's update rule.
         - "auto": "sgd" if `learning_rate`, `momentum`, `average` or `batch_size` ask for stochastic steps, and for the
           perceptron, because "gd" supports it only with an explicit `learning_rate`.  Otherwise "auto" is dual coordinate

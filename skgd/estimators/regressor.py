@@ -50,14 +50,12 @@ class GDRegressor(RegressorMixin, _GDEstimator):
 
         - "gd": descent on all rows with a model of the curvature: Newton, quasi-Newton and proximal Newton steps.  It makes
           few passes over X and reaches small values of `tol`.
-        - "sgd": steps on mini-batches, whose iterates are averaged.  If `penalty` is "l2", X has many columns and its rows
-          have few non-zeros, as in text, "sgd" is dual coordinate ascent instead.
+        - "sgd": steps on mini-batches, whose iterates are averaged.  With a rate from the data, each epoch ends with a step on
+          all rows.  If `penalty` is "l2", X has many columns and its rows have few non-zeros, as in text, "sgd" is dual
+          coordinate ascent instead.
         - "adam": steps on mini-batches with Adam's update rule.
         - "auto": "sgd" if `learning_rate`, `momentum`, `average` or `batch_size` ask for stochastic steps.  Otherwise "auto" is
           dual coordinate ascent for the same data as "sgd", and "gd" for all other data.
-
-        The learning rates that "sgd" and "adam" derive from the data need a loss of bounded curvature.  The losses "poisson"
-        and "gamma" have unbounded curvature, so "sgd" and "adam" support them only with an explicit `learning_rate`.
     %(penalty)s
         Without a penalty and with linearly dependent columns, "gd" finds the coefficients of smallest norm, as
         LinearRegression does.
