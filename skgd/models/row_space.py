@@ -54,7 +54,10 @@ class RowSpace:
         self.fit_intercept = objective.coordinates.centred
         self.mean = objective.data.column_moments.mean * self.fit_intercept
         by_gram_matrix = _are_resolved(objective, RESOLVED_BY_GRAM_MATRIX)
+        # Rows count by the roots of their weights, so that a weight gives the same basis as repeated rows.
+        self.roots_of_weights = np.sqrt(objective.table.s)[:, None]
         Z, self.Q = self._by_gram_matrix() if by_gram_matrix else self._by_orthogonalisation()
+        Z /= self.roots_of_weights
         data = Table(Z, objective.table.Y, objective.table.s, objective.table.team)
         penalty = elastic_net(0.0, objective.raw_penalty.ridge, Z.shape[1])
         inner = Objective(data, objective.loss, penalty, identity(Z.shape[1], True))
@@ -79,12 +82,12 @@ class RowSpace:
         return np.ascontiguousarray(Vt[kept].T * values[kept]), Q @ U[:, kept]
 
     def _centred(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """X_c in pieces of at most `COLUMNS` columns, dense, each with the slice of its columns."""
+        """X_c, weighted, in pieces of at most `COLUMNS` columns, dense, each with the slice of its columns."""
         X = self.outer.table.X
         for first in range(0, self.outer.d, COLUMNS):
             part = slice(first, first + COLUMNS)
             columns = X[:, part].toarray() if self.outer.table.sparse else X[:, part]
-            yield part, columns - self.mean[part]
+            yield part, self.roots_of_weights * (columns - self.mean[part])
 
     def inside(self, theta: np.ndarray) -> np.ndarray:
         """The coefficients (r + 1, K) in the row space that give the same scores as theta (d + 1, K)."""

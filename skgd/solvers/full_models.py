@@ -17,7 +17,7 @@ from .certificates import newton_direction
 from .descent import UNDAMPED_FROM
 from .model_budget import Minimum, ModelBudget
 
-MODEL_TOL = 1e-3  # A model is minimised to this share of `tol`.
+MODEL_TOL = 1e-9  # A model is minimised to this share of `tol`, so that nothing is left to polish.
 ALL_ROWS = np.inf  # the effort that makes a Hessian use all rows
 
 

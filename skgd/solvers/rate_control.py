@@ -45,11 +45,14 @@ class RateController:
         Whether the rate follows the objective.
     undone : bool
         Whether the last epoch was undone.
+    best_is_average : bool
+        Whether the best point comes from steps on batches, so that zeros are not exact, and not from a step on all rows.
     """
 
     def __init__(self, objective: Objective, plan: Plan, state: State, theta: np.ndarray, F: float) -> None:
         self.objective, self.plan, self.state = objective, plan, state
-        self.best, self.lowest, self._start, self.undone = theta, F, F, False
+        self.best, self.lowest, self._start = theta, F, F
+        self.undone, self.best_is_average = False, True
         self._optimizer_state = state.optimizer_state.copy()
         self.follows_objective = objective.loss.smooth() and not plan.may_plateau
         # During a fit the curvature of a loss falls below its bound, so larger rates become possible; not for a squared error.
@@ -62,7 +65,7 @@ class RateController:
         """
         self.undone = self.follows_objective and not F <= self.lowest  # also if F is not a number
         if not self.undone:
-            self.best, self.lowest = self.state.result(), F
+            self.best, self.lowest, self.best_is_average = self.state.result(), F, True
             self._optimizer_state = self.state.optimizer_state.copy()
             if self._may_raise and variance_reduced and self.state.rate_factor < HIGHEST:
                 self.state.rate_factor *= RAISE
@@ -73,7 +76,7 @@ class RateController:
 
     def accept(self, theta: np.ndarray, F: float) -> None:
         """Replace the best point by theta, which a step on all rows has found, and where the objective F is lower."""
-        self.best, self.lowest = theta, F
+        self.best, self.lowest, self.best_is_average = theta, F, False
 
     @property
     def share_of_rate(self) -> float:

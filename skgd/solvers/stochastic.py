@@ -8,6 +8,7 @@ import numpy as np
 
 from ..constants import TINY
 from ..fit_cache import FitCache, Progress
+from ..models import column_metric
 from ..monitoring.history import History
 from ..objective import Objective
 from ..options import Options
@@ -107,7 +108,8 @@ def _solution(
         return Solution(best, epochs, np.inf, False, DIVERGED.format(stop.start, stop.last, epochs))
     if plan.may_plateau:
         return Solution(best, epochs, stop.gap, stop.converged)
-    if plan.proximal_rate and objective.penalty.non_smooth.any():
+    exact = not (control.best_is_average or column_metric.is_worthwhile(objective))  # sparse columns have rough models
+    if plan.proximal_rate and objective.penalty.non_smooth.any() and not exact:
         best, history.curve[-1] = polish(objective, best, plan.proximal_rate, epochs)
     return _certified(objective, best, stop, tol)
 

@@ -35,9 +35,9 @@ MAX_SIDE = 800  # the largest side of a single matrix for all coefficients
 COUPLING = 2.0
 # A Hessian comes from at least so many rows for each coefficient; with 20, sgd diverged at tiny penalties.
 ROWS_PER_COLUMN = 100
-PRODUCTS = 2e7  # It comes from more rows, as long as their products are not more than this number.
+PRODUCTS = 1e7  # It comes from more rows, as long as their products are not more than this number.
 # The curvature that is added to each standardised column, relative to the bound of the loss, so that every direction has some.
-# A sample may miss curvature, but where H comes from all rows only rounding errors are left to guard against.
+# A sample may miss curvature, and without a penalty there may be none.  Otherwise only rounding errors are guarded against.
 FLOOR, FLOOR_OF_ALL_ROWS = 1e-6, 1e-12
 CHUNK = 4096  # the number of rows whose norms are computed at a time
 
@@ -185,13 +185,14 @@ class CurvatureSample:
             H = _with_curved_shifts(assembled(objective, H), objective.K)
         elif loss.coupled():
             H, c = COUPLING * H, COUPLING * c
-        result = self._whitening(H, exact=self.joint or not loss.coupled())
+        result = self._whitening(H, exact=(self.joint or not loss.coupled()) and not objective.unpenalised)
         return result._replace(heaviest=self._heaviest(result.matrices, c[: len(H)] if not self.joint else c))
 
     def _whitening(self, H: np.ndarray, exact: bool) -> Whitening:
         """The whitening by Hessians (P, side, side) of the loss."""
         objective, side = self.outer, H.shape[1]
-        share = FLOOR_OF_ALL_ROWS if self.complete and objective.in_memory else FLOOR
+        definite = self.complete and objective.in_memory and not objective.unpenalised
+        share = FLOOR_OF_ALL_ROWS if definite else FLOOR
         varies = objective.coordinates.scale > 0.0
         floor = np.where(varies, share * objective.loss.curvature_bound(), 1.0)
         added = np.tile(objective.penalty.l2 + floor, side // len(floor))
