@@ -25,6 +25,9 @@ from .rate_control import RateController
 from .renewal import Renewal
 from .steps import Plan, State
 
+# The share of the tolerance that a model may promise at the end, instead of NEAR, if coefficients may become zero: a model is
+# less accurate where signs change.
+NEAR_WITH_SIGNS = 0.02
 ALL_ROUNDING = 1e-13  # An objective below this share of F at the start is a rounding error.
 
 
@@ -46,6 +49,7 @@ class ModelSteps:
         budget = ModelBudget()
         self._renewal = Renewal(objective, plan, self.tol, budget) if plan.whitening.side else None
         self._models = FullModels(objective, self.tol, budget)
+        self._non_smooth = bool(objective.penalty.non_smooth.any())
         self._floor = max(ALL_ROUNDING * start, TINY)
 
     def advance(self, state: State, control: RateController, epochs: int) -> Minimum | None:
@@ -69,18 +73,19 @@ class ModelSteps:
     def _is_trusted(self, theta: np.ndarray) -> bool:
         """Whether a model at theta that promises little is believed.
 
-        If rows of zero loss have no curvature, or only a surrogate, a model is wrong as soon as a row gains or loses curvature.
-        There the gap has to be proven by duality, if the penalty is smooth.
+        Where a loss is linear or zero, it has no curvature, or only a surrogate.  There a model is wrong as soon as a row comes
+        or goes, and the gap has to be proven by duality, if the penalty is smooth.
         """
         loss = self.objective.loss
-        if self.objective.penalty.non_smooth.any() or not (loss.has_flat_rows() or loss.smoothed()):
+        if self._non_smooth or not (loss.is_sum_of_ramps() or loss.smoothed()):
             return True
         F, gradient = self.objective.evaluate(theta)
         return proven_gap(self.objective, theta, gradient, self.tol * max(F, self._floor)) is not None
 
     def is_small(self, minimum: Minimum, F: float) -> bool:
         """Whether the model promises to fall by so little that the tolerance is reached."""
-        return minimum.decrease <= NEAR * self.tol * max(F, self._floor)
+        near = NEAR_WITH_SIGNS if self._non_smooth else NEAR
+        return minimum.decrease <= near * self.tol * max(F, self._floor)
 
     def relative(self, minimum: Minimum, F: float) -> float:
         """The decrease of the model relative to F."""
