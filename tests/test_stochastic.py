@@ -342,3 +342,15 @@ def test_more_columns_than_rows_with_an_l1_penalty(storage, solver, wide):
     np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-3)
     np.testing.assert_array_equal(model.coef_ != 0.0, expected.coef_ != 0.0)
     assert 3 < np.count_nonzero(model.coef_) < 80
+
+
+@SOLVERS
+def test_models_of_linear_pieces_do_not_end_a_fit_too_early(solver):
+    """Rows far out have no curvature where the Huber loss is linear, so models promise too little there."""
+    rng = np.random.default_rng(3010)
+    X = np.sinh(3.0 * (rng.normal(size=(3000, 10)) + rng.normal(size=(3000, 1)))) * rng.pareto(1.5, size=(3000, 1))
+    z = np.arcsinh(X[:, :5] @ [1.0, -1.0, 0.5, 0.5, -2.0]) + rng.logistic(size=3000)
+    best = GDRegressor("huber", tol=1e-9).fit(X, z).loss_curve_[-1]
+    model = GDRegressor("huber", solver=solver, random_state=2).fit(X, z)
+    assert model.converged_
+    assert model.loss_curve_[-1] <= (1.0 + model.tol) * best
